@@ -1,0 +1,53 @@
+# What people and CI call. `make` alone lists it.
+
+PYTHON ?= python3
+STUDY ?= config/config.yaml
+CORES ?= all
+SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
+NAME = $$(.venv/bin/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["study"])' $(STUDY))
+
+.DEFAULT_GOAL = help
+.PHONY: help install lab status test test-all lint format bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
+
+install: .venv/installed  ## install everything into .venv
+
+.venv/installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+lab: install  ## run the study (STUDY=config/lab.yaml for another) and write its report
+	$(SNAKEMAKE) --configfile $(STUDY)
+	$(SNAKEMAKE) --configfile $(STUDY) --quiet all --report results/$(NAME)/report.html
+	@echo "The report: results/$(NAME)/report.html"
+
+status: install  ## what of the study is done, running, failed, and how long the rest takes
+	@.venv/bin/python workflow/scripts/status.py --study $(STUDY)
+
+test: install  ## the fast tests, under five minutes on two cores
+	.venv/bin/python -m pytest -m "not slow" tests
+
+test-all: install  ## all tests
+	.venv/bin/python -m pytest tests
+
+lint: install  ## formatters, linters and the type checker, none of which changes a file
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m mypy
+	.venv/bin/python -m snakefmt --check Snakefile workflow/rules
+	.venv/bin/python -m snakemake --lint
+
+format: install  ## format every file
+	.venv/bin/python -m ruff format .
+	.venv/bin/python -m ruff check --fix .
+	.venv/bin/python -m snakefmt Snakefile workflow/rules
+
+bench: install  ## the benchmarks of benchmarks/README.md
+	.venv/bin/python benchmarks/run.py
+
+clean:  ## throw away every result
+	rm -rf results .snakemake

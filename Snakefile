@@ -1,0 +1,31 @@
+"""The optimizer laboratory: a study in, tables, figures and a report out.
+
+study -> run table -> prepared data sets -> one training job a run -> tables and figures -> report
+"""
+
+# -- configuration: a study named on the command line stands alone ---------------------------
+
+if "study" not in config:
+
+    configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+# -- rules -----------------------------------------------------------------------------------
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+
+
+# -- targets ---------------------------------------------------------------------------------
+
+
+rule all:
+    default_target: True
+    input:
+        rules.study.output,
+        rules.tables.output,
+        [PICTURES[exercise] for exercise in STUDY["exercises"]],

@@ -1,0 +1,25 @@
+"""Data sets, each prepared once for all studies.
+
+In:  a source: downloaded, inside a package, or arrays of the user's own.
+Out: results/data/<name>-<hash>.json, which describes it, and the tensors beside it. The hash is
+     of everything the tensors depend on, so whoever needs them can call both `ancient`.
+"""
+
+
+rule prepare_data:
+    output:
+        json="results/data/{dataset}.json",
+        tensors="results/data/{dataset}.pt",
+    log:
+        "results/data/logs/{dataset}.log",
+    benchmark:
+        "results/data/logs/{dataset}.benchmark.tsv"
+    params:
+        program=PROGRAM("prepare_data.py"),
+        options=lambda w: grid.data_arguments(STUDY, DATASETS[w.dataset]),
+    conda:
+        "../envs/optlab.yaml"
+    shell:
+        """
+        {PYTHON:q} {params.program:q} {params.options:q} --output {output.json:q} > {log:q} 2>&1
+        """

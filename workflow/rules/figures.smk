@@ -1,0 +1,67 @@
+"""Figures: one job an exercise draws all of its pictures, and a target for each exercise.
+
+In:  the metrics of the exercise's runs.
+Out: figures/<exercise>/*.svg
+"""
+
+FIGURE_CODE = CODE(
+    "figures.py",
+    "optlab/figures.py",
+    "optlab/pictures.py",
+    "optlab/results.py",
+    "optlab/statistics.py",
+    "optlab/theory.py",
+)
+
+
+def pictures_of(exercise):
+    category = STUDY["exercises"][exercise].get("title", exercise)
+    return [
+        # `report` at the beginning of a line would be a keyword of the workflow language.
+        (report)(
+            f"{RESULTS}/figures/{exercise}/{picture.name}.svg",
+            category=category,
+            labels=picture.labels,
+            caption=f"../report/{picture.kind}.rst",
+        )
+        for picture in pictures.pictures(STUDY, exercise)
+    ]
+
+
+PICTURES = {exercise: pictures_of(exercise) for exercise in STUDY["exercises"]}
+
+for exercise, settings in STUDY["exercises"].items():
+
+    rule:
+        name:
+            f"figures_{exercise}"
+        input:
+            metrics=metrics_of(exercise),
+            # Any change of the study rewrites this file; what matters here stands in `params`.
+            study=ancient(rules.study.output[0]),
+            code=FIGURE_CODE,
+        output:
+            PICTURES[exercise],
+        log:
+            f"{RESULTS}/logs/figures_{exercise}.log",
+        benchmark:
+            f"{RESULTS}/logs/figures_{exercise}.benchmark.tsv"
+        params:
+            program=PROGRAM("figures.py"),
+            exercise=exercise,
+            settings=settings,
+            folder=subpath(output[0], parent=True),
+        conda:
+            "../envs/optlab.yaml"
+        shell:
+            """
+            {PYTHON:q} {params.program:q} --study {input.study:q} --exercise {params.exercise:q} \
+                --output-folder {params.folder:q} > {log:q} 2>&1
+            """
+
+    rule:
+        name:
+            exercise
+        input:
+            PICTURES[exercise],
+            metrics_of(exercise),

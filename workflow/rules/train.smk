@@ -1,0 +1,39 @@
+"""Training: one job a run, which trains every seed of one point of the grid.
+
+In:  a prepared data set, and the code that the digits depend on.
+Out: metrics.tsv (a row per seed and evaluation) and run.json (settings, versions, times). Both
+     are updated: when a study asks for more seeds, those that are there are kept.
+"""
+
+
+def run_of(w):
+    return RUNS[f"{w.exercise}/{w.optimizer}/{w.problem}/{w.knobs}/{w.plan}"]
+
+
+rule train:
+    input:
+        data=lambda w: ancient(run_of(w).data),
+        tensors=lambda w: ancient(run_of(w).tensors),
+        code=CODE(*grid.TRAINING_CODE),
+        own_code=lambda w: run_of(w).code,
+    output:
+        metrics=update(f"{RESULTS}/runs/{RUN}/metrics.tsv"),
+        record=update(f"{RESULTS}/runs/{RUN}/run.json"),
+    log:
+        f"{RESULTS}/logs/{RUN}.log",
+    benchmark:
+        f"{RESULTS}/logs/{RUN}.benchmark.tsv"
+    threads: lambda w: run_of(w).threads
+    params:
+        launcher=PROGRAM("warm.py"),
+        program=PROGRAM("train.py"),
+        settings=lambda w: run_of(w).arguments(),
+        folder=subpath(output.metrics, parent=True),
+        state=lambda w: run_of(w).state,
+    conda:
+        "../envs/optlab.yaml"
+    shell:
+        """
+        {PYTHON:q} {params.launcher:q} {params.program:q} {params.settings:q} \
+            --output {params.folder:q} --state {params.state:q} > {log:q} 2>&1
+        """

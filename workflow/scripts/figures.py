@@ -1,0 +1,66 @@
+"""Pictures of one exercise.
+
+In:  the resolved study (--study) and the metrics of the exercise's runs.
+Out: one SVG a picture in --output-folder, with the names that `optlab.pictures` gives. Pictures
+     that an earlier call left there, of runs no longer in the study, are removed.
+
+Example:
+  figures.py --study results/default/study.yaml --exercise linear \\
+      --output-folder results/default/figures/linear
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from optlab import metrics, pictures, study
+from optlab.errors import UserError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
+    p.add_argument("--exercise", required=True, help="name of the exercise")
+    p.add_argument("--output-folder", type=Path, required=True, help="where the pictures go")
+    arguments = p.parse_args(words)
+    try:
+        draw(arguments.study, arguments.exercise, arguments.output_folder)
+        return 0
+    except UserError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename or arguments.output_folder}: {error.strerror}"
+    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
+    return 1
+
+
+def draw(study_file: Path, exercise: str, folder: Path) -> None:
+    """Draw every picture of the exercise into ``folder``.
+
+    Raises:
+        UserError: there is no such exercise, or a run of it has no metrics.
+    """
+    resolved = study.load(study_file)
+    if exercise not in resolved["exercises"]:
+        known = ", ".join(resolved["exercises"])
+        raise UserError(f"unknown exercise '{exercise}'; {study_file} has {known}")
+    from optlab import figures, style  # Matplotlib: not before the words above are checked
+
+    reader = figures.Reader(resolved)
+    names = set()
+    for picture in pictures.pictures(resolved, exercise):
+        content = style.svg(figures.draw(picture, reader))
+        metrics.write_atomically(folder / f"{picture.name}.svg", content)
+        names.add(f"{picture.name}.svg")
+    for file in folder.glob("*.svg"):
+        if file.name not in names and style.is_ours(file):
+            file.unlink()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the programs of the optimizer laboratory share: one subject a module."""

@@ -1,0 +1,220 @@
+"""From a study to its run table: one `Run` for each point of each exercise's grid.
+
+A resolved study (`optlab.study`) is a plain dictionary; its runs, their paths and the command
+line of each follow from it alone. Standard library only: this is imported at every parse.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from optlab import custom, optimizers, sources
+
+# What the digits of a run depend on. A training job lists these files as inputs, so an edit of
+# one trains again; what only names, draws or summarises lives in other modules.
+TRAINING_CODE = (
+    "train.py",
+    *(
+        f"optlab/{module}.py"
+        for module in ("custom", "datasets", "metrics", "models", "optimizers", "training")
+    ),
+)
+
+Value = Any  # a knob's value: a number, a truth value, or a list of numbers
+
+
+@dataclass(frozen=True)
+class Run:
+    """One point of the grid, trained for every seed of the study by one job."""
+
+    study: str
+    exercise: str
+    dataset: str
+    data: str  # the prepared data set's JSON
+    model: str
+    network: str
+    network_options: Mapping[str, Any]
+    optimizer: str
+    knobs: Mapping[str, Value]
+    batch_size: int | str
+    epochs: int
+    gpus: int
+    seeds: int
+    device: str
+    threads: int
+    precision: str
+    evaluate_every: int
+    train_loss_examples: int
+
+    @cached_property
+    def path(self) -> str:
+        """The run's folder below ``results/<study>/runs``: every axis of the grid, readable."""
+        parts = (
+            self.exercise,
+            folder(self.optimizer),
+            folder(f"{self.dataset},{self.model}"),
+            folder(",".join(f"{k}={text(v)}" for k, v in self.shown_knobs.items())) or "defaults",
+            f"batch_size={self.batch_size},epochs={self.epochs},gpus={self.gpus}",
+        )
+        return "/".join(parts)
+
+    @cached_property
+    def shown_knobs(self) -> dict[str, Value]:
+        """Learning rate and momentum always, every other knob where it is not at its default."""
+        entry = optimizers.OPTIMIZERS.get(self.optimizer)
+        defaults = entry.knobs if entry else {}
+        return {
+            knob: value
+            for knob, value in self.knobs.items()
+            if knob in optimizers.SHOWN or knob not in defaults or value != defaults[knob]
+        }
+
+    @property
+    def folder(self) -> str:
+        """The run's folder, relative to the working directory."""
+        return f"results/{self.study}/runs/{self.path}"
+
+    @property
+    def state(self) -> str:
+        """The file in which the run says how far it is, while it is not complete."""
+        return f"results/{self.study}/state/{self.path}.json"
+
+    @property
+    def log(self) -> str:
+        """The log of the run's job."""
+        return f"results/{self.study}/logs/{self.path}.log"
+
+    @property
+    def tensors(self) -> str:
+        """The prepared data set's tensors, beside its description."""
+        return self.data.removesuffix(".json") + ".pt"
+
+    @property
+    def code(self) -> list[str]:
+        """The files of the user's own that this run imports."""
+        files = (custom.source_file(s) for s in (self.network, self.optimizer) if ":" in s)
+        return [file for file in files if file]
+
+    def arguments(self) -> list[str]:
+        """The options of ``train.py`` that make this run again."""
+        options: list[tuple[str, Any]] = [
+            ("exercise", self.exercise),
+            ("data", self.data),
+            ("model", self.model),
+            *([("network", self.network)] if self.network != self.model else []),
+            *(("model-option", f"{k}={json.dumps(v)}") for k, v in self.network_options.items()),
+            ("optimizer", self.optimizer),
+            *(
+                ("lr", v) if knob == "lr" else ("knob", f"{knob}={json.dumps(v)}")
+                for knob, v in self.shown_knobs.items()
+            ),
+            ("batch-size", self.batch_size),
+            ("epochs", self.epochs),
+            ("gpus", self.gpus),
+            ("seeds", self.seeds),
+            ("device", self.device),
+            ("threads", self.threads),
+            ("precision", self.precision),
+            ("evaluate-every", self.evaluate_every),
+            ("train-loss-examples", self.train_loss_examples),
+        ]
+        return [word for name, value in options for word in (f"--{name}", str(value))]
+
+
+def runs(study: Mapping[str, Any]) -> list[Run]:
+    """The run table of a resolved study, in the study's own order."""
+    return [
+        run for name, exercise in study["exercises"].items() for run in _sweep(study, name, exercise)
+    ]
+
+
+def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> Iterator[Run]:
+    axes = ("datasets", "models", "batch_sizes", "epochs", "gpus")
+    fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
+    shared = {key: exercise[key] for key in fixed}
+    data = {d: prepared(study, d) for d in exercise["datasets"]}
+    for optimizer, grid in exercise["optimizers"].items():
+        points = list(knob_grid(optimizer, grid))
+        for dataset, model, batch_size, epochs, gpus in itertools.product(
+            *(exercise[axis] for axis in axes)
+        ):
+            network, options = network_of(study, model)
+            for knobs in points:
+                yield Run(
+                    study=study["study"],
+                    exercise=name,
+                    dataset=dataset,
+                    data=data[dataset],
+                    model=model,
+                    network=network,
+                    network_options=options,
+                    optimizer=optimizer,
+                    knobs=knobs,
+                    batch_size=batch_size,
+                    epochs=epochs,
+                    gpus=gpus,
+                    **shared,
+                )
+
+
+def knob_grid(optimizer: str, grid: Mapping[str, list[Value]]) -> Iterator[dict[str, Value]]:
+    """Every combination of the values that a study gives, defaults filled in."""
+    entry = optimizers.OPTIMIZERS.get(optimizer)
+    axes: dict[str, list[Value]] = dict(grid)
+    if entry:
+        axes = {"lr": list(entry.grid), **{k: [v] for k, v in entry.knobs.items()}, **grid}
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def matches(run: Run, settings: Mapping[str, Value]) -> bool:
+    """Whether ``settings`` (an optimizer and some knobs) describe this run."""
+    known = {"optimizer": run.optimizer, **run.knobs}
+    return all(name in known and known[name] == value for name, value in settings.items())
+
+
+def network_of(study: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
+    """The network behind a model's name, and the options that differ from its defaults."""
+    definition = dict(study["models"].get(model, {"network": model}))
+    return definition.pop("network"), definition
+
+
+def prepared(study: Mapping[str, Any], dataset: str) -> str:
+    """Where the prepared data set lies (its JSON), relative to the working directory."""
+    return sources.prepared_path(dataset, study["datasets"][dataset])
+
+
+def data_arguments(study: Mapping[str, Any], dataset: str) -> list[str]:
+    """The options of ``prepare_data.py`` that prepare a data set of the study."""
+    definition = study["datasets"][dataset]
+    options = {"name": dataset, **{key.replace("_", "-"): v for key, v in definition.items()}}
+    options["archives"] = study["archives"]
+    return [w for key, v in options.items() if v is not None for w in (f"--{key}", str(v))]
+
+
+def text(value: Value) -> str:
+    """A value as paths and tables write it: one text for each number."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "_".join(map(text, value))
+    return repr(canonical(value)) if isinstance(value, float) else str(value)
+
+
+def canonical(value: Value) -> Value:
+    """The same number in its one form: 1.0 is 1, and 1e-3 is 0.001."""
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return int(value)
+    return value
+
+
+def folder(name: str) -> str:
+    """A name as one folder of a path: the optimizer ``own/file.py:Sign`` is one folder."""
+    return name.replace("/", "+")

@@ -1,0 +1,361 @@
+"""Reading a study: defaults filled in, every mistake found before anything runs.
+
+A study is checked twice, against the JSON schema and against what the program knows (optimizers,
+knobs, data sets, networks); its run table is then checked row by row. All mistakes are collected
+and each is told in one line: file and line, key, value, and what would be right.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from optlab import custom, grid, models, optimizers, sources
+from optlab.errors import DataError, UserError
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+INHERITED = ("seeds", "device", "threads", "precision")
+RESERVED = ("all", "prepare_data", "train", "tables", "figures", "study", "clean")
+
+Key = tuple[str | int, ...]
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# YAML 1.1 reads 1e-5 as text: without a point it is no number there. Its user meant one.
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+class StudyError(UserError):
+    """The mistakes of a study, one line each."""
+
+
+class Mistakes:
+    """Collects mistakes, each with the place of its key in the study's file."""
+
+    def __init__(self, files: Iterable[str]):
+        self.lines: list[str] = []
+        self._places: dict[Key, str] = {}
+        for file in files:
+            self._read_places(file)
+
+    def add(self, key: Key, message: str) -> None:
+        """Note that what stands at ``key`` is wrong, and why."""
+        where = next((self._places[key[:n]] for n in _shorter(key) if key[:n] in self._places), "")
+        name = ".".join(map(str, key)) or "the study"
+        line = f"{where}{name}: {message}"
+        if line not in self.lines:
+            self.lines.append(line)
+
+    def check(self) -> None:
+        """Raise `StudyError` if there were any."""
+        if self.lines:
+            raise StudyError("\n".join(self.lines))
+
+    def _read_places(self, file: str) -> None:
+        try:
+            with open(file, encoding="utf-8") as stream:
+                root = yaml.compose(stream, Loader=Loader)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            self.lines.append(f"{file}: {_one_line(error)}")
+            return
+        if root is not None:
+            self._walk(root, (), file)
+
+    def _walk(self, node: yaml.Node, key: Key, file: str) -> None:
+        self._places.setdefault(key, f"{file}:{node.start_mark.line + 1}: ")
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for name, child in node.value:
+                inner = (*key, name.value)
+                self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
+                if name.value in seen:
+                    self.add(inner, "this key stands twice; the first would be lost")
+                seen.add(name.value)
+                self._walk(child, inner, file)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, child in enumerate(node.value):
+                self._walk(child, (*key, number), file)
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """The resolved study of the YAML file ``path``, of a user's or of a results folder.
+
+    Raises:
+        StudyError: the file cannot be read or has mistakes; one line for each.
+    """
+    mistakes = Mistakes([str(path)])
+    mistakes.check()
+    return resolve(yaml.load(Path(path).read_text(encoding="utf-8"), Loader=Loader), [str(path)])
+
+
+def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict[str, Any]:
+    """The study with every default filled in and every number in its one form.
+
+    Args:
+        config: what the configuration file holds.
+        files: the configuration files, to tell the line of a mistake.
+
+    Raises:
+        StudyError: the mistakes, one line for each.
+    """
+    mistakes = Mistakes(files)
+    study = _plain(config)
+    _check_schema(study, mistakes)
+    mistakes.check()
+    _fill(study)
+    _check_names(study, mistakes)
+    mistakes.check()
+    _check_runs(study, mistakes)
+    mistakes.check()
+    return study
+
+
+def dump(study: Mapping[str, Any]) -> str:
+    """The study as YAML text, which `load` reads again."""
+    return yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _plain(value: Any) -> Any:
+    """A copy in which numbers are numbers, each in its one form."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return grid.canonical(float(value))
+    return grid.canonical(value)
+
+
+def _check_schema(study: Any, mistakes: Mistakes) -> None:
+    schema = _schema("config")
+    for error in _validator(schema).iter_errors(study):
+        _add_schema_error(error, mistakes)
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return yaml.load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"), Loader=Loader)
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    """A validator that fills in defaults on its way (the recipe of jsonschema's own FAQ)."""
+    from jsonschema import Draft202012Validator, validators
+
+    properties_of = Draft202012Validator.VALIDATORS["properties"]
+
+    def fill(validator: Any, properties: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if isinstance(instance, dict):
+            for key, subschema in properties.items():
+                if "default" in subschema:
+                    instance.setdefault(key, copy.deepcopy(subschema["default"]))
+        yield from properties_of(validator, properties, instance, schema)
+
+    return validators.extend(Draft202012Validator, {"properties": fill})(schema)
+
+
+def _add_schema_error(error: Any, mistakes: Mistakes) -> None:
+    key, value, rule = tuple(error.absolute_path), error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = list(error.schema.get("properties", {}))
+            for name in value:
+                if name not in known:
+                    mistakes.add((*key, name), f"unknown key; {_allowed(name, known)}")
+        case "required":
+            missing = ", ".join(name for name in rule if name not in value)
+            mistakes.add(key, f"the key '{missing}' is missing")
+        case "enum":
+            mistakes.add(key, f"{_show(value)} is not known; {_allowed(value, rule)}")
+        case "type" if rule == "array":
+            mistakes.add(key, f"{_show(value)} is not a list; write [{_show(value)}]")
+        case "minItems":
+            mistakes.add(key, "the list is empty; give at least one value")
+        case "minProperties":
+            mistakes.add(key, "is empty; give at least one")
+        case "uniqueItems":
+            twice = next(v for n, v in enumerate(value) if v in value[:n])
+            mistakes.add(key, f"{_show(twice)} stands twice in the list")
+        case "anyOf":
+            mistakes.add(key, f"{_show(value)} is not allowed; a whole number from 1 up, or full")
+        case "pattern" | "not":
+            mistakes.add(
+                key or ("study",),
+                f"{_show(value)} cannot be a name here; use letters, digits, '-' and '_', "
+                "beginning with a letter",
+            )
+        case _:
+            mistakes.add(key, f"{_show(value)} is not allowed; {_requirement(error.schema)}")
+
+
+def _requirement(schema: Mapping[str, Any]) -> str:
+    kinds = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "a text",
+        "object": "keys with values",
+    }
+    kind = schema.get("type", "value")
+    kind = [kind] if isinstance(kind, str) else kind
+    words = " or ".join(kinds.get(k, str(k)) for k in kind if k != "null")
+    limits = [f"at least {schema['minimum']}"] if "minimum" in schema else []
+    limits += [f"at most {schema['maximum']}"] if "maximum" in schema else []
+    return f"{words} {' and '.join(limits)}".strip()
+
+
+def _fill(study: dict[str, Any]) -> None:
+    """Settings that an exercise inherits, and the definitions behind built-in data sets."""
+    definition = {"file": None, "validation": None, "split_seed": 0, "subset": None}
+    for exercise in study["exercises"].values():
+        for key in INHERITED:
+            exercise.setdefault(key, study[key])
+        exercise["optimizers"] = {k: v or {} for k, v in exercise["optimizers"].items()}
+        for name in exercise["datasets"]:
+            if name in sources.SOURCES:
+                study["datasets"].setdefault(name, {"source": name, **definition})
+
+
+def _check_names(study: dict[str, Any], mistakes: Mistakes) -> None:
+    for name, dataset in study["datasets"].items():
+        _check_dataset(("datasets", name), name, dataset, mistakes)
+    for name, model in study["models"].items():
+        _check_model(("models", name), model, mistakes)
+    for name, exercise in study["exercises"].items():
+        key: Key = ("exercises", name)
+        if name in RESERVED:
+            mistakes.add(key, f"an exercise cannot be called '{name}': a rule has this name")
+        known = [*study["datasets"], *(s for s in sources.SOURCES if s != "npz")]
+        for number, dataset in enumerate(exercise["datasets"]):
+            if dataset not in known:
+                message = f"unknown data set {_show(dataset)}; {_allowed(dataset, known)}"
+                mistakes.add((*key, "datasets", number), message)
+        for number, model in enumerate(exercise["models"]):
+            if model not in study["models"]:
+                _check_network((*key, "models", number), model, study["models"], mistakes)
+        for optimizer, knobs in exercise["optimizers"].items():
+            _check_optimizer((*key, "optimizers", optimizer), optimizer, knobs, mistakes)
+
+
+def _check_dataset(key: Key, name: str, dataset: dict[str, Any], mistakes: Mistakes) -> None:
+    source = dataset["source"]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        mistakes.add(key, "cannot be a name here; use letters, digits, '-', '_' and '.'")
+    if source not in sources.SOURCES:
+        allowed = _allowed(source, sources.SOURCES)
+        mistakes.add((*key, "source"), f"unknown source {_show(source)}; {allowed}")
+    elif source == "npz" and not dataset["file"]:
+        mistakes.add(key, "source npz needs the key 'file': the path of your .npz file")
+    elif source != "npz" and dataset["file"]:
+        mistakes.add((*key, "file"), f"only source npz reads a file; source {source} has its own")
+
+
+def _check_model(key: Key, model: dict[str, Any], mistakes: Mistakes) -> None:
+    network = model["network"]
+    _check_network((*key, "network"), network, (), mistakes)
+    if network in models.NETWORKS:
+        known = models.options(network)
+        for option, value in model.items():
+            if option == "network":
+                continue
+            if option not in known:
+                message = f"the network {network} has no such option; {_allowed(option, known)}"
+                mistakes.add((*key, option), message)
+            elif reason := models.refuses(option, value, known[option]):
+                mistakes.add((*key, option), f"{_show(value)} is not allowed; {reason}")
+
+
+def _check_network(key: Key, network: str, named: Iterable[str], mistakes: Mistakes) -> None:
+    if custom.is_custom(network):
+        _check_custom(key, network, mistakes)
+    elif network not in models.NETWORKS:
+        known = [*models.NETWORKS, *named]
+        mistakes.add(
+            key,
+            f"unknown network {_show(network)}; {_allowed(network, known)}, "
+            "or your own as path/to/file.py:name",
+        )
+
+
+def _check_custom(key: Key, spec: str, mistakes: Mistakes) -> None:
+    file = custom.source_file(spec)
+    if file and not Path(file).is_file():
+        mistakes.add(key, f"there is no file {file} (seen from {Path.cwd()})")
+
+
+def _check_optimizer(
+    key: Key, name: str, knobs: Mapping[str, list[Any]], mistakes: Mistakes
+) -> None:
+    entry = optimizers.OPTIMIZERS.get(name)
+    if entry is None and not custom.is_custom(name):
+        known = list(optimizers.OPTIMIZERS)
+        mistakes.add(
+            key,
+            f"unknown optimizer; {_allowed(name, known)}, "
+            "or your own as path/to/file.py:Class or package.module:Class",
+        )
+        return
+    if entry is None:
+        _check_custom(key, name, mistakes)
+    if entry is None and "lr" not in knobs:
+        mistakes.add(key, "an optimizer of your own needs the key 'lr': its learning rates")
+    for knob, values in knobs.items():
+        known = ["lr", *entry.knobs] if entry else [knob]
+        if knob not in known:
+            message = f"the optimizer {name} has no knob '{knob}'; {_allowed(knob, known)}"
+            mistakes.add((*key, knob), message)
+            continue
+        for number, value in enumerate(values):
+            if allowed := optimizers.refuses(knob, value):
+                mistakes.add((*key, knob, number), f"{_show(value)} is not allowed; {allowed}")
+
+
+def _check_runs(study: dict[str, Any], mistakes: Mistakes) -> None:
+    """The run table, row by row; and that what an exercise compares is in its grid."""
+    try:
+        table = grid.runs(study)
+    except DataError as error:
+        mistakes.add(("datasets",), str(error))
+        return
+    validator = _validator(_schema("runs"))
+    seen: set[str] = set()
+    for run in table:
+        key = ("exercises", run.exercise)
+        if run.path in seen:
+            mistakes.add(key, f"two runs would share the folder {run.path}")
+        seen.add(run.path)
+        row = {name: getattr(run, name) for name in validator.schema["properties"]}
+        for error in validator.iter_errors(row):
+            name = ".".join(map(str, error.absolute_path))
+            mistakes.add(key, f"the run {run.path}: {name}: {error.message}")
+    for name, exercise in study["exercises"].items():
+        rows = [run for run in table if run.exercise == name]
+        for number, settings in enumerate(exercise["compare"]):
+            if not any(grid.matches(run, settings) for run in rows):
+                key = ("exercises", name, "compare", number)
+                mistakes.add(key, f"{_show(settings)} is not in the exercise's grid")
+
+
+def _allowed(wrong: Any, known: Iterable[str]) -> str:
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(str(wrong), names, 1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{hint}allowed: {', '.join(names)}"
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{value}'"
+    shown = json.dumps(value, default=str, ensure_ascii=False)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def _shorter(key: Key) -> Iterator[int]:
+    return iter(range(len(key), -1, -1))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

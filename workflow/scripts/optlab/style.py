@@ -1,0 +1,158 @@
+"""One style for every picture: colours, labels of axes, legends, and the SVG itself.
+
+Colours of optimizers are those of Okabe and Ito ("Color Universal Design", 2008) and of P. Tol
+("Colour Schemes", 2021), told apart with every common form of colour blindness; each optimizer has
+a line style and a marker of its own too, so that a picture can be read in grey.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from matplotlib import colormaps, colors, ticker
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+CREATOR = "optlab"  # marks the files that this program may replace or remove
+
+matplotlib.rcParams.update(
+    {
+        "svg.fonttype": "none",  # text stays text: it can be searched, and the file is small
+        "svg.hashsalt": CREATOR,  # the same picture has the same bytes
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.which": "major",
+        "axes.axisbelow": True,
+        "grid.color": "#e3e3e3",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "figure.titlesize": 10.5,
+        "path.simplify": True,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the line of an optimizer is drawn."""
+
+    color: str
+    line: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+_DASHDOTS = (0, (5.0, 1.5, 1.0, 1.5, 1.0, 1.5))
+
+OPTIMIZERS = {
+    "sgd": Look("#000000", "-", "o"),
+    "momentum": Look("#0072B2", "-", "s"),
+    "nesterov": Look("#56B4E9", "--", "^"),
+    "adagrad": Look("#E69F00", "-", "D"),
+    "rmsprop": Look("#009E73", "-.", "v"),
+    "adam": Look("#D55E00", "-", "P"),
+    "adamw": Look("#CC79A7", "--", "X"),
+    "nadam": Look("#882255", "-.", "<"),
+    "radam": Look("#44AA99", ":", ">"),
+    "adamax": Look("#999933", "--", "p"),
+    "rprop": Look("#7F7F7F", "-", "h"),
+}
+# For optimizers of the user's own, in the order of the picture.
+OTHERS = (
+    Look("#332288", "-.", "*"),
+    Look("#661100", _DASHDOTS, "d"),
+    Look("#AA4499", ":", "8"),
+    Look("#117733", "--", "H"),
+)
+VARIANTS = ("s", "^", "D", "v", "o", "P", "X", "<", ">")
+
+TRAINING = Look("#0072B2", "-", "")
+VALIDATION = Look("#D55E00", "--", "")
+
+# Viridis without its last sixth, whose yellow is lost on white paper.
+RATES = colors.ListedColormap(colormaps["viridis"].resampled(256)(range(213)), "rates")
+
+
+def looks(optimizers: Sequence[str]) -> list[Look]:
+    """A look for each line of a picture, from the optimizer that it shows.
+
+    Several lines of one optimizer have its colour from light to full, and markers of their own.
+    """
+    own = [name for name in dict.fromkeys(optimizers) if name not in OPTIMIZERS]
+    found = []
+    for number, name in enumerate(optimizers):
+        look = OPTIMIZERS[name] if name in OPTIMIZERS else OTHERS[own.index(name) % len(OTHERS)]
+        total, rank = optimizers.count(name), optimizers[:number].count(name)
+        if total > 1:
+            strength = 0.4 + 0.6 * rank / (total - 1)
+            look = Look(_lighter(look.color, strength), look.line, VARIANTS[rank % len(VARIANTS)])
+        found.append(look)
+    return found
+
+
+def _lighter(color: str, strength: float) -> str:
+    red, green, blue = (1 - strength * (1 - part) for part in colors.to_rgb(color))
+    return colors.to_hex((red, green, blue))
+
+
+def rate_colors(rates: Sequence[float]) -> list[str]:
+    """A colour for each learning rate, by its rank: rates lie close where it matters."""
+    ranks = sorted(set(rates))
+    return [colors.to_hex(RATES(ranks.index(r) / max(1, len(ranks) - 1))) for r in rates]
+
+
+def rate_bar(figure: Figure, axes: Axes, rates: Sequence[float]) -> None:
+    """A colour bar in place of a legend with more entries than can be read."""
+    ranks = sorted(set(rates))
+    mappable = ScalarMappable(colors.Normalize(0, len(ranks) - 1), RATES)
+    bar = figure.colorbar(mappable, ax=axes, label="learning rate", pad=0.02)
+    shown = sorted({round(i * (len(ranks) - 1) / 7) for i in range(8)})
+    bar.set_ticks(shown, labels=[f"{ranks[i]:g}" for i in shown])
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def figure(title: str, panels: int = 1, width: float = 7.0, height: float = 3.9) -> Figure:
+    """An empty picture with ``panels`` axes side by side, in inches."""
+    picture = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(picture)
+    picture.subplots(1, panels)
+    picture.suptitle(title)
+    return picture
+
+
+def log_axis(axis: Axis, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis from ``low`` to ``high``: plain numbers where they are short."""
+    decades = high / low
+    if decades < 30:
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    elif decades < 1e13:
+        axis.set_major_locator(ticker.LogLocator(numticks=14))
+    if 1e-4 < low and high < 1e5:
+        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def svg(picture: Figure) -> str:
+    """The picture as SVG, the same text for the same picture."""
+    stream = io.StringIO()
+    picture.savefig(stream, format="svg", metadata={"Date": None, "Creator": CREATOR})
+    return stream.getvalue()
+
+
+def is_ours(file: Path) -> bool:
+    """Whether this program drew the SVG: only its own pictures are its to remove."""
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        return f"<dc:title>{CREATOR}</dc:title>" in stream.read(2000)

@@ -1,0 +1,139 @@
+"""Say what of a study is done, running and failed, and about how long the rest takes.
+
+In:  a study's configuration file, the results beside it, and the small files in which running
+     jobs say how far they are.
+Out: a few lines on the screen. Nothing is written and nothing is started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optlab import grid, progress, study
+from optlab.errors import UserError
+
+SILENT = 120.0  # seconds after which a job on another machine counts as dead
+
+
+@dataclass
+class Standing:
+    """Where a run stands: done, running, failed or waiting, with what is known of it."""
+
+    run: grid.Run
+    state: str
+    seconds: float | None = None  # taken, where it is done; still needed, where it is running
+    share: float = 0.0
+    message: str = ""
+
+
+def standing(run: grid.Run) -> Standing:
+    """Where one run stands, judged by its files."""
+    record = _read(Path(run.folder, "run.json"))
+    if record and Path(run.folder, "metrics.tsv").exists():
+        seeds = len(record["seeds"])
+        if seeds >= run.seeds:
+            return Standing(run, "done", record["wall"]["total"] * run.seeds / max(1, seeds))
+    news = _read(Path(run.state))
+    if not news:
+        return Standing(run, "waiting")
+    if news["status"] == "failed":
+        return Standing(run, "failed", message=news.get("message", ""))
+    if not _alive(news):
+        return Standing(run, "failed", message="its process has gone")
+    share = news.get("share", 0.0)
+    elapsed = time.time() - news["started"]
+    left = elapsed * (1 - share) / share if share else None
+    return Standing(run, "running", left, share)
+
+
+def remaining(standings: list[Standing], cores: int) -> float | None:
+    """Seconds until all runs are done on so many cores; None where nothing is known yet."""
+    known: dict[str, list[float]] = defaultdict(list)
+    for one in standings:
+        if one.state == "done" and one.seconds is not None:
+            known[one.run.exercise].append(one.seconds)
+    everything = [seconds for group in known.values() for seconds in group]
+    if not everything:
+        return None
+    total = 0.0
+    for one in standings:
+        if one.state == "done":
+            continue
+        if one.state == "running" and one.seconds is not None:
+            total += one.seconds * one.run.threads
+            continue
+        group = known.get(one.run.exercise) or everything
+        total += sum(group) / len(group) * one.run.threads * (1 - one.share)
+    return total / cores
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--study", default="config/config.yaml", help="the study's configuration")
+    p.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="to count on")
+    arguments = p.parse_args()
+    try:
+        plan = study.load(arguments.study)
+        standings = [standing(run) for run in grid.runs(plan)]
+    except UserError as error:
+        print(*(f"error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
+        return 1
+    print("\n".join(report(plan["study"], standings, arguments.cores)))
+    return 0
+
+
+def report(name: str, standings: list[Standing], cores: int) -> list[str]:
+    """The lines that `make status` prints."""
+    count = {
+        state: sum(one.state == state for one in standings)
+        for state in ("done", "running", "failed", "waiting")
+    }
+    lines = [f"study {name}: {len(standings)} runs"]
+    lines.append("  " + ", ".join(f"{number} {state}" for state, number in count.items()))
+    for one in standings:
+        if one.state == "running":
+            left = f", {progress.duration(one.seconds)} left" if one.seconds else ""
+            lines.append(f"  running {one.run.path}: {one.share:.0%}{left}")
+        elif one.state == "failed":
+            lines.append(f"  failed  {one.run.path}: {one.message} (see {one.run.log})")
+    if count["done"] == len(standings):
+        lines.append("  nothing is left to train")
+    else:
+        seconds = remaining(standings, cores)
+        told = "unknown yet" if seconds is None else f"about {progress.duration(seconds)}"
+        lines.append(f"  time left on {cores} cores: {told}")
+    return lines
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _alive(news: dict[str, Any]) -> bool:
+    if news["host"] != platform.node():
+        return time.time() - news["updated"] < SILENT
+    try:
+        os.kill(news["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
