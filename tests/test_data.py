@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from optlab import archives, datasets, sources
 from optlab.errors import DataError, UserError
 
@@ -118,7 +119,7 @@ def test_digits_sizes_stratification_and_scale():
     assert len(set(all_rows)) == len(all_rows) == 1797  # no image is in two parts
     data = datasets.load(output)
     inputs = data.inputs(data.train.x[:100])
-    assert inputs.dtype == torch.float32 and 0 <= inputs.min() and inputs.max() == 1
+    assert inputs.dtype == torch.float32 and inputs.min() >= 0 and inputs.max() == 1
     assert data.train.x.dtype == torch.uint8 and data.train.x.max() == 16  # stored as it was
 
 

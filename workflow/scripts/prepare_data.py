@@ -50,32 +50,27 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def stop(number: int, _frame: object) -> None:
+    """Leave at once, with nothing half-made left behind.
+
+    Not by an exception: raised in the middle of an import, a compiled module may swallow it.
+    """
+    sources.abandon()
+    os._exit(128 + number)
+
+
 def main() -> int:
     options = arguments()
     name = options.name or options.source
     keys = ("source", "file", "validation", "split_seed", "subset")
     definition = {key: getattr(options, key) for key in keys}
-    stopped_by: list[int] = []
-
-    def stop(number: int, _frame: object) -> None:
-        """Leave by an exception, so that a job that is stopped removes its temporary files."""
-        for further in (signal.SIGTERM, signal.SIGINT):  # they would cut the removal short
-            signal.signal(further, signal.SIG_IGN)
-        stopped_by.append(number)
-        sys.exit(128 + number)
-
-    for expected in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(expected, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     try:
         sources.prepare(name, definition, options.output, options.archives)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except Exception:
-        # Stopped in the middle of an import, a compiled module turns the exit into an ImportError.
-        if stopped_by:
-            return 128 + stopped_by[0]
-        raise
     print(f"{name}: {json.loads(options.output.read_text())['split']}")
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,12 @@ class Line:
     diverged: int
     diverged_step: int | None
 
+    def until(self, epoch: float) -> Line:
+        """The line up to an epoch, and one point further, where it has one."""
+        rows = slice(int(np.searchsorted(self.epoch, epoch, side="right")) + 1)
+        cut = {name: getattr(self, name)[rows] for name in ("epoch", "step", "mean", "low", "high")}
+        return replace(self, **cut)
+
     @property
     def leaves(self) -> bool:
         """Whether no seed came to the end, so that the line leaves the picture."""
@@ -65,7 +71,8 @@ def line(curves: Sequence[Curve], name: str, steps_per_epoch: float) -> Line:
         # Noticed at an evaluation, but it happened at a step: that is where it is drawn.
         epoch[-1] = min(epoch[-1], step[-1] / steps_per_epoch)
         final = values[:, -1]
-        values[:, -1] = np.where(np.isfinite(final), final, 1e6 * max(values[0, 0], 1e-30))
+        if name.endswith("loss"):
+            values[:, -1] = np.where(np.isfinite(final), final, 1e6 * max(values[0, 0], 1e-30))
     return Line(
         epoch=epoch,
         step=step,

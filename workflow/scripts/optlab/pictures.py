@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optlab import grid, sources
+from optlab import grid, optimizers, sources
 from optlab.grid import Run
 
 # What the field calls PyTorch's optimizers.
@@ -92,6 +92,14 @@ def knobs_text(run: Run, names: Iterable[str]) -> str:
     return ", ".join(f"{name} {grid.text(run.knobs[name])}" for name in names if name in run.knobs)
 
 
+def settings_text(run: Run) -> str:
+    """A run in words: its optimizer, learning rate, and the knobs that make it what it is."""
+    entry = optimizers.OPTIMIZERS.get(run.optimizer)
+    defaults = entry.knobs if entry else {}
+    names = [k for k, v in run.shown_knobs.items() if v or v != defaults.get(k)]
+    return ", ".join((label(run), knobs_text(run, names)))
+
+
 def varied(runs: Iterable[Run]) -> list[str]:
     """The knobs, besides the learning rate, that have several values among these runs."""
     values: dict[str, set[str]] = {}
@@ -104,17 +112,17 @@ def varied(runs: Iterable[Run]) -> list[str]:
 def _of_problem(
     study: Mapping[str, Any], settings: Mapping[str, Any], runs: list[Run]
 ) -> Iterator[Picture]:
-    optimizers = _split(runs, lambda run: run.optimizer)
-    lines = [line for group in optimizers for line in _split(group, _all_but_lr)]
-    for group in optimizers:
+    by_optimizer = _split(runs, lambda run: run.optimizer)
+    lines = [line for group in by_optimizer for line in _split(group, _all_but_lr)]
+    for group in by_optimizer:
         names = varied(group)
         for line in _split(group, _all_but_lr):
             yield _loss(line, names)
     if any(len(line) > 1 for line in lines):
         yield Picture("final-loss", "final-loss", "final loss", {}, _tuples(lines))
-    if len(optimizers) > 1:
+    if len(by_optimizer) > 1:
         title = "each optimizer at its best"
-        yield Picture("comparison-best", "comparison-best", title, {}, _tuples(optimizers))
+        yield Picture("comparison-best", "comparison-best", title, {}, _tuples(by_optimizer))
     matching = [[r for r in runs if grid.matches(r, wanted)] for wanted in settings["compare"]]
     if any(matching):
         title = "the settings compared by the lab"

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("results/data")
 FORMAT = 1  # of the prepared files: raised when the same definition gives other tensors
+_unfinished: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ def prepare(name: str, definition: Mapping[str, Any], output: Path, archives: st
     description, byte for byte. Whatever fails, nothing half-written stays. Raises DataError.
     """
     _check(definition)
-    # In the same folder as the output, so that the finished files need only be renamed. Named before
-    # it is made, so that there is no moment at which a signal would leave it behind.
+    # In the same folder as the output, so that the finished files need only be renamed.
     temporary = output.parent / f".{output.stem}-{secrets.token_hex(4)}"
+    _unfinished.add(temporary)
     try:
         temporary.mkdir(parents=True)
         _prepare(name, definition, output, archives, temporary)
@@ -102,7 +103,14 @@ def prepare(name: str, definition: Mapping[str, Any], output: Path, archives: st
             reason = f"no room left on the disk ({reason}); free some and run again"
         raise DataError(f"{output}: cannot be written: {reason}") from error
     finally:
+        abandon()
+
+
+def abandon() -> None:
+    """Remove the temporary folders of this process: also called by a program that is stopped."""
+    for temporary in tuple(_unfinished):
         shutil.rmtree(temporary, ignore_errors=True)
+        _unfinished.discard(temporary)
 
 
 def _check(definition: Mapping[str, Any]) -> None:

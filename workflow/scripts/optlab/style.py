@@ -97,7 +97,7 @@ def looks(optimizers: Sequence[str]) -> list[Look]:
         look = OPTIMIZERS[name] if name in OPTIMIZERS else OTHERS[own.index(name) % len(OTHERS)]
         total, rank = optimizers.count(name), optimizers[:number].count(name)
         if total > 1:
-            strength = 0.4 + 0.6 * rank / (total - 1)
+            strength = 0.5 + 0.5 * rank / (total - 1)
             look = Look(_lighter(look.color, strength), look.line, VARIANTS[rank % len(VARIANTS)])
         found.append(look)
     return found
@@ -124,11 +124,11 @@ def rate_bar(figure: Figure, axes: Axes, rates: Sequence[float]) -> None:
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def figure(title: str, panels: int = 1, width: float = 7.0, height: float = 3.9) -> Figure:
-    """An empty picture with ``panels`` axes side by side, in inches."""
-    picture = Figure(figsize=(width, height), layout="constrained")
+def figure(title: str, ratios: Sequence[float] = (1,), height: float = 3.9) -> Figure:
+    """An empty picture of ``height`` inches with axes side by side, their widths in ``ratios``."""
+    picture = Figure(figsize=(7.0 if len(ratios) == 1 else 8.0, height), layout="constrained")
     FigureCanvasSVG(picture)
-    picture.subplots(1, panels)
+    picture.subplots(1, len(ratios), width_ratios=ratios)
     picture.suptitle(title)
     return picture
 
@@ -140,7 +140,7 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
         axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     elif decades < 1e13:
         axis.set_major_locator(ticker.LogLocator(numticks=14))
-    if 1e-4 < low and high < 1e5:
+    if 0.99e-4 < low and high < 1e5:
         axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(ticker.NullFormatter())
 

@@ -173,9 +173,14 @@ def build_model(settings: Settings, data: Dataset, seed: int) -> nn.Module:
     """The network with the initial weights of ``seed``, made on the CPU for every device."""
     outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
     torch.manual_seed(derived_seed("weights", seed))
-    model = models.build(settings.network, data.shape, outputs, settings.network_options)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, settings.precision))  # constants in full precision too
+    try:
+        model = models.build(settings.network, data.shape, outputs, settings.network_options)
+    finally:
+        torch.set_default_dtype(usual)
     torch.manual_seed(derived_seed("dropout", seed))
-    return model.to(device=settings.device, dtype=getattr(torch, settings.precision))
+    return model.to(settings.device)
 
 
 def loss_function(data: Dataset) -> Callable[[Tensor, Tensor], Tensor]:

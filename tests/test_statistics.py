@@ -1,0 +1,76 @@
+"""Intervals and tests, against SciPy and against textbook numbers."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from optlab import statistics
+
+SAMPLES = [(1.0, 2.0), (0.91, 0.92, 0.905), tuple(math.sin(n) for n in range(17)), (5.0, 5.0, 5.0)]
+
+
+@pytest.mark.parametrize("values", SAMPLES)
+def test_interval_equals_scipys(values):
+    found = statistics.estimate(values)
+    assert found.mean == pytest.approx(sum(values) / len(values), rel=1e-15)
+    error = stats.sem(values)
+    low, high = (
+        stats.t.interval(0.95, len(values) - 1, found.mean, error) if error else (5.0, 5.0)
+    )
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+
+
+def test_interval_of_a_known_sample():
+    """t(0.975; 2) = 4.302653: the interval of 1, 2, 3 is 2 +- 4.302653 / sqrt(3)."""
+    found = statistics.estimate([1, 2, 3])
+    assert found.high - found.mean == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+
+
+def test_another_level_is_wider():
+    assert statistics.estimate([1, 2, 3], 0.99).high > statistics.estimate([1, 2, 3]).high
+
+
+def test_one_seed_has_a_mean_and_no_interval():
+    assert statistics.estimate([0.25]) == statistics.Estimate(0.25, None, None)
+
+
+def test_no_seed_has_no_mean():
+    assert statistics.estimate([]) is None
+
+
+def test_paired_test_equals_scipys():
+    first, second = [0.91, 0.93, 0.92, 0.95], [0.90, 0.90, 0.91, 0.91]
+    found = statistics.paired_t_test(first, second)
+    expected = stats.ttest_rel(first, second)
+    assert found.t == pytest.approx(expected.statistic, rel=1e-12)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-12)
+    interval = expected.confidence_interval(0.95)
+    assert found.difference.low == pytest.approx(interval.low, rel=1e-9)
+    assert found.pairs == 4
+    assert found.significant == (found.difference.low > 0)
+
+
+def test_order_of_the_pairs_matters_only_for_the_sign():
+    first, second = [1.0, 2.0, 4.0], [0.5, 1.7, 2.0]
+    forth, back = (
+        statistics.paired_t_test(first, second),
+        statistics.paired_t_test(second, first),
+    )
+    assert (forth.t, forth.p) == pytest.approx((-back.t, back.p))
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 2])
+def test_not_enough_seeds_to_say(pairs):
+    assert statistics.paired_t_test([0.9, 0.8][:pairs], [0.1, 0.2][:pairs]) is None
+
+
+def test_seeds_that_make_no_difference():
+    assert statistics.paired_t_test([1, 2, 3], [1, 2, 3]).p == 1
+    constant = statistics.paired_t_test([1, 2, 3], [2, 3, 4])
+    assert (constant.t, constant.p) == (-math.inf, 0)
+
+
+def test_pairs_must_be_pairs():
+    with pytest.raises(ValueError):
+        statistics.paired_t_test([1, 2, 3], [1, 2])

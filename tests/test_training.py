@@ -1,0 +1,250 @@
+"""The loop against closed forms and against PyTorch's own plain way of doing the same."""
+
+import math
+
+import pytest
+import torch
+from optlab import sources, theory, training
+from optlab.datasets import Dataset, Split, load
+from optlab.errors import UserError
+
+LIMITS = {0.0: 0.0299391, 0.2: 0.0359269, 0.4: 0.0419147, 0.6: 0.0479026, 0.8: 0.0538904}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Prepared data sets by name, as a training job opens them."""
+    folder = tmp_path_factory.mktemp("data")
+
+    def prepared(name):
+        path = folder / f"{name}.json"
+        if not path.exists():
+            sources.prepare(name, {"source": name}, path, None)
+        return load(path)
+
+    return prepared
+
+
+def linear(**changes):
+    given = {"network": "linear", "optimizer": "sgd", "knobs": {"lr": 0.01}}
+    return training.Settings(**{**given, "batch_size": "full", "epochs": 1000, **changes})
+
+
+def softmax(**changes):
+    given = {"network": "softmax", "optimizer": "sgd", "knobs": {"lr": 0.5}}
+    return training.Settings(**{**given, "batch_size": 100, "epochs": 3, **changes})
+
+
+def weights(outcome):
+    return torch.cat([value.flatten() for value in outcome.model.state_dict().values()])
+
+
+def same(first, second):
+    """The evaluations of two outcomes, seconds aside."""
+    figures = [{**vars(row), "seconds": None} for row in first.evaluations]
+    return figures == [{**vars(row), "seconds": None} for row in second.evaluations]
+
+
+# -- exercise 1: the oracles -----------------------------------------------------------------
+
+
+def test_gradient_descent_gives_the_published_weights_and_loss(data):
+    outcome = training.train(linear(), data("line"), 0)
+    assert [f"{value:.7f}" for value in weights(outcome)] == ["-0.9999969", "0.9999908"]
+    assert outcome.evaluations[0].train_loss == pytest.approx(23.66)
+    assert outcome.evaluations[-1].train_loss == pytest.approx(5.69997e-11, rel=1e-5)
+    assert len(outcome.evaluations) == 1001
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lr", "loss"), [("sgd", 1e-3, 0.148), ("sgd", 5e-3, 9.9e-6), ("adam", 0.01, 4.5e-3)]
+)
+def test_final_losses_are_those_of_the_lab(data, optimizer, lr, loss):
+    outcome = training.train(linear(optimizer=optimizer, knobs={"lr": lr}), data("line"), 0)
+    assert outcome.evaluations[-1].train_loss == pytest.approx(loss, rel=0.02)
+
+
+@pytest.mark.parametrize("momentum", LIMITS)
+@pytest.mark.parametrize("lr", [0.001, 0.005, 0.01, 0.02, 0.0299])
+def test_trajectories_equal_the_closed_form(data, momentum, lr):
+    knobs = {"lr": lr, "momentum": momentum} if momentum else {"lr": lr}
+    name = "momentum" if momentum else "sgd"
+    steps = list(range(301))
+    exact = theory.trajectory([1, 2, 3, 4], [0, -1, -2, -3], (0.3, -0.3), lr, momentum, steps)
+    # A loss near zero is a square of rounding errors of the weights: below `floor` it says nothing.
+    for precision, relative, floor in (("float64", 1e-9, 1e-18), ("float32", 2e-3, 1e-9)):
+        settings = linear(optimizer=name, knobs=knobs, precision=precision, epochs=300)
+        outcome = training.train(settings, data("line"), 0)
+        measured = [row.train_loss for row in outcome.evaluations]
+        assert measured == pytest.approx(list(exact.loss), rel=relative, abs=floor)
+        final = [exact.weight[-1], exact.bias[-1]]
+        assert weights(outcome).tolist() == pytest.approx(final, rel=max(1e-9, floor * 1e4))
+
+
+@pytest.mark.parametrize("momentum", LIMITS)
+def test_the_loss_falls_below_each_stability_limit_and_grows_above(data, momentum):
+    for factor in (0.99, 1.01):
+        knobs = {"lr": LIMITS[momentum] * factor} | ({"momentum": momentum} if momentum else {})
+        settings = linear(optimizer="momentum" if momentum else "sgd", knobs=knobs, epochs=3000)
+        outcome = training.train(settings, data("line"), 0)
+        first, last = outcome.evaluations[0].train_loss, outcome.evaluations[-1]
+        assert (last.train_loss < 1e-3 * first) if factor < 1 else (last.train_loss > 10 * first)
+
+
+# -- the loop --------------------------------------------------------------------------------
+
+
+def test_a_seed_gives_every_optimizer_the_same_weights_and_order(data):
+    digits = data("digits")
+    models = [
+        training.build_model(softmax(network="cnn", optimizer=name, knobs={"lr": lr}), digits, 7)
+        for name, lr in (("sgd", 0.1), ("adam", 0.001))
+    ]
+    first, second = (list(model.state_dict().values()) for model in models)
+    assert all(map(torch.equal, first, second))
+    other = training.build_model(softmax(network="cnn"), digits, 8)
+    assert not torch.equal(first[0], next(iter(other.state_dict().values())))
+    one, two = (training.Batches(softmax(knobs={"lr": lr}), digits, 7) for lr in (0.1, 0.5))
+    assert torch.equal(one.order(3), two.order(3))
+    assert not torch.equal(one.order(3), one.order(4))
+    assert not torch.equal(one.order(3), training.Batches(softmax(), digits, 8).order(3))
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1077])
+def test_an_epoch_covers_every_example_once(data, size):
+    digits = data("digits")
+    batches = training.Batches(softmax(batch_size=size), digits, 0)
+    seen = list(batches.epoch(1))
+    assert {len(x) for x, _ in seen[:-1]} <= {size} and sum(len(x) for x, _ in seen) == 1077
+    order = batches.order(1)
+    assert sorted(order.tolist()) == list(range(1077))
+    assert torch.equal(torch.cat([x for x, _ in seen]), digits.inputs(digits.train.x[order]))
+    assert torch.equal(torch.cat([y for _, y in seen]), digits.train.y[order])
+
+
+def test_training_equals_a_plain_pytorch_loop(data):
+    digits = data("digits")
+    settings = softmax(network="mlp", optimizer="adam", knobs={"lr": 0.01}, epochs=2)
+    outcome = training.train(settings, digits, 0)
+    model = training.build_model(settings, digits, 0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, foreach=False, fused=False)
+    batches = training.Batches(settings, digits, 0)
+    for epoch in (1, 2):
+        for rows in batches.order(epoch).split(100):
+            optimizer.zero_grad()
+            x = digits.train.x[rows].float() / 16
+            torch.nn.functional.cross_entropy(model(x), digits.train.y[rows]).backward()
+            optimizer.step()
+    plain = torch.cat([value.flatten() for value in model.state_dict().values()])
+    torch.testing.assert_close(weights(outcome), plain, rtol=1e-4, atol=1e-6)
+    with torch.no_grad():
+        output = model(digits.test.x.float() / 16)
+    last = outcome.evaluations[-1]
+    loss = torch.nn.functional.cross_entropy(output, digits.test.y)
+    assert last.test_loss == pytest.approx(float(loss), rel=1e-4)
+    assert last.test_accuracy == float((output.argmax(1) == digits.test.y).double().mean())
+
+
+def test_the_same_settings_give_the_same_numbers_to_the_last_digit(data):
+    settings = softmax(network="cnn", optimizer="adam", knobs={"lr": 0.001}, epochs=1)
+    runs = [training.train(settings, data("digits"), 1) for _ in range(2)]
+    assert same(*runs) and torch.equal(weights(runs[0]), weights(runs[1]))
+    assert not same(runs[0], training.train(settings, data("digits"), 2))
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "nadam", "radam", "adagrad", "rmsprop"])
+def test_a_learning_rate_of_zero_changes_nothing(data, name):
+    outcome = training.train(softmax(optimizer=name, knobs={"lr": 0}), data("digits"), 0)
+    assert {row.train_loss for row in outcome.evaluations} == {outcome.evaluations[0].train_loss}
+    assert outcome.evaluations[0].train_loss == pytest.approx(math.log(10))
+
+
+def test_test_figures_appear_only_in_the_last_row_and_the_best_epoch_is_validations(data):
+    outcome = training.train(softmax(knobs={"lr": 1.0}, epochs=8), data("digits"), 0)
+    *before, last = outcome.evaluations
+    assert all(row.test_loss is None and row.best_epoch is None for row in before)
+    assert last.test_loss is not None
+    losses = [row.val_loss for row in outcome.evaluations]
+    assert last.best_epoch == losses.index(min(losses))
+    shorter = training.train(softmax(knobs={"lr": 1.0}, epochs=last.best_epoch), data("digits"), 0)
+    assert last.best_test_loss == shorter.evaluations[-1].test_loss
+    assert last.best_test_accuracy == shorter.evaluations[-1].test_accuracy
+
+
+def test_evaluations_are_as_frequent_as_asked_and_the_last_epoch_is_always_one(data):
+    outcome = training.train(softmax(epochs=5, evaluate_every=2), data("digits"), 0)
+    assert [row.epoch for row in outcome.evaluations] == [0, 2, 4, 5]
+    often = training.train(softmax(epochs=5), data("digits"), 0)
+    assert often.evaluations[-1].train_loss == outcome.evaluations[-1].train_loss
+
+
+def test_the_training_loss_is_measured_on_a_fixed_sample_where_the_set_is_large(data):
+    digits = data("digits")
+    outcome = training.train(softmax(epochs=1, train_loss_examples=50), digits, 0)
+    x, y = digits.inputs(digits.train.x[:50]), digits.train.y[:50]
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(outcome.model(x), y)
+    assert outcome.evaluations[-1].train_loss == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_evaluation_does_not_disturb_training(data):
+    settings = {"network": "cnn", "optimizer": "adam", "knobs": {"lr": 0.001}, "epochs": 2}
+    every, once = (
+        training.train(softmax(**settings, evaluate_every=n), data("digits"), 0) for n in (1, 2)
+    )
+    assert torch.equal(weights(every), weights(once))
+
+
+# -- divergence ------------------------------------------------------------------------------
+
+
+def test_divergence_stops_the_run_and_says_at_which_step(data):
+    outcome = training.train(linear(knobs={"lr": 0.5}), data("line"), 0)
+    last = outcome.evaluations[-1]
+    assert (last.status, last.step) == ("diverged", 2)
+    assert last.train_loss > 1000 * 23.66
+    assert [row.status for row in outcome.evaluations[:-1]] == ["ok", "ok"]
+
+
+def test_divergence_between_evaluations_is_dated_to_its_step(data):
+    every = training.train(linear(knobs={"lr": 0.1}), data("line"), 0).evaluations[-1]
+    seldom = training.train(linear(knobs={"lr": 0.1}, evaluate_every=500), data("line"), 0)
+    last = seldom.evaluations[-1]
+    assert (last.status, last.step) == ("diverged", every.step)
+    assert last.train_loss == pytest.approx(every.train_loss, rel=1e-4)
+    assert last.test_loss is None
+
+
+def test_a_loss_that_is_no_number_is_divergence(data):
+    line = data("line")
+    broken = Dataset(**{**vars(line), "train": Split(line.train.x, torch.full((4, 1), math.nan))})
+    outcome = training.train(linear(), broken, 0)
+    assert outcome.evaluations[-1].status == "diverged"
+    assert len(outcome.evaluations) == 2
+
+
+# -- networks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
+def test_the_convolutional_network_fits_images_of_every_size(shape):
+    from optlab import models
+
+    network = models.build("cnn", shape, 10, {})
+    assert network(torch.zeros(2, *shape)).shape == (2, 10)
+    sizes = [tuple(p.shape) for p in network.parameters() if p.dim() > 1]
+    side = shape[1] // 4
+    assert sizes == [(32, shape[0], 5, 5), (64, 32, 5, 5), (1024, 64 * side * side), (10, 1024)]
+
+
+def test_what_does_not_fit_together_is_told_in_one_line(data):
+    with pytest.raises(UserError, match="images of at least 4x4 pixels"):
+        training.train(linear(network="cnn"), data("line"), 0)
+    with pytest.raises(UserError, match="a batch of 2000 is more than the 1077 training examples"):
+        training.train(softmax(batch_size=2000), data("digits"), 0)
+
+
+def test_dropout_is_off_in_evaluation(data):
+    settings = softmax(network="cnn", knobs={"lr": 0}, epochs=2)
+    losses = {row.val_loss for row in training.train(settings, data("digits"), 0).evaluations}
+    assert len(losses) == 1
