@@ -5,7 +5,7 @@ study -> run table -> prepared data sets -> one training job a run -> tables and
 
 # -- configuration: a study named on the command line stands alone ---------------------------
 
-if "study" not in config:
+if not workflow.configfiles:
 
     configfile: f"{workflow.basedir}/config/config.yaml"
 

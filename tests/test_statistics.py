@@ -15,9 +15,7 @@ def test_interval_equals_scipys(values):
     found = statistics.estimate(values)
     assert found.mean == pytest.approx(sum(values) / len(values), rel=1e-15)
     error = stats.sem(values)
-    low, high = (
-        stats.t.interval(0.95, len(values) - 1, found.mean, error) if error else (5.0, 5.0)
-    )
+    low, high = stats.t.interval(0.95, len(values) - 1, found.mean, error) if error else (5.0, 5.0)
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
 
 

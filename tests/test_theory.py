@@ -29,7 +29,8 @@ def test_hessian_and_its_eigenvalues():
 
 
 @pytest.mark.parametrize(
-    "momentum, published", [(0, 0.02994), (0.2, 0.0359), (0.4, 0.0419), (0.6, 0.0479), (0.8, 0.0539)]
+    "momentum, published",
+    [(0, 0.02994), (0.2, 0.0359), (0.4, 0.0419), (0.6, 0.0479), (0.8, 0.0539)],
 )
 def test_stability_limits_are_those_published(momentum, published):
     assert theory.stability_limit(X, momentum) == pytest.approx(published, abs=5e-5)

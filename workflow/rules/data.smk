@@ -16,7 +16,9 @@ rule prepare_data:
         "results/data/logs/{dataset}.benchmark.tsv"
     params:
         program=PROGRAM("prepare_data.py"),
-        options=lambda w: grid.data_arguments(STUDY, DATASETS[w.dataset]),
+        # A function of `output` is not compared with the last call: that archives or a file lie
+        # elsewhere prepares nothing again, since the same content has the same name.
+        options=lambda w, output: grid.data_arguments(STUDY, DATASETS[w.dataset]),
     conda:
         "../envs/optlab.yaml"
     shell:

@@ -1,6 +1,6 @@
 """Figures: one job an exercise draws all of its pictures, and a target for each exercise.
 
-In:  the metrics of the exercise's runs.
+In:  the metrics of the exercise's runs, and the part of the study that is about it.
 Out: figures/<exercise>/*.svg
 """
 
@@ -30,15 +30,13 @@ def pictures_of(exercise):
 
 PICTURES = {exercise: pictures_of(exercise) for exercise in STUDY["exercises"]}
 
-for exercise, settings in STUDY["exercises"].items():
+for exercise in STUDY["exercises"]:
 
     rule:
         name:
             f"figures_{exercise}"
         input:
             metrics=metrics_of(exercise),
-            # Any change of the study rewrites this file; what matters here stands in `params`.
-            study=ancient(rules.study.output[0]),
             code=FIGURE_CODE,
         output:
             PICTURES[exercise],
@@ -49,14 +47,16 @@ for exercise, settings in STUDY["exercises"].items():
         params:
             program=PROGRAM("figures.py"),
             exercise=exercise,
-            settings=settings,
+            # Not study.yaml, which any change of the study rewrites. And `ancient` will not do: of
+            # the jobs behind one that runs, Snakemake examines none for reasons of its own.
+            study=studies.dump(studies.part(STUDY, exercise)),
             folder=subpath(output[0], parent=True),
         conda:
             "../envs/optlab.yaml"
         shell:
             """
-            {PYTHON:q} {params.program:q} --study {input.study:q} --exercise {params.exercise:q} \
-                --output-folder {params.folder:q} > {log:q} 2>&1
+            {PYTHON:q} {params.program:q} --study /dev/stdin --exercise {params.exercise:q} \
+                --output-folder {params.folder:q} > {log:q} 2>&1 <<< {params.study:q}
             """
 
     rule:

@@ -30,7 +30,7 @@ def read(dataset: str, archives: str | None, temporary: Path) -> Arrays:
     into `temporary`, where everything is unpacked. Images are uint8 [N, C, H, W], labels int64 [N].
     Raises DataError.
     """
-    published = getattr(_torchvision_datasets(), dataset)
+    published = getattr(torchvision().datasets, dataset)
     needed = _needed(published)
     if archives:
         _copy(dataset, needed, Path(archives), temporary)
@@ -49,15 +49,15 @@ def read(dataset: str, archives: str | None, temporary: Path) -> Arrays:
     )
 
 
-def _torchvision_datasets() -> Any:
-    """Import torchvision.datasets, also beside a CPU build of torch.
+def torchvision() -> Any:
+    """Import torchvision, also beside a CPU build of torch.
 
     There torchvision's own operators, which no data set uses, cannot be loaded, and its import
     fails because two of them are unknown. Declaring these two is enough. It is done only after
     a failure, since an operator that is declared twice is an error too.
     """
     try:
-        import torchvision  # type: ignore[import-untyped]
+        import torchvision as package  # type: ignore[import-untyped]
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
@@ -67,8 +67,8 @@ def _torchvision_datasets() -> Any:
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _declared.append(library)
-        import torchvision
-    return torchvision.datasets
+        import torchvision as package
+    return package
 
 
 def _needed(published: Any) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _is_namesake(file: Path, dataset: str, archives: Path) -> bool:
     if dataset == "CIFAR10" or file.parent != archives:
         return False
     other = "MNIST" if dataset == "FashionMNIST" else "FashionMNIST"
-    return _needed(getattr(_torchvision_datasets(), other))[file.name] == _md5(file)
+    return _needed(getattr(torchvision().datasets, other))[file.name] == _md5(file)
 
 
 def _md5(file: Path) -> str:

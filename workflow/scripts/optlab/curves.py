@@ -102,12 +102,15 @@ def thin(values: Array, points: int = POINTS) -> NDArray[np.intp]:
     n = len(values)
     if n <= points:
         return np.arange(n)
-    keep = {0, n - 1}
-    for stretch in np.array_split(np.arange(n), points // 2 - 1):
-        part = values[stretch]
-        if np.isfinite(part).any():
-            keep |= {int(stretch[np.nanargmin(part)]), int(stretch[np.nanargmax(part)])}
-    return np.array(sorted(keep))
+    width = -(-n // (points // 2 - 1))
+    keep = [np.array([0, n - 1])]
+    for sign in (1, -1):
+        # Padded to whole stretches; what is not a number is never an extreme.
+        padded = np.full(-(-n // width) * width, np.inf)
+        padded[:n] = np.where(np.isfinite(values), sign * values, np.inf)
+        stretches = padded.reshape(-1, width)
+        keep.append(np.arange(len(stretches)) * width + stretches.argmin(axis=1))
+    return np.unique(np.concatenate(keep))
 
 
 def has_closed_form(run: Run, source: str) -> bool:

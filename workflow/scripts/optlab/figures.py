@@ -22,7 +22,6 @@ from optlab.drawing import (
     loss_label,
     plot,
     positive_ends,
-    wants_log,
 )
 from optlab.grid import Run, text
 from optlab.pictures import Picture
@@ -54,7 +53,8 @@ def loss(picture: Picture, reader: Reader) -> Figure:
     lines = reader.lines(runs, "train_loss")
     last = max(line.epoch[-1] for line in lines)
     leaving = max((line.epoch[-1] for line in lines if line.leaves), default=math.inf)
-    panels = [1.5 * leaving, last] if leaving < EARLY * last else [last]
+    # Below an epoch or two there is no evaluation between, and nothing to enlarge.
+    panels = [1.5 * leaving, last] if 1.5 < leaving < EARLY * last else [last]
     figure = style.figure(picture.title, ratios=(1, 2.2) if len(panels) > 1 else (1,))
     colors = style.rate_colors(rates)
     for axes, end in zip(figure.axes, panels, strict=True):
@@ -82,13 +82,13 @@ def comparison(picture: Picture, reader: Reader) -> Figure:
         names["val_loss"] = "validation loss"
     figure = style.figure(picture.title, ratios=(1,) * len(names))
     sets = [reader.lines(runs, name) for name in names]
-    log = wants_log([line for lines in sets for line in lines])
+    every = [line for lines in sets for line in lines]
     looks = style.looks([run.optimizer for run in runs])
     entries: list[Artist] = []
     for axes, lines, name in zip(figure.axes, sets, names.values(), strict=True):
         entries = []
         label = loss_label(reader, runs, name)
-        frame(axes, lines, label, log=log, full=runs[0].batch_size == "full")
+        frame(axes, every, label, full=runs[0].batch_size == "full")
         for number, (run, look, line) in enumerate(zip(runs, looks, lines, strict=True)):
             label = f"{pictures.settings_text(run)}{line.note}"
             entries.append(plot(axes, line, look, label, 0.75 * number / len(runs)))
@@ -107,7 +107,9 @@ def final_loss(picture: Picture, reader: Reader) -> Figure:
     figure = style.figure(picture.title, height=4.3)
     axes = figure.axes[0]
     points = [_points([reader.summary(run) for run in group], on) for group in groups]
-    _final_frame(axes, runs, [before, *(v for group in points for p in group for v in p[1:])])
+    rates = [run.knobs["lr"] for run in runs]
+    rates += [curves.stability_limit(run) for run in runs if reader.exact(run)]
+    _final_frame(axes, rates, [before, *(v for group in points for p in group for v in p[1:])])
     name = loss_label(reader, runs, "validation loss" if on == "val_loss" else "training loss")
     axes.set_ylabel(f"{name}\nafter {runs[0].epochs} epochs")
     looks = style.looks([group[0].optimizer for group in groups])
@@ -157,10 +159,9 @@ def _final(
     return Line2D([], [], label=label, **drawn)
 
 
-def _final_frame(axes: Axes, runs: Sequence[Run], values: Sequence[float]) -> None:
-    rates = sorted({run.knobs["lr"] for run in runs})
-    first, last = ([rate for rate in rates if rate > 0] or [1.0])[0], rates[-1] or 1.0
-    if rates[0] > 0:
+def _final_frame(axes: Axes, rates: Sequence[float], values: Sequence[float]) -> None:
+    first, last = positive_ends(rates)
+    if min(rates) > 0:
         room = max(last / first, 10) ** 0.04
         axes.set_xscale("log")
         axes.set_xlim(first / room, last * room)
@@ -179,28 +180,24 @@ def _crosses(
     axes: Axes, groups: Sequence[Sequence[Run]], looks: Sequence[style.Look], reader: Reader
 ) -> list[Artist]:
     """A cross at the top for each run with a diverged seed, a row for each line that has one."""
-    row = 0
-    for group, look in zip(groups, looks, strict=True):
-        rates = [run.knobs["lr"] for run in group if reader.summary(run).diverged]
-        if rates:
-            height = 0.985 - min(0.03, 0.13 / len(groups)) * row
-            axes.plot(rates, [height] * len(rates), "X", ms=6.5, color=look.color, mec="white",
-                      mew=0.7, transform=axes.get_xaxis_transform(), clip_on=False,
-                      zorder=4)  # fmt: skip
-            row += 1
-    entry = Line2D([], [], ls="", marker="X", mec="white", color="#555555", label="diverges")
-    return [entry] if row else []
+    rates = [[r.knobs["lr"] for r in group if reader.summary(r).diverged] for group in groups]
+    rows = [(found, look.color) for found, look in zip(rates, looks, strict=True) if found]
+    drawn: dict[str, Any] = {"ls": "", "marker": "X", "ms": 6.5, "mec": "white", "mew": 0.7}
+    for number, (found, color) in enumerate(rows):
+        height = [0.985 - min(0.035, 0.15 / len(rows)) * number] * len(found)
+        axes.plot(found, height, color=color, transform=axes.get_xaxis_transform(),
+                  clip_on=False, zorder=4, **drawn)  # fmt: skip
+    return [Line2D([], [], color="#555555", label="diverges", **drawn)] if rows else []
 
 
 def _limits(
     axes: Axes, groups: Sequence[Sequence[Run]], looks: Sequence[style.Look], reader: Reader
 ) -> None:
     """A vertical line at the stability limit of each line that has one, named above the axes."""
-    low, high = axes.get_xlim()
     found = sorted(
-        (limit, look.color)
+        (curves.stability_limit(group[0]), look.color)
         for group, look in zip(groups, looks, strict=True)
-        if reader.exact(group[0]) and low < (limit := curves.stability_limit(group[0])) < high
+        if reader.exact(group[0])
     )
     to_axes = axes.transData + axes.transAxes.inverted()
     at = [float(to_axes.transform((limit, 1))[0]) for limit, _ in found]

@@ -128,9 +128,8 @@ class Run:
 
 def runs(study: Mapping[str, Any]) -> list[Run]:
     """The run table of a resolved study, in the study's own order."""
-    return [
-        run for name, exercise in study["exercises"].items() for run in _sweep(study, name, exercise)
-    ]
+    exercises = study["exercises"].items()
+    return [run for name, exercise in exercises for run in _sweep(study, name, exercise)]
 
 
 def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> Iterator[Run]:
@@ -167,7 +166,8 @@ def knob_grid(optimizer: str, grid: Mapping[str, list[Value]]) -> Iterator[dict[
     entry = optimizers.OPTIMIZERS.get(optimizer)
     axes: dict[str, list[Value]] = dict(grid)
     if entry:
-        axes = {"lr": list(entry.grid), **{k: [v] for k, v in entry.knobs.items()}, **grid}
+        knobs = {knob: [canonical(value)] for knob, value in entry.knobs.items()}
+        axes = {"lr": canonical(entry.grid), **knobs, **grid}
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
 

@@ -33,9 +33,16 @@ def linear(shape: Shape, outputs: int) -> nn.Module:
 
 def softmax(shape: Shape, outputs: int) -> nn.Module:
     """Softmax regression: one matrix and a bias, both starting at zero (exercise 2)."""
+    import torch
     from torch import nn
 
-    layer = nn.Linear(math.prod(shape), outputs)
+    class WideLinear(nn.Linear):
+        """Multiplies the other way round: matrix libraries are faster at a wide product."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.addmm(self.bias[:, None], self.weight, x.T).T
+
+    layer = WideLinear(math.prod(shape), outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return _flat(shape, layer)
@@ -79,7 +86,8 @@ def cnn(
     layers: list[nn.Module] = []
     depth, height, width = shape
     for filters in channels:
-        layers += [nn.Conv2d(depth, filters, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+        # Pooling first gives the same values as ReLU first, for a quarter of the work.
+        layers += [nn.Conv2d(depth, filters, 5, padding=2), nn.MaxPool2d(2), nn.ReLU()]
         depth, height, width = filters, height // 2, width // 2
     dense = nn.Linear(depth * height * width, units)
     return nn.Sequential(

@@ -126,6 +126,8 @@ def final_rows(run: Run) -> list[dict[str, str]]:
     path, content = _content(run)
     try:
         header, body = content.split(b"\n", 1)
+        if not body.endswith(b"\n"):
+            raise ValueError("cut off")
         names = _names(header)
         # All rows of a file begin alike up to the seed, which makes each seed's easy to find.
         start = b"".join(cell + b"\t" for cell in body.split(b"\t", names.index("seed"))[:-1])
@@ -134,7 +136,7 @@ def final_rows(run: Run) -> list[dict[str, str]]:
             at = body.rfind(b"%s%d\t" % (start, seed))
             if at < 0 or (at and body[at - 1 : at] != b"\n"):
                 raise UserError(f"{path}: seed {seed} is missing; train this run again")
-            line = body[at : body.find(b"\n", at)].decode()
+            line = body[at : body.index(b"\n", at)].decode()
             rows.append(dict(zip(names, line.split("\t"), strict=True)))
     except ValueError as error:
         raise _broken(path) from error
@@ -149,7 +151,7 @@ def curves(run: Run) -> list[Curve]:
     """
     path, content = _content(run)
     try:
-        header, *lines = content.rstrip(b"\n").split(b"\n")
+        header, *lines, _ = content.split(b"\n")
         names = _names(header)
         column = {name: names.index(name) for name in ("seed", "status", "epoch", "step", *CURVES)}
         rows = [line.split(b"\t") for line in lines]

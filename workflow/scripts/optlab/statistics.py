@@ -73,7 +73,7 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison
     if error == 0:  # seeds that make no difference at all
         t = math.copysign(math.inf, found.mean) if found.mean else 0.0
         return Comparison(found, t, 0.0 if found.mean else 1.0, n)
-    from scipy.special import stdtr  # type: ignore[import-untyped]
+    from scipy.special import stdtr
 
     t = found.mean / error
     return Comparison(found, t, float(2 * stdtr(n - 1, -abs(t))), n)
@@ -86,6 +86,6 @@ def _deviation(values: Sequence[float], mean: float) -> float:
 @lru_cache
 def _quantile(probability: float, freedom: int) -> float:
     # scipy.special has it too, without the second that scipy.stats takes to import.
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))

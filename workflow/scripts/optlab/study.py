@@ -29,6 +29,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # YAML 1.1 reads 1e-5 as text: without a point it is no number there. Its user meant one.
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_TEXTS = ("study", "title", "archives", "datasets", "models", "source", "file", "network")
 
 
 class StudyError(UserError):
@@ -38,11 +39,22 @@ class StudyError(UserError):
 class Mistakes:
     """Collects mistakes, each with the place of its key in the study's file."""
 
-    def __init__(self, files: Iterable[str]):
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self._places: dict[Key, str] = {}
-        for file in files:
-            self._read_places(file)
+
+    def read(self, file: str) -> str:
+        """The file's text, whose lines are remembered; what cannot be read is a mistake."""
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+            root = yaml.compose(text, Loader=Loader)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            self.lines.append(_unreadable(file, error))
+            return ""
+        self._places.setdefault((), f"{file}: ")
+        if root is not None:
+            self._walk(root, (), file)
+        return text
 
     def add(self, key: Key, message: str) -> None:
         """Note that what stands at ``key`` is wrong, and why."""
@@ -57,18 +69,9 @@ class Mistakes:
         if self.lines:
             raise StudyError("\n".join(self.lines))
 
-    def _read_places(self, file: str) -> None:
-        try:
-            with open(file, encoding="utf-8") as stream:
-                root = yaml.compose(stream, Loader=Loader)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            self.lines.append(f"{file}: {_one_line(error)}")
-            return
-        if root is not None:
-            self._walk(root, (), file)
-
     def _walk(self, node: yaml.Node, key: Key, file: str) -> None:
-        self._places.setdefault(key, f"{file}:{node.start_mark.line + 1}: ")
+        if key not in self._places or not key:
+            self._places[key] = f"{file}:{node.start_mark.line + 1}: "
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for name, child in node.value:
@@ -89,9 +92,14 @@ def load(path: str | Path) -> dict[str, Any]:
     Raises:
         StudyError: the file cannot be read or has mistakes; one line for each.
     """
-    mistakes = Mistakes([str(path)])
+    mistakes = Mistakes()
+    text = mistakes.read(str(path))
     mistakes.check()
-    return resolve(yaml.load(Path(path).read_text(encoding="utf-8"), Loader=Loader), [str(path)])
+    try:
+        config = yaml.load(text, Loader=Loader)
+    except yaml.YAMLError as error:
+        raise StudyError(_unreadable(str(path), error)) from error
+    return _resolve(config, mistakes)
 
 
 def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict[str, Any]:
@@ -104,7 +112,26 @@ def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict
     Raises:
         StudyError: the mistakes, one line for each.
     """
-    mistakes = Mistakes(files)
+    mistakes = Mistakes()
+    for file in files:
+        mistakes.read(file)
+    return _resolve(config, mistakes)
+
+
+def part(study: Mapping[str, Any], exercise: str) -> dict[str, Any]:
+    """The resolved study reduced to one exercise and what that exercise uses."""
+    settings = study["exercises"][exercise]
+    return {
+        "study": study["study"],
+        **{
+            key: {name: study[key][name] for name in settings[key] if name in study[key]}
+            for key in ("datasets", "models")
+        },
+        "exercises": {exercise: settings},
+    }
+
+
+def _resolve(config: Any, mistakes: Mistakes) -> dict[str, Any]:
     study = _plain(config)
     _check_schema(study, mistakes)
     mistakes.check()
@@ -121,13 +148,13 @@ def dump(study: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True, width=100)
 
 
-def _plain(value: Any) -> Any:
-    """A copy in which numbers are numbers, each in its one form."""
+def _plain(value: Any, key: str = "") -> Any:
+    """A copy in which keys are texts and numbers are numbers, each in its one form."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {str(name): _plain(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return [_plain(item, key) for item in value]
+    if isinstance(value, str) and key not in _TEXTS and _NUMBER.fullmatch(value):
         return grid.canonical(float(value))
     return grid.canonical(value)
 
@@ -167,10 +194,15 @@ def _add_schema_error(error: Any, mistakes: Mistakes) -> None:
                 if name not in known:
                     mistakes.add((*key, name), f"unknown key; {_allowed(name, known)}")
         case "required":
-            missing = ", ".join(name for name in rule if name not in value)
-            mistakes.add(key, f"the key '{missing}' is missing")
+            for name in rule:
+                if name not in value:
+                    mistakes.add(key, f"the key '{name}' is missing")
         case "enum":
             mistakes.add(key, f"{_show(value)} is not known; {_allowed(value, rule)}")
+        case "type" if value is None:
+            mistakes.add(key, f"nothing is given; it takes {_requirement(error.schema)}")
+        case "type" if rule == "string":
+            mistakes.add(key, f"{_show(value)} is not a text; write '{_show(value)}'")
         case "type" if rule == "array":
             mistakes.add(key, f"{_show(value)} is not a list; write [{_show(value)}]")
         case "minItems":
@@ -182,12 +214,11 @@ def _add_schema_error(error: Any, mistakes: Mistakes) -> None:
             mistakes.add(key, f"{_show(twice)} stands twice in the list")
         case "anyOf":
             mistakes.add(key, f"{_show(value)} is not allowed; a whole number from 1 up, or full")
-        case "pattern" | "not":
-            mistakes.add(
-                key or ("study",),
-                f"{_show(value)} cannot be a name here; use letters, digits, '-' and '_', "
-                "beginning with a letter",
-            )
+        case "pattern":
+            key = (*key, value) if "propertyNames" in error.schema_path else key
+            mistakes.add(key, f"{_show(value)} cannot be a name; use {error.schema['description']}")
+        case "not":
+            mistakes.add(key, f"{_show(value)} is taken: results/{value} holds something else")
         case _:
             mistakes.add(key, f"{_show(value)} is not allowed; {_requirement(error.schema)}")
 
@@ -198,6 +229,7 @@ def _requirement(schema: Mapping[str, Any]) -> str:
         "number": "a number",
         "string": "a text",
         "object": "keys with values",
+        "array": "a list of values",
     }
     kind = schema.get("type", "value")
     kind = [kind] if isinstance(kind, str) else kind
@@ -215,18 +247,19 @@ def _fill(study: dict[str, Any]) -> None:
             exercise.setdefault(key, study[key])
         exercise["optimizers"] = {k: v or {} for k, v in exercise["optimizers"].items()}
         for name in exercise["datasets"]:
-            if name in sources.SOURCES:
+            if name in sources.SOURCES and name != "npz":
                 study["datasets"].setdefault(name, {"source": name, **definition})
 
 
 def _check_names(study: dict[str, Any], mistakes: Mistakes) -> None:
     for name, dataset in study["datasets"].items():
-        _check_dataset(("datasets", name), name, dataset, mistakes)
+        _check_dataset(("datasets", name), dataset, mistakes)
     for name, model in study["models"].items():
         _check_model(("models", name), model, mistakes)
     for name, exercise in study["exercises"].items():
         key: Key = ("exercises", name)
-        if name in RESERVED:
+        rules = (*RESERVED, *(f"figures_{other}" for other in study["exercises"]))
+        if name in rules:
             mistakes.add(key, f"an exercise cannot be called '{name}': a rule has this name")
         known = [*study["datasets"], *(s for s in sources.SOURCES if s != "npz")]
         for number, dataset in enumerate(exercise["datasets"]):
@@ -240,10 +273,8 @@ def _check_names(study: dict[str, Any], mistakes: Mistakes) -> None:
             _check_optimizer((*key, "optimizers", optimizer), optimizer, knobs, mistakes)
 
 
-def _check_dataset(key: Key, name: str, dataset: dict[str, Any], mistakes: Mistakes) -> None:
+def _check_dataset(key: Key, dataset: dict[str, Any], mistakes: Mistakes) -> None:
     source = dataset["source"]
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        mistakes.add(key, "cannot be a name here; use letters, digits, '-', '_' and '.'")
     if source not in sources.SOURCES:
         allowed = _allowed(source, sources.SOURCES)
         mistakes.add((*key, "source"), f"unknown source {_show(source)}; {allowed}")
@@ -251,6 +282,13 @@ def _check_dataset(key: Key, name: str, dataset: dict[str, Any], mistakes: Mista
         mistakes.add(key, "source npz needs the key 'file': the path of your .npz file")
     elif source != "npz" and dataset["file"]:
         mistakes.add((*key, "file"), f"only source npz reads a file; source {source} has its own")
+    elif source == "npz" and not Path(dataset["file"]).is_file():
+        _check_file((*key, "file"), dataset["file"], mistakes)
+    else:
+        try:
+            sources.prepared_path(str(key[-1]), dataset)
+        except DataError as error:
+            mistakes.add(key, str(error))
 
 
 def _check_model(key: Key, model: dict[str, Any], mistakes: Mistakes) -> None:
@@ -281,8 +319,12 @@ def _check_network(key: Key, network: str, named: Iterable[str], mistakes: Mista
 
 
 def _check_custom(key: Key, spec: str, mistakes: Mistakes) -> None:
-    file = custom.source_file(spec)
-    if file and not Path(file).is_file():
+    if file := custom.source_file(spec):
+        _check_file(key, file, mistakes)
+
+
+def _check_file(key: Key, file: str, mistakes: Mistakes) -> None:
+    if not Path(file).is_file():
         mistakes.add(key, f"there is no file {file} (seen from {Path.cwd()})")
 
 
@@ -308,6 +350,10 @@ def _check_optimizer(
             message = f"the optimizer {name} has no knob '{knob}'; {_allowed(knob, known)}"
             mistakes.add((*key, knob), message)
             continue
+        if not optimizers.refuses(knob, values) and optimizers.refuses(knob, values[0]):
+            message = f"{_show(values)} is one value; write [{_show(values)}]"
+            mistakes.add((*key, knob), message)
+            continue
         for number, value in enumerate(values):
             if allowed := optimizers.refuses(knob, value):
                 mistakes.add((*key, knob, number), f"{_show(value)} is not allowed; {allowed}")
@@ -315,11 +361,7 @@ def _check_optimizer(
 
 def _check_runs(study: dict[str, Any], mistakes: Mistakes) -> None:
     """The run table, row by row; and that what an exercise compares is in its grid."""
-    try:
-        table = grid.runs(study)
-    except DataError as error:
-        mistakes.add(("datasets",), str(error))
-        return
+    table = grid.runs(study)
     validator = _validator(_schema("runs"))
     seen: set[str] = set()
     for run in table:
@@ -334,8 +376,13 @@ def _check_runs(study: dict[str, Any], mistakes: Mistakes) -> None:
     for name, exercise in study["exercises"].items():
         rows = [run for run in table if run.exercise == name]
         for number, settings in enumerate(exercise["compare"]):
-            if not any(grid.matches(run, settings) for run in rows):
-                key = ("exercises", name, "compare", number)
+            key = ("exercises", name, "compare", number)
+            optimizer, known = settings["optimizer"], exercise["optimizers"]
+            if optimizer not in known:
+                allowed = _allowed(optimizer, known)
+                message = f"{_show(optimizer)} is not in this exercise; {allowed}"
+                mistakes.add((*key, "optimizer"), message)
+            elif not any(grid.matches(run, settings) for run in rows):
                 mistakes.add(key, f"{_show(settings)} is not in the exercise's grid")
 
 
@@ -348,7 +395,7 @@ def _allowed(wrong: Any, known: Iterable[str]) -> str:
 
 def _show(value: Any) -> str:
     if isinstance(value, str):
-        return f"'{value}'"
+        return repr(value)
     shown = json.dumps(value, default=str, ensure_ascii=False)
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
@@ -357,5 +404,11 @@ def _shorter(key: Key) -> Iterator[int]:
     return iter(range(len(key), -1, -1))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _unreadable(file: str, error: Exception) -> str:
+    """In one line why a file cannot be read, with the line where its YAML breaks."""
+    if isinstance(error, OSError):
+        return f"{file}: cannot be read: {error.strerror}"
+    mark = getattr(error, "problem_mark", None)
+    place = f"{file}:{mark.line + 1}" if mark else file
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"{place}: not valid YAML: {problem}"

@@ -82,6 +82,8 @@ VARIANTS = ("s", "^", "D", "v", "o", "P", "X", "<", ">")
 TRAINING = Look("#0072B2", "-", "")
 VALIDATION = Look("#D55E00", "--", "")
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 # Viridis without its last sixth, whose yellow is lost on white paper.
 RATES = colors.ListedColormap(colormaps["viridis"].resampled(256)(range(213)), "rates")
 
@@ -135,14 +137,23 @@ def figure(title: str, ratios: Sequence[float] = (1,), height: float = 3.9) -> F
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
     """Ticks of a logarithmic axis from ``low`` to ``high``: plain numbers where they are short."""
-    decades = high / low
-    if decades < 30:
+    span = high / low
+    if span < 30:
         axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    elif decades < 1e13:
+    elif span < 1e13:
         axis.set_major_locator(ticker.LogLocator(numticks=14))
-    if 0.99e-4 < low and high < 1e5:
-        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    if span > 1e4:
+        axis.set_minor_locator(ticker.NullLocator())  # too small to be read, and slow to draw
+    plain = low > 0.99e-4 and high < 1e5
+    axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}" if plain else power(v)))
     axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def power(value: float) -> str:
+    """A number as 10⁻⁴ or 5·10⁻⁴: as plain text, since setting it as mathematics is slow."""
+    digit, exponent = f"{value:.0e}".split("e")
+    factor = "" if digit == "1" else f"{digit}·"
+    return f"{factor}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def svg(picture: Figure) -> str:

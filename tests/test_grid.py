@@ -1,0 +1,149 @@
+"""The run table: the product of what a study names, each point in a folder of its own."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from optlab import grid, study
+from optlab.optimizers import OPTIMIZERS
+
+SGD = "sgd:\n        lr: [0.01]"
+
+
+def runs(file):
+    return grid.runs(study.load(file))
+
+
+def test_knobs_of_a_study_are_multiplied(write):
+    found = runs(write({SGD: "momentum: {lr: [0.1, 0.2], momentum: [0.5, 0.8, 0.9]}"}))
+    points = [(run.knobs["lr"], run.knobs["momentum"]) for run in found]
+    assert points == [(a, b) for a in (0.1, 0.2) for b in (0.5, 0.8, 0.9)]
+
+
+def test_axes_of_an_exercise_are_multiplied_and_all_in_the_path(write):
+    file = write(
+        {
+            "[line]": "[line, digits]",
+            "[linear]": "[linear, softmax]",
+            "[10]": "[10, 20]",
+            "[full]": "[full, 50]",
+            SGD: "sgd: {lr: [0.1, 0.2], weight_decay: [0, 0.01]}\n      adam: {lr: [0.1]}",
+        }
+    )
+    found = runs(file)
+    assert len(found) == 2 * 2 * 2 * 2 * (2 * 2 + 1)
+    assert len({run.path for run in found}) == len(found)
+    for run in found:
+        for text in (run.exercise, run.optimizer, run.dataset, run.model, f"lr={run.knobs['lr']}"):
+            assert text in run.path
+        assert f"batch_size={run.batch_size},epochs={run.epochs},gpus={run.gpus}" in run.path
+        # A default needs no place in the path; another value does.
+        assert ("weight_decay=0.01" in run.path) == (run.knobs["weight_decay"] == 0.01)
+
+
+def test_path_has_five_folders_whatever_the_names(write, here):
+    (here / "my").mkdir()
+    (here / "my/own.py").write_text("")
+    file = write({"[linear]": "[linear, my/own.py:Net]", SGD: "my/own.py:Step: {lr: [1], k: [2]}"})
+    plain, own = runs(file)
+    assert plain.path == "fit/my+own.py:Step/line,linear/lr=1,k=2/batch_size=full,epochs=10,gpus=1"
+    assert own.path.split("/")[2] == "line,my+own.py:Net"
+    assert (plain.code, own.code) == (["my/own.py"], ["my/own.py", "my/own.py"])
+    assert all(len(run.path.split("/")) == 5 for run in (plain, own))
+
+
+def test_runs_of_the_package_have_no_code_of_their_own(write):
+    (run,) = runs(write())
+    assert run.code == []
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_path_and_folders_are_safe_in_a_shell(write, name):
+    knobs = OPTIMIZERS[name].knobs
+    changed = {
+        knob: not value if isinstance(value, bool) else value
+        for knob, value in {**knobs, "lr": 1e-7}.items()
+    }
+    text = ", ".join(f"{k}: [{str(v).lower()}]" for k, v in changed.items())
+    (run,) = runs(write({SGD: f"{name}: {{{text}}}"}))
+    for path in (run.folder, run.log, run.state):
+        assert shlex.quote(path).strip("'") == path and not set(path) & set(" '\"$*?{}\\&;|<>()")
+        assert not Path(path).is_absolute() and ".." not in path
+
+
+def test_knob_value_that_is_no_folder_is_a_mistake_in_one_line(write, here):
+    (here / "own.py").write_text("")
+    with pytest.raises(study.StudyError) as caught:
+        study.load(write({SGD: "own.py:S: {lr: [1], how: ['a b']}"}))
+    assert len(str(caught.value).splitlines()) == 1 and "a b" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.001, "0.001"),
+        (1e-5, "1e-05"),
+        (1.0, "1"),
+        (-0.0, "0"),
+        (100000.0, "100000"),
+        (1e20, "1e+20"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (3, "3"),
+        (True, "true"),
+        (False, "false"),
+        ([0.9, 0.999], "0.9_0.999"),
+        ((1.0, 50), "1_50"),
+    ],
+)
+def test_value_has_one_text_which_gives_the_value_back(value, text):
+    assert grid.text(value) == text
+    assert grid.text(grid.canonical(value)) == text
+    if isinstance(value, float):
+        assert float(text) == value
+
+
+def test_different_numbers_have_different_texts():
+    values = [0.1, 0.1 + 2**-56, 0.30000000000000004, 0.3, 1, 10, 1e-5, 1e-50, 1e15, 1e16]
+    assert len({grid.text(value) for value in values}) == len(values)
+
+
+def test_settings_match_the_runs_that_they_describe(write):
+    found = runs(write({SGD: "momentum: {lr: [0.1, 0.2], momentum: [0.5, 0.8]}\n      sgd:"}))
+
+    def matching(**settings):
+        return [(r.optimizer, r.knobs["lr"]) for r in found if grid.matches(r, settings)]
+
+    assert matching(optimizer="momentum", lr=0.1, momentum=0.8) == [("momentum", 0.1)]
+    assert matching(optimizer="momentum", lr=0.1) == [("momentum", 0.1)] * 2
+    assert matching(optimizer="momentum", weight_decay=0, lr=0.2, momentum=0.5) != []
+    assert matching(optimizer="sgd", momentum=0.8) == []
+    assert matching(optimizer="adam") == []
+    assert len(matching(lr=0.1)) == 3
+
+
+def test_arguments_tell_all_of_a_run(write):
+    file = write(
+        {
+            "seeds: 2": "seeds: 2\nmodels: {deep: {network: mlp, hidden: [8, 4]}}",
+            "[linear]": "[deep]",
+            SGD: "adam: {lr: [0.1], betas: [[0.8, 0.9]], amsgrad: [true]}",
+        }
+    )
+    (run,) = runs(file)
+    words = run.arguments()
+    options = list(zip(words[::2], words[1::2], strict=True))
+    assert ("--model", "deep") in options and ("--network", "mlp") in options
+    assert ("--model-option", "hidden=[8, 4]") in options
+    assert ("--knob", "betas=[0.8, 0.9]") in options and ("--knob", "amsgrad=true") in options
+    assert all(isinstance(word, str) for word in words)
+
+
+def test_five_thousand_runs_have_a_folder_each(write):
+    rates = ", ".join(f"{n}e-5" for n in range(1, 251))
+    file = write({SGD: f"nesterov: {{lr: [{rates}], momentum: [0, 0.2, 0.5, 0.9]}}",
+                  "[full]": "[full, 10, 20, 30, 40]"})  # fmt: skip
+    found = runs(file)
+    assert len(found) == len({run.path for run in found}) == 5000
+    # Neither case nor the order of knobs may be all that tells two folders apart.
+    assert len({run.path.lower() for run in found}) == 5000

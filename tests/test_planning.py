@@ -1,0 +1,492 @@
+"""What Snakemake plans after a change, and what is left when something goes wrong.
+
+Every test works on a copy of one finished study, so each of them also shows that a checkout that
+has been moved plans nothing but what the test changed. The checkout's name has a space and letters
+beyond ASCII.
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+STUDY = """\
+study: tiny
+seeds: 1
+device: cpu
+exercises:
+  fit:
+    datasets: [line]
+    models: [linear]
+    epochs: [3]
+    batch_sizes: [full]
+    optimizers:
+      sgd: {lr: [0.001, 0.01]}
+  pick:
+    datasets: [digits]
+    models: [softmax]
+    epochs: [2]
+    optimizers:
+      sgd: {lr: [0, 0.1]}
+  own:
+    datasets: [line]
+    models: [my/nets.py:Net, linear]
+    epochs: [2]
+    batch_sizes: [full]
+    optimizers:
+      my/steps.py:Step: {lr: [0.001]}
+      adam: {lr: [0.001]}
+"""
+
+NETS = """\
+from torch import nn
+
+def Net(shape, outputs):
+    return nn.Linear(shape[0], outputs)
+"""
+
+# An optimizer that waits as long as a file `hold` is there, and refuses a rate over 1.
+STEPS = """\
+import time
+from pathlib import Path
+
+import torch
+
+class Step(torch.optim.SGD):
+    def __init__(self, parameters, lr):
+        if lr > 1:
+            raise ValueError(f"lr {lr} is too long a step")
+        super().__init__(parameters, lr=lr)
+
+    def step(self):
+        while Path("hold").exists():
+            time.sleep(0.01)
+        super().step()
+"""
+
+DRAWN = {"tables": 1, "figures_fit": 1, "figures_pick": 1, "figures_own": 1}
+
+
+class Checkout:
+    """A copy of the workflow with a study of its own."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def make(self):
+        for name in ("workflow", "config", "profiles"):
+            shutil.copytree(
+                ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copy(ROOT / "Snakefile", self.folder)
+        self.write("study.yaml", STUDY)
+        self.write("my/nets.py", NETS)
+        self.write("my/steps.py", STEPS)
+        return self
+
+    def write(self, name, text):
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+    def edit(self, name, *changes):
+        """Replace text in a file; each text must stand there once."""
+        text = (self.folder / name).read_text(encoding="utf-8")
+        for old, new in changes:
+            assert text.count(old) == 1, (old, text.count(old))
+            text = text.replace(old, new)
+        self.write(name, text)
+
+    def append(self, name, text="\n# a comment\n"):
+        self.write(name, (self.folder / name).read_text(encoding="utf-8") + text)
+
+    def start(self, *words, cores=2):
+        return subprocess.Popen(
+            [*(sys.executable, "-m", "snakemake", "--configfile", "study.yaml"),
+             *("--cores", str(cores), *words)],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+
+    def call(self, *words, status=0):
+        """Everything that `snakemake` prints."""
+        process = self.start(*words)
+        told, _ = process.communicate(timeout=120)
+        assert process.returncode == status, told
+        return told
+
+    def planned(self, *words):
+        """The jobs that `snakemake -n` names, and the runs that it would train."""
+        told = self.call("-n", *words)
+        blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", told, re.MULTILINE)
+        assert blocks or "Nothing to be done" in told, told
+        jobs = Counter(name for name, _ in blocks if name != "all")
+        runs = [re.search("runs/(.*)/metrics.tsv", text)[1] for n, text in blocks if n == "train"]
+        return dict(jobs), sorted(runs)
+
+    def status(self):
+        command = [sys.executable, "workflow/scripts/status.py", "--study", "study.yaml"]
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=True
+        ).stdout
+
+    def table(self, name="runs"):
+        with (self.folder / f"results/tiny/tables/{name}.tsv").open(newline="") as stream:
+            return list(csv.DictReader(stream, delimiter="\t"))
+
+    def results(self, pattern):
+        """The texts of the results that match, by path."""
+        folder = self.folder / "results/tiny"
+        return {
+            str(file.relative_to(folder)): file.read_text(encoding="utf-8")
+            for file in sorted(folder.glob(pattern))
+        }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study that is done; not to be changed."""
+    checkout = Checkout(tmp_path_factory.mktemp("finished") / "Größe é").make()
+    checkout.call()
+    return checkout
+
+
+@pytest.fixture
+def checkout(finished, tmp_path):
+    """A copy of the finished study in another folder, with a space and a letter beyond ASCII."""
+    folder = tmp_path / "moved – 二"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Checkout(folder)
+
+
+def run(exercise, optimizer, problem, knobs, plan="batch_size=full,epochs=3,gpus=1"):
+    return f"{exercise}/{optimizer}/{problem}/{knobs}/{plan}"
+
+
+def without_seconds(text):
+    rows = [line.split("\t") for line in text.splitlines()]
+    seconds = rows[0].index("seconds")
+    return [row[:seconds] + row[seconds + 1 :] for row in rows]
+
+
+# Nothing to do
+
+
+def test_finished_study_has_every_result(finished):
+    assert len(finished.table()) == 8
+    assert len(finished.results("runs/**/metrics.tsv")) == 8
+    assert finished.results("figures/*/*.svg") and finished.results("study.yaml")
+    assert "8 done, 0 running, 0 failed, 0 waiting" in finished.status()
+    assert not list((finished.folder / "results").rglob("*.json.*"))  # no temporary files
+
+
+def test_moving_and_touching_every_file_plans_nothing(checkout):
+    for file in checkout.folder.rglob("*"):
+        if ".snakemake" not in file.parts:
+            os.utime(file)
+    assert checkout.planned() == ({}, [])
+
+
+def test_other_words_for_the_same_study_plan_nothing(checkout):
+    checkout.edit(
+        "study.yaml",
+        ("study: tiny", "# A comment.\nstudy: tiny  # and another"),
+        ("lr: [0.001, 0.01]", "lr: [1e-3, 1.0E-2], weight_decay: [0]"),
+        ("adam: {lr: [0.001]}", "adam: {betas: [[0.9, 0.999]], lr: [.001], amsgrad: [false]}"),
+    )
+    jobs, runs = checkout.planned()
+    assert (jobs.get("train"), runs) == (None, [])
+    # The list of a spelled-out default stands in the resolved study, but in no path or table.
+    checkout.call()
+    assert checkout.planned() == ({}, [])
+
+
+# Changes of the study
+
+
+def test_added_rate_is_one_run_and_nothing_else_is_trained(checkout):
+    checkout.edit("study.yaml", ("[0.001, 0.01]", "[0.001, 0.003, 0.01]"))
+    jobs, runs = checkout.planned()
+    assert runs == [run("fit", "sgd", "line,linear", "lr=0.003")]
+    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_fit": 1}
+
+    before = checkout.results("runs/**/*")
+    drawn = checkout.results("figures/*/*.svg")
+    checkout.call()
+    after = checkout.results("runs/**/*")
+    assert len(after) == len(before) + 2 and before.items() <= after.items()
+    assert [row["lr"] for row in checkout.table() if row["exercise"] == "fit"] == [
+        *("0.001", "0.003", "0.01")
+    ]
+    again = checkout.results("figures/*/*.svg")
+    changed = {name.split("/")[1] for name in again if again[name] != drawn.get(name)}
+    assert changed == {"fit"}
+    assert checkout.planned() == ({}, [])
+
+
+def test_removed_rate_trains_nothing_and_leaves_tables_and_figures(checkout):
+    checkout.edit("study.yaml", ("[0.001, 0.01]", "[0.001]"))
+    jobs, runs = checkout.planned()
+    assert (jobs, runs) == ({"study": 1, "tables": 1, "figures_fit": 1}, [])
+    assert any("0.01" in text for text in checkout.results("figures/fit/loss*.svg").values())
+    checkout.call()
+    assert [row["lr"] for row in checkout.table() if row["exercise"] == "fit"] == ["0.001"]
+    assert not checkout.results("figures/fit/final-loss.svg")  # one rate makes no such picture
+
+    # Its results are kept, so going back trains nothing either.
+    checkout.write("study.yaml", STUDY)
+    assert checkout.planned()[1] == []
+
+
+def test_added_exercise_leaves_the_others_alone(checkout):
+    checkout.append("study.yaml", "  more: {datasets: [line], models: [linear], epochs: [1], "
+                    "batch_sizes: [full], optimizers: {sgd: {lr: [0.1]}}}\n")  # fmt: skip
+    jobs, runs = checkout.planned()
+    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_more": 1}
+    assert [path.split("/")[0] for path in runs] == ["more"]
+
+
+def test_target_of_one_exercise_makes_only_that_exercise(checkout):
+    shutil.rmtree(checkout.folder / "results/tiny")
+    jobs, runs = checkout.planned("fit")
+    assert jobs == {"train": 2, "figures_fit": 1}
+    assert {path.split("/")[0] for path in runs} == {"fit"}
+
+
+def test_one_more_seed_trains_that_seed_only(checkout, tmp_path):
+    before = checkout.results("runs/**/metrics.tsv")
+    checkout.edit("study.yaml", ("seeds: 1", "seeds: 2"))
+    jobs, _ = checkout.planned()
+    assert jobs == {"train": 8, "study": 1, **DRAWN}
+    checkout.call()
+    after = checkout.results("runs/**/metrics.tsv")
+    for path, text in before.items():
+        assert after[path].startswith(text)  # the old rows to the letter, `seconds` included
+        added = after[path][len(text) :].splitlines()
+        assert added and {row.split("\t")[9] for row in added} == {"1"}
+    assert {row["seeds"] for row in checkout.table()} == {"2"}
+    assert checkout.planned() == ({}, [])
+
+    # A fresh run gives the same digits; here, elsewhere than in the checkout.
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    shutil.copytree(checkout.folder / "my", elsewhere / "my")
+    checkout.call("--directory", str(elsewhere))
+    fresh = Checkout(elsewhere).results("runs/**/metrics.tsv")
+    assert fresh.keys() == after.keys()
+    for path, text in fresh.items():
+        assert without_seconds(text) == without_seconds(after[path])
+    assert checkout.planned("--directory", str(elsewhere)) == ({}, [])
+
+
+def test_fewer_seeds_train_nothing_new(checkout):
+    checkout.edit("study.yaml", ("seeds: 1", "seeds: 3"), ("    epochs: [3]", "    epochs: [4]"))
+    checkout.call("fit")
+    three = checkout.results("runs/fit/**/*epochs=4*/metrics.tsv")
+    checkout.edit("study.yaml", ("seeds: 3", "seeds: 2"))
+    checkout.call("fit")
+    two = checkout.results("runs/fit/**/*epochs=4*/metrics.tsv")
+    for path, text in three.items():
+        assert text.startswith(two[path]) and len(two[path]) < len(text)
+
+
+def test_rate_of_zero_changes_nothing(finished):
+    (text,) = finished.results("runs/pick/sgd/*/lr=0/*/metrics.tsv").values()
+    rows = list(csv.DictReader(text.splitlines(), delimiter="\t"))
+    assert len(rows) == 3 and len({row["train_loss"] for row in rows}) == 1
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+# Changes of code
+
+
+def test_edit_of_training_code_trains_everything(checkout):
+    checkout.append("workflow/scripts/optlab/optimizers.py")
+    jobs, runs = checkout.planned()
+    assert len(runs) == 8 and jobs == {"train": 8, **DRAWN}
+
+
+def test_edit_of_figures_draws_and_trains_nothing(checkout):
+    checkout.append("workflow/scripts/optlab/figures.py")
+    drawn = {name: 1 for name in DRAWN if name.startswith("figures_")}
+    assert checkout.planned() == (drawn, [])
+
+
+@pytest.mark.parametrize("file", ["my/nets.py", "my/steps.py"])
+def test_edit_of_own_code_trains_the_runs_that_use_it(checkout, file):
+    before = checkout.results("runs/**/run.json")
+    checkout.append(file)
+    jobs, runs = checkout.planned()
+    nets = [run("own", o, "line,my+nets.py:Net", "lr=0.001", "batch_size=full,epochs=2,gpus=1")
+            for o in ("adam", "my+steps.py:Step")]  # fmt: skip
+    steps = [run("own", "my+steps.py:Step", p, "lr=0.001", "batch_size=full,epochs=2,gpus=1")
+             for p in ("line,linear", "line,my+nets.py:Net")]  # fmt: skip
+    assert runs == (nets if file == "my/nets.py" else steps)
+    assert jobs == {"train": 2, "tables": 1, "figures_own": 1}
+    checkout.call("own")
+    after = checkout.results("runs/**/run.json")
+    changed = {path for path in after if after[path] != before[path]}
+    assert changed == {f"runs/{path}/run.json" for path in runs}
+
+
+# Prepared data
+
+
+def test_prepared_data_is_not_missed_until_it_is_needed(checkout):
+    shutil.rmtree(checkout.folder / "results/data")
+    assert checkout.planned() == ({}, [])
+    checkout.edit("study.yaml", ("[0.001, 0.01]", "[0.001, 0.003, 0.01]"))
+    before = checkout.results("runs/**/metrics.tsv")
+    checkout.call()
+    after = checkout.results("runs/**/metrics.tsv")
+    assert len(after) == len(before) + 1 and before.items() <= after.items()
+    assert [f.stem.split("-")[0] for f in checkout.folder.glob("results/data/*.pt")] == ["line"]
+    assert checkout.planned() == ({}, [])
+
+
+def test_other_place_of_the_archives_plans_nothing(checkout):
+    checkout.edit("study.yaml", ("device: cpu", "device: cpu\narchives: some/where"),
+                  ("[0.001, 0.01]", "[0.001, 0.003, 0.01]"))  # fmt: skip
+    jobs, runs = checkout.planned()
+    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_fit": 1}, runs
+
+
+# When something goes wrong
+
+
+@contextmanager
+def held(checkout, *words):
+    """A study whose new run waits in its first step; the running Snakemake and the run's path."""
+    checkout.write("hold", "")
+    checkout.edit("study.yaml", ("Step: {lr: [0.001]}", "Step: {lr: [0.001, 0.5]}"),
+                  ("[my/nets.py:Net, linear]", "[linear]"))  # fmt: skip
+    path = run("own", "my+steps.py:Step", "line,linear", "lr=0.5",
+               "batch_size=full,epochs=2,gpus=1")  # fmt: skip
+    state = checkout.folder / f"results/tiny/state/{path}.json"
+    process = checkout.start(*words)
+    try:
+        end = time.monotonic() + 60
+        while not state.exists():
+            assert time.monotonic() < end and process.poll() is None, process.stdout.read()
+            time.sleep(0.05)
+        yield process, path, json.loads(state.read_text())
+    finally:
+        (checkout.folder / "hold").unlink(missing_ok=True)
+        process.communicate(timeout=60)
+
+
+def test_second_snakemake_says_why_it_stops_and_damages_nothing(checkout):
+    with held(checkout) as (process, path, _):
+        told = checkout.call(status=1)
+        assert "locked" in told and "Traceback" not in told
+        assert f"running {path}: 0%" in checkout.status()
+        assert process.poll() is None
+        (checkout.folder / "hold").unlink()
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert checkout.planned() == ({}, [])
+    assert len(checkout.table()) == 7
+
+
+@pytest.mark.parametrize("stopped", ["training", "snakemake"])
+def test_what_is_killed_looks_unfinished_and_is_made_again(checkout, stopped):
+    with held(checkout) as (process, path, state):
+        if stopped == "training":
+            os.kill(state["pid"], signal.SIGKILL)
+            process.communicate(timeout=60)
+            assert process.returncode == 1
+            assert f"failed  {path}: its process has gone" in checkout.status()
+        else:
+            # As when the machine stops: Snakemake, the launcher and the run die together.
+            process.kill()
+            os.kill(state["pid"], signal.SIGKILL)
+    assert not (checkout.folder / f"results/tiny/runs/{path}/metrics.tsv").exists()
+    if stopped == "snakemake":
+        assert "locked" in checkout.call(status=1)
+        checkout.call("--unlock")
+    checkout.call()
+    rows = checkout.results(f"runs/{path}/metrics.tsv")[f"runs/{path}/metrics.tsv"]
+    assert len(rows.splitlines()) == 4
+    assert "7 done, 0 running, 0 failed, 0 waiting" in checkout.status()
+
+
+def test_failing_run_is_told_in_one_line_and_the_others_go_on(checkout):
+    checkout.edit(
+        "study.yaml",
+        ("Step: {lr: [0.001]}", "Step: {lr: [2, 0.001]}"),
+        ("[0, 0.1]", "[0, 0.1, 0.2]"),
+        ("[0.001, 0.01]", "[0.001, 0.01, 0.02]"),
+        ("[my/nets.py:Net, linear]", "[linear]"),
+    )
+    told = checkout.call("--keep-going", status=1)
+    reason = "my/steps.py:Step refuses {'lr': 2.0}: lr 2.0 is too long a step"
+    assert re.search(rf"^\s*error: {re.escape(reason)}$", told, re.MULTILINE), told
+    assert "Traceback" not in told
+    path = run("own", "my+steps.py:Step", "line,linear", "lr=2", "batch_size=full,epochs=2,gpus=1")
+    assert not list((checkout.folder / f"results/tiny/runs/{path}").glob("*"))
+    status = checkout.status()
+    assert "8 done, 0 running, 1 failed, 0 waiting" in status
+    assert f"failed  {path}: {reason} (see results/tiny/logs/{path}.log)" in status
+
+
+# The profiles, and the size of a study
+
+
+def test_no_two_profiles_disagree():
+    # Keys of profiles/default override those of --profile: what is there must be true everywhere.
+    profiles = {
+        file.parent.name: yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        for file in sorted((ROOT / "profiles").glob("*/config*.yaml"))
+    }
+    own = profiles["default"]
+    assert not own.keys() & {"cores", "jobs", "retries", "executor", "default-resources"}
+    for name, keys in profiles.items():
+        assert {key: keys[key] for key in keys.keys() & own.keys() if keys[key] != own[key]} == {}, name
+
+
+@pytest.mark.slow
+def test_five_thousand_runs_are_planned_in_half_a_minute_and_two_gigabytes(tmp_path):
+    checkout = Checkout(tmp_path / "big").make()
+    rates = ", ".join(f"{n}e-5" for n in range(1, 5001))
+    checkout.write("study.yaml", f"""\
+study: big
+exercises:
+  fit:
+    datasets: [line]
+    models: [linear]
+    batch_sizes: [full]
+    optimizers: {{sgd: {{lr: [{rates}]}}}}
+""")
+    measured = """\
+import resource, subprocess, sys, time
+start = time.monotonic()
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print("5000" in done.stdout, time.monotonic() - start, used.ru_maxrss)
+"""
+    command = [sys.executable, "-c", measured, sys.executable, "-m", "snakemake"]
+    done = subprocess.run(
+        [*command, "-n", "--quiet", "rules", "--configfile", "study.yaml"],
+        cwd=checkout.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    planned, seconds, memory = done.stdout.split()
+    assert planned == "True"
+    assert float(seconds) < 30 and int(memory) < 2 * 2**20

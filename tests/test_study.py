@@ -1,0 +1,509 @@
+"""A study is read with every default filled in, and every mistake in it is told in one line."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from optlab import grid, optimizers, study
+from optlab.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+OPTIMIZERS = (
+    "sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, nadam, radam, adamax, rprop, "
+    "or your own as path/to/file.py:Class or package.module:Class"
+)
+DATASETS = "line, digits, mnist, fashion_mnist, cifar10"
+NETWORKS = "linear, softmax, mlp, cnn, or your own as path/to/file.py:name"
+STUDY_KEYS = "study, seeds, device, threads, precision, archives, datasets, models, exercises"
+EXERCISE_KEYS = (
+    "kind, title, datasets, models, epochs, batch_sizes, gpus, evaluate_every, "
+    "train_loss_examples, seeds, device, threads, precision, optimizers, compare"
+)
+SGD = "sgd:\n        lr: [0.01]"
+OPTIMIZER = "exercises.fit.optimizers"
+RATE = "a finite number of at least 0"
+PAIR = "two numbers of at least 0 and below 1, as [0.9, 0.999]"
+SIZE = "a whole number from 1 up, or full"
+NAME = "letters, digits, '-', '_' and '.', beginning with a letter or a digit"
+
+# What is replaced in the smallest study, by what, and the line that tells of it.
+BROKEN = {
+    "optimizer with a typing error": (
+        *("sgd:", "sgdd:"),
+        f"10: {OPTIMIZER}.sgdd: unknown optimizer; did you mean 'sgd'? allowed: {OPTIMIZERS}",
+    ),
+    "optimizer in capitals": (
+        *("sgd:", "Adam:"),
+        f"10: {OPTIMIZER}.Adam: unknown optimizer; did you mean 'adam'? allowed: {OPTIMIZERS}",
+    ),
+    "own optimizer without its file": (
+        *("sgd:", "gone.py:Sign:"),
+        f"10: {OPTIMIZER}.gone.py:Sign: there is no file gone.py (seen from HERE)",
+    ),
+    "own optimizer without a rate": (
+        *(SGD, "torch.optim:ASGD: {t0: [5]}"),
+        f"10: {OPTIMIZER}.torch.optim:ASGD: an optimizer of your own needs the key 'lr': its "
+        "learning rates",
+    ),
+    "unknown key of the study": (
+        *("seeds: 2", "seedz: 2"),
+        f"2: seedz: unknown key; did you mean 'seeds'? allowed: {STUDY_KEYS}",
+    ),
+    "unknown key of an exercise": (
+        *("epochs: [10]", "epoch: [10]"),
+        f"7: exercises.fit.epoch: unknown key; did you mean 'epochs'? allowed: {EXERCISE_KEYS}",
+    ),
+    "unknown knob": (
+        *("lr: [0.01]", "lrr: [0.01]"),
+        f"11: {OPTIMIZER}.sgd.lrr: the optimizer sgd has no knob 'lrr'; did you mean 'lr'? "
+        "allowed: lr, weight_decay",
+    ),
+    "unknown key of a data set": (
+        *("seeds: 2", "datasets: {a: {source: digits, sead: 1}}"),
+        "2: datasets.a.sead: unknown key; allowed: source, file, validation, split_seed, subset",
+    ),
+    "unknown data set": (
+        *("[line]", "[mnits]"),
+        f"5: exercises.fit.datasets.0: unknown data set 'mnits'; did you mean 'mnist'? "
+        f"allowed: {DATASETS}",
+    ),
+    "npz as a data set": (
+        *("[line]", "[npz]"),
+        f"5: exercises.fit.datasets.0: unknown data set 'npz'; allowed: {DATASETS}",
+    ),
+    "data set named by a number": (
+        *("[line]", "[7]"),
+        "5: exercises.fit.datasets.0: 7 is not a text; write '7'",
+    ),
+    "unknown source": (
+        *("seeds: 2", "datasets: {a: {source: digit}}"),
+        f"2: datasets.a.source: unknown source 'digit'; did you mean 'digits'? "
+        f"allowed: {DATASETS}, npz",
+    ),
+    "npz without a file": (
+        *("seeds: 2", "datasets: {a: {source: npz}}"),
+        "2: datasets.a: source npz needs the key 'file': the path of your .npz file",
+    ),
+    "npz whose file is missing": (
+        *("seeds: 2", "datasets: {a: {source: npz, file: gone.npz}}"),
+        "2: datasets.a.file: there is no file gone.npz (seen from HERE)",
+    ),
+    "file for a source that has its own": (
+        *("seeds: 2", "datasets: {a: {source: digits, file: mine.npz}}"),
+        "2: datasets.a.file: only source npz reads a file; source digits has its own",
+    ),
+    "validation of more than all": (
+        *("seeds: 2", "datasets: {a: {source: digits, validation: 1.5}}"),
+        "2: datasets.a: validation: 1.5 is neither a number of examples (0, 1, ...) nor a "
+        "fraction below 1",
+    ),
+    "empty subset": (
+        *("seeds: 2", "datasets: {a: {source: digits, subset: 0}}"),
+        "2: datasets.a.subset: 0 is not allowed; a whole number at least 1",
+    ),
+    "data set whose name is no folder": (
+        *("seeds: 2", "datasets: {a/b: {source: digits}}"),
+        f"2: datasets.a/b: 'a/b' cannot be a name; use {NAME}",
+    ),
+    "unknown network": (
+        *("[linear]", "[lineal]"),
+        f"6: exercises.fit.models.0: unknown network 'lineal'; did you mean 'linear'? "
+        f"allowed: {NETWORKS}",
+    ),
+    "own network without its file": (
+        *("[linear]", "[my/net.py:Net]"),
+        "6: exercises.fit.models.0: there is no file my/net.py (seen from HERE)",
+    ),
+    "unknown option of a network": (
+        *("seeds: 2", "models: {small: {network: mlp, hiden: [3]}}"),
+        "2: models.small.hiden: the network mlp has no such option; did you mean 'hidden'? "
+        "allowed: hidden, dropout",
+    ),
+    "option of a network out of range": (
+        *("seeds: 2", "models: {small: {network: mlp, dropout: 1}}"),
+        "2: models.small.dropout: 1 is not allowed; a number of at least 0 and below 1",
+    ),
+    "model without a network": (
+        *("seeds: 2", "models: {small: {hidden: [3]}}"),
+        "2: models.small: the key 'network' is missing",
+    ),
+    "negative rate": (
+        *("[0.01]", "[0.1, -0.01]"),
+        f"11: {OPTIMIZER}.sgd.lr.1: -0.01 is not allowed; {RATE}",
+    ),
+    "rate nan": ("[0.01]", "[nan]", f"11: {OPTIMIZER}.sgd.lr.0: 'nan' is not allowed; {RATE}"),
+    "rate .nan": ("[0.01]", "[.nan]", f"11: {OPTIMIZER}.sgd.lr.0: NaN is not allowed; {RATE}"),
+    "rate .inf": ("[0.01]", "[.inf]", f"11: {OPTIMIZER}.sgd.lr.0: Infinity is not allowed; {RATE}"),
+    "rate true": ("[0.01]", "[true]", f"11: {OPTIMIZER}.sgd.lr.0: true is not allowed; {RATE}"),
+    "rate that is no number": (
+        *("[0.01]", "[fast]"),
+        f"11: {OPTIMIZER}.sgd.lr.0: 'fast' is not allowed; {RATE}",
+    ),
+    "empty list": (
+        *("[0.01]", "[]"),
+        f"11: {OPTIMIZER}.sgd.lr: the list is empty; give at least one value",
+    ),
+    "nothing for a list": (
+        *("[0.01]", ""),
+        f"11: {OPTIMIZER}.sgd.lr: nothing is given; it takes a list of values",
+    ),
+    "number for a list": (
+        *("[0.01]", "0.01"),
+        f"11: {OPTIMIZER}.sgd.lr: 0.01 is not a list; write [0.01]",
+    ),
+    "text for a list": (
+        *("[full]", "full"),
+        "8: exercises.fit.batch_sizes: 'full' is not a list; write ['full']",
+    ),
+    "one number twice": (
+        *("[0.01]", "[0.1, 1e-1]"),
+        f"11: {OPTIMIZER}.sgd.lr: 0.1 stands twice in the list",
+    ),
+    "one data set twice": (
+        *("[line]", "[line, line]"),
+        "5: exercises.fit.datasets: 'line' stands twice in the list",
+    ),
+    "one key twice": (
+        *("lr: [0.01]", "lr: [0.01]\n        lr: [0.02]"),
+        f"12: {OPTIMIZER}.sgd.lr: this key stands twice; the first would be lost",
+    ),
+    "momentum for Adam": (
+        *(SGD, "adam: {momentum: [0.9]}"),
+        f"10: {OPTIMIZER}.adam.momentum: the optimizer adam has no knob 'momentum'; "
+        "allowed: lr, betas, eps, weight_decay, amsgrad",
+    ),
+    "momentum of 1": (
+        *(SGD, "momentum: {momentum: [1]}"),
+        f"10: {OPTIMIZER}.momentum.momentum.0: 1 is not allowed; a number of at least 0 and "
+        "below 1",
+    ),
+    "one beta": (
+        *(SGD, "adam: {betas: [[0.9]]}"),
+        f"10: {OPTIMIZER}.adam.betas.0: [0.9] is not allowed; {PAIR}",
+    ),
+    "beta of 1": (
+        *(SGD, "adam: {betas: [[0.9, 1]]}"),
+        f"10: {OPTIMIZER}.adam.betas.0: [0.9, 1] is not allowed; {PAIR}",
+    ),
+    "betas not in a list of their own": (
+        *(SGD, "adam: {betas: [0.9, 0.999]}"),
+        f"10: {OPTIMIZER}.adam.betas: [0.9, 0.999] is one value; write [[0.9, 0.999]]",
+    ),
+    "number for a flag": (
+        *(SGD, "adam: {amsgrad: [1]}"),
+        f"10: {OPTIMIZER}.adam.amsgrad.0: 1 is not allowed; true or false",
+    ),
+    "no name": ("study: tiny\n", "", "1: the study: the key 'study' is missing"),
+    "exercise without optimizers": (
+        *(f"    optimizers:\n      {SGD}\n", ""),
+        "4: exercises.fit: the key 'optimizers' is missing",
+    ),
+    "optimizers that are none": (
+        *(f"\n      {SGD}", " {}"),
+        "9: exercises.fit.optimizers: is empty; give at least one",
+    ),
+    "exercise that is nothing": (
+        *("seeds: 2\nexercises:", "exercises:\n  empty:"),
+        "3: exercises.empty: nothing is given; it takes keys with values",
+    ),
+    "no epochs": ("[10]", "[0]", "7: exercises.fit.epochs.0: 0 is not allowed; a whole number at "
+                                 "least 1"),
+    "one and a half epochs": (
+        *("[10]", "[1.5]"),
+        "7: exercises.fit.epochs.0: 1.5 is not allowed; a whole number at least 1",
+    ),
+    "batch of none": (
+        *("[full]", "[0]"),
+        f"8: exercises.fit.batch_sizes.0: 0 is not allowed; {SIZE}",
+    ),
+    "batch size with a typing error": (
+        *("[full]", "[fulll]"),
+        f"8: exercises.fit.batch_sizes.0: 'fulll' is not allowed; {SIZE}",
+    ),
+    "no seeds": ("seeds: 2", "seeds: 0", "2: seeds: 0 is not allowed; a whole number at least 1"),
+    "device gpu": (
+        *("seeds: 2", "device: gpu"),
+        "2: device: 'gpu' is not known; did you mean 'cpu'? allowed: auto, cpu, cuda",
+    ),
+    "unknown kind": (
+        *("epochs: [10]", "kind: sweeep"),
+        "7: exercises.fit.kind: 'sweeep' is not known; did you mean 'sweep'? allowed: sweep",
+    ),
+    "study whose name is two words": (
+        *("tiny", "my study"),
+        f"1: study: 'my study' cannot be a name; use {NAME}",
+    ),
+    "study that leaves its folder": (
+        *("tiny", "../up"),
+        f"1: study: '../up' cannot be a name; use {NAME}",
+    ),
+    "study whose name ends in a line": (
+        *("study: tiny", "study: |\n  tiny"),
+        f"1: study: 'tiny\\n' cannot be a name; use {NAME}",
+    ),
+    "study named by a number": ("tiny", "2024", "1: study: 2024 is not a text; write '2024'"),
+    "study named as a folder of the program": (
+        *("tiny", "data"),
+        "1: study: 'data' is taken: results/data holds something else",
+    ),
+    "exercise named as a rule": (
+        *("fit:", "train:"),
+        "4: exercises.train: an exercise cannot be called 'train': a rule has this name",
+    ),
+    "exercise whose name is two words": (
+        *("fit:", "my fit:"),
+        "4: exercises.my fit: 'my fit' cannot be a name; use letters, digits, '-' and '_', "
+        "beginning with a letter",
+    ),
+    "exercise named by a number": (
+        *("fit:", "1:"),
+        "4: exercises.1: '1' cannot be a name; use letters, digits, '-' and '_', beginning with "
+        "a letter",
+    ),
+    "compared setting that is not in the grid": (
+        *("epochs: [10]", "compare: [{optimizer: sgd, lr: 0.1}]"),
+        '7: exercises.fit.compare.0: {"optimizer": "sgd", "lr": 0.1} is not in the exercise\'s '
+        "grid",
+    ),
+    "compared optimizer that is not in the exercise": (
+        *("epochs: [10]", "compare: [{optimizer: sdg}]"),
+        "7: exercises.fit.compare.0.optimizer: 'sdg' is not in this exercise; did you mean 'sgd'? "
+        "allowed: sgd",
+    ),
+    "compared setting without an optimizer": (
+        *("epochs: [10]", "compare: [{lr: 0.01}]"),
+        "7: exercises.fit.compare.0: the key 'optimizer' is missing",
+    ),
+    "list that does not end": (
+        *("[line]", "[line"),
+        "6: not valid YAML: did not find expected ',' or ']'",
+    ),
+    "tab": (
+        *("seeds: 2", "\tseeds: 2"),
+        "2: not valid YAML: found a tab character that violates indentation",
+    ),
+    "unknown tag": (
+        *("seeds: 2", "seeds: !two 2"),
+        "2: not valid YAML: could not determine a constructor for the tag '!two'",
+    ),
+}  # fmt: skip
+
+
+def mistakes(file):
+    """The lines that tell what is wrong with a study."""
+    with pytest.raises(UserError) as caught:
+        study.load(file)
+    return str(caught.value).replace(str(Path.cwd()), "HERE").splitlines()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_mistake_is_told_in_one_line(write, name):
+    old, new, line = BROKEN[name]
+    assert mistakes(write({old: new})) == [f"study.yaml:{line}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "study.yaml: the study: nothing is given; it takes keys with values"),
+        ("# nothing\n", "study.yaml: the study: nothing is given; it takes keys with values"),
+        ("tiny", "study.yaml:1: the study: 'tiny' is not allowed; keys with values"),
+        ("\n- tiny", 'study.yaml:2: the study: ["tiny"] is not allowed; keys with values'),
+    ],
+)
+def test_file_without_keys_is_told_in_one_line(write, text, line):
+    assert mistakes(write(text=text)) == [line]
+
+
+def test_file_that_cannot_be_read_is_told_in_one_line(here):
+    assert mistakes("gone.yaml") == ["gone.yaml: cannot be read: No such file or directory"]
+    (here / "latin.yaml").write_bytes(b"study: \xe9t\xe9\n")
+    (line,) = mistakes("latin.yaml")
+    assert line.startswith("latin.yaml: ") and "utf-8" in line
+
+
+def test_all_mistakes_are_told_at_once(write):
+    file = write({"[line]": "[lime]", "[linear]": "[tree]", "[0.01]": "[-1, 0.1, -2]"})
+    lines = mistakes(file)
+    places = [(":".join(line.split(":")[:2]), line.split(": ")[1]) for line in lines]
+    assert sorted(places) == [
+        ("study.yaml:11", f"{OPTIMIZER}.sgd.lr.0"),
+        ("study.yaml:11", f"{OPTIMIZER}.sgd.lr.2"),
+        ("study.yaml:5", "exercises.fit.datasets.0"),
+        ("study.yaml:6", "exercises.fit.models.0"),
+    ]
+
+
+# Studies that are right
+
+
+def runs(file):
+    return grid.runs(study.load(file))
+
+
+def paths_and_arguments(file):
+    return [(run.path, run.arguments()) for run in runs(file)]
+
+
+def test_number_that_yaml_reads_as_a_text_is_a_number(write):
+    assert yaml.safe_load("1e-5") == "1e-5"
+    (run,) = runs(write({"[0.01]": "[1e-5]"}))
+    assert run.knobs["lr"] == 1e-5 and isinstance(run.knobs["lr"], float)
+
+
+@pytest.mark.parametrize("spelling", ["1e-3", "1.0E-3", "+1e-3", ".001", "1.0e-03", "'0.001'"])
+def test_spellings_of_a_number_are_one_run(write, spelling):
+    plain = paths_and_arguments(write({"[0.01]": "[0.001]"}))
+    assert paths_and_arguments(write({"[0.01]": f"[{spelling}]"})) == plain
+    assert "lr=0.001" in plain[0][0]
+
+
+@pytest.mark.parametrize("spelling", ["1.0", "1e0", "'1'"])
+def test_whole_numbers_are_one_run(write, spelling):
+    assert paths_and_arguments(write({"[0.01]": f"[{spelling}]"})) == paths_and_arguments(
+        write({"[0.01]": "[1]"})
+    )
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_default_of_a_knob_spelled_out_is_the_same_run(write, name):
+    knobs = optimizers.OPTIMIZERS[name].knobs
+    spelled = yaml.safe_dump(
+        {knob: [value] for knob, value in knobs.items()}, default_flow_style=True, width=1000
+    ).strip()
+    plain = paths_and_arguments(write({SGD: f"{name}:"}))
+    assert paths_and_arguments(write({SGD: f"{name}: {spelled}"})) == plain
+    assert len(plain) == len(optimizers.OPTIMIZERS[name].grid)
+
+
+def test_whole_number_as_a_default_is_the_same_run(write):
+    plain = paths_and_arguments(write({SGD: "adam: {lr: [0.1]}"}))
+    spelled = "adam: {lr: [0.1], weight_decay: [0], betas: [[0.90, 999e-3]]}"
+    assert paths_and_arguments(write({SGD: spelled})) == plain
+
+
+def test_optimizer_without_momentum_has_none(write):
+    for run in runs(write({SGD: "adam: {lr: [0.1]}\n      sgd: {lr: [0.1]}"})):
+        assert "momentum" not in run.knobs and "momentum" not in run.path
+        assert not any("momentum" in word for word in run.arguments())
+
+
+def test_texts_stay_texts(write):
+    file = write({"tiny": "'2024'", "epochs: [10]": "title: '3.10'"})
+    read = study.load(file)
+    assert read["study"] == "2024" and read["exercises"]["fit"]["title"] == "3.10"
+
+
+def test_exercise_inherits_from_the_study_and_goes_its_own_way(write):
+    file = write({"seeds: 2": "seeds: 2\nthreads: 3", "epochs: [10]": "threads: 4"})
+    exercise = study.load(file)["exercises"]["fit"]
+    assert (exercise["seeds"], exercise["threads"], exercise["device"]) == (2, 4, "auto")
+
+
+def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default():
+    schema = yaml.safe_load((study.SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
+    levels = [schema, *(schema["$defs"][name] for name in ("dataset", "exercise"))]
+    for level in levels:
+        for name, key in level["properties"].items():
+            assert key.get("description"), name
+            inherited = name in study.INHERITED and level is not schema
+            if name not in level["required"] and not inherited and name != "title":
+                assert "default" in key, name
+
+
+def test_resolved_study_reads_back_as_it_was(write, here):
+    file = write({"seeds: 2": "seeds: 2\nmodels: {deep: {network: mlp, hidden: [8, 8]}}"})
+    read = study.load(file)
+    for _ in range(2):
+        (here / "again.yaml").write_text(study.dump(read), encoding="utf-8")
+        assert study.load("again.yaml") == read
+
+
+def test_part_of_a_study_has_the_same_runs():
+    whole = study.load(ROOT / "config/config.yaml")
+    for exercise in whole["exercises"]:
+        part = study.resolve(study.part(whole, exercise))
+        assert list(part["exercises"]) == [exercise]
+        assert grid.runs(part) == [r for r in grid.runs(whole) if r.exercise == exercise]
+
+
+def test_reading_changes_nothing_of_what_is_given(write):
+    config = yaml.safe_load(Path(write()).read_text(encoding="utf-8"))
+    before = yaml.safe_dump(config)
+    study.resolve(config)
+    assert yaml.safe_dump(config) == before
+
+
+def rates(read, exercise, optimizer):
+    found = (r for r in grid.runs(read) if (r.exercise, r.optimizer) == (exercise, optimizer))
+    return {run.knobs["lr"] for run in found}
+
+
+def test_shipped_studies_have_the_exercises_of_the_lab():
+    for name, dataset in (("config", "digits"), ("lab", "mnist")):
+        read = study.load(ROOT / f"config/{name}.yaml")
+        assert read["exercises"]["linear"]["datasets"] == ["line"]
+        assert read["exercises"]["linear"]["epochs"] == [1000]
+        assert read["exercises"]["softmax"]["datasets"] == [dataset]
+        momenta = {r.knobs["momentum"] for r in grid.runs(read) if r.optimizer == "momentum"}
+        assert momenta == {0.2, 0.4, 0.6, 0.8}
+        assert rates(read, "softmax", "sgd") == {0.01, 0.1, 0.5, 1}
+        assert rates(read, "softmax", "momentum") == {0.001, 0.01, 0.05, 0.1}
+        assert rates(read, "softmax", "adam") == {1e-5, 1e-4, 1e-3, 5e-3}
+
+
+def test_lab_has_the_grids_of_the_sources():
+    read = study.load(ROOT / "config/lab.yaml")
+    # Rates on both sides of the limits of stability, and Adam up to 0.5.
+    for optimizer in ("sgd", "momentum"):
+        assert {0.01, 0.05} <= rates(read, "linear", optimizer)
+    assert {0.05, 0.5} <= rates(read, "linear", "adam")
+    compared = {
+        "linear": [("sgd", 0.01, None), ("momentum", 0.01, 0.8), ("adam", 0.05, None)],
+        "softmax": [("sgd", 0.5, None), ("momentum", 0.1, 0.8), ("adam", 0.001, None)],
+    }
+    for exercise, settings in compared.items():
+        found = read["exercises"][exercise]["compare"]
+        assert [(s["optimizer"], s["lr"], s.get("momentum")) for s in found] == settings
+    softmax = [r for r in grid.runs(read) if r.exercise == "softmax"]
+    assert {(r.batch_size, r.epochs) for r in softmax} == {(100, 30)}
+    assert {r.epochs for r in grid.runs(read) if r.exercise == "softmax_long"} == {100}
+    (cnn,) = (r for r in grid.runs(read) if r.exercise == "cnn")
+    assert (cnn.optimizer, cnn.knobs["lr"], cnn.batch_size, cnn.epochs) == ("adam", 1e-4, 50, 30)
+
+
+# Through Snakemake itself
+
+
+def snakemake(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--snakefile", ROOT / "Snakefile", *words],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["optimizer with a typing error", "negative rate", "no name", "exercise named as a rule"],
+)
+def test_mistake_ends_snakemake_in_one_line(write, name):
+    old, new, line = BROKEN[name]
+    done = snakemake("--configfile", write({old: new}))
+    lines = [x for x in done.stderr.splitlines() if not x.startswith("Using workflow specific")]
+    assert (done.returncode, lines) == (1, [f"error: study.yaml:{line}"])
+    assert done.stdout == "" and not Path("results").exists()
+
+
+def test_broken_yaml_ends_snakemake_without_a_traceback(write):
+    # Snakemake reads the file before the workflow begins: it takes two lines and tells no place.
+    done = snakemake("--configfile", write({"[line]": "[line"}))
+    told = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in told
+    assert re.search("^Config file is not valid JSON or YAML", told, re.MULTILINE)
