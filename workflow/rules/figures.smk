@@ -6,11 +6,19 @@ Out: figures/<exercise>/*.svg
 
 FIGURE_CODE = CODE(
     "figures.py",
-    "optlab/figures.py",
-    "optlab/pictures.py",
-    "optlab/results.py",
-    "optlab/statistics.py",
-    "optlab/theory.py",
+    *(
+        f"optlab/{module}.py"
+        for module in (
+            "curves",
+            "drawing",
+            "figures",
+            "pictures",
+            "results",
+            "statistics",
+            "style",
+            "theory",
+        )
+    ),
 )
 
 

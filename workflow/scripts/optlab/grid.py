@@ -138,7 +138,7 @@ def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> 
     shared = {key: exercise[key] for key in fixed}
     data = {d: prepared(study, d) for d in exercise["datasets"]}
     for optimizer, grid in exercise["optimizers"].items():
-        points = list(knob_grid(optimizer, grid))
+        points = list(_points(grid))
         for dataset, model, batch_size, epochs, gpus in itertools.product(
             *(exercise[axis] for axis in axes)
         ):
@@ -161,15 +161,19 @@ def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> 
                 )
 
 
-def knob_grid(optimizer: str, grid: Mapping[str, list[Value]]) -> Iterator[dict[str, Value]]:
-    """Every combination of the values that a study gives, defaults filled in."""
+def knob_values(optimizer: str, given: Mapping[str, list[Value]]) -> dict[str, list[Value]]:
+    """The values of every knob of an optimizer: those that a study gives, else its defaults."""
     entry = optimizers.OPTIMIZERS.get(optimizer)
-    axes: dict[str, list[Value]] = dict(grid)
-    if entry:
-        knobs = {knob: [canonical(value)] for knob, value in entry.knobs.items()}
-        axes = {"lr": canonical(entry.grid), **knobs, **grid}
-    for values in itertools.product(*axes.values()):
-        yield dict(zip(axes, values, strict=True))
+    if entry is None:
+        return dict(given)
+    defaults = {knob: [canonical(value)] for knob, value in entry.knobs.items()}
+    return {"lr": canonical(entry.grid), **defaults, **given}
+
+
+def _points(grid: Mapping[str, list[Value]]) -> Iterator[dict[str, Value]]:
+    """Every combination of the knobs' values."""
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
 
 
 def matches(run: Run, settings: Mapping[str, Value]) -> bool:

@@ -140,7 +140,7 @@ def _resolve(config: Any, mistakes: Mistakes) -> dict[str, Any]:
     mistakes.check()
     _check_runs(study, mistakes)
     mistakes.check()
-    return study
+    return _ordered(study)
 
 
 def dump(study: Mapping[str, Any]) -> str:
@@ -240,15 +240,38 @@ def _requirement(schema: Mapping[str, Any]) -> str:
 
 
 def _fill(study: dict[str, Any]) -> None:
-    """Settings that an exercise inherits, and the definitions behind built-in data sets."""
+    """What the schema cannot fill in: inherited settings, knobs and built-in data sets."""
     definition = {"file": None, "validation": None, "split_seed": 0, "subset": None}
     for exercise in study["exercises"].values():
         for key in INHERITED:
             exercise.setdefault(key, study[key])
-        exercise["optimizers"] = {k: v or {} for k, v in exercise["optimizers"].items()}
+        exercise["optimizers"] = {
+            name: grid.knob_values(name, given or {})
+            for name, given in exercise["optimizers"].items()
+        }
         for name in exercise["datasets"]:
             if name in sources.SOURCES and name != "npz":
                 study["datasets"].setdefault(name, {"source": name, **definition})
+
+
+def _ordered(study: Mapping[str, Any]) -> dict[str, Any]:
+    """The study with its keys in the schema's order: a default spelled out changes no text."""
+    schema = _schema("config")
+
+    def ordered(settings: Mapping[str, Any], level: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: settings[key] for key in level["properties"] if key in settings}
+
+    kinds = {"datasets": schema["$defs"]["dataset"], "exercises": schema["$defs"]["exercise"]}
+    return ordered(
+        {
+            **study,
+            **{
+                key: {name: ordered(one, level) for name, one in study[key].items()}
+                for key, level in kinds.items()
+            },
+        },
+        schema,
+    )
 
 
 def _check_names(study: dict[str, Any], mistakes: Mistakes) -> None:
