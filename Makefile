@@ -7,7 +7,7 @@ SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
 NAME = $$(.venv/bin/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["study"])' $(STUDY))
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab status test test-all lint format bench clean
+.PHONY: help install lab status test test-slow lint format bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -31,8 +31,8 @@ status: install  ## what of the study is done, running, failed, and how long the
 test: install  ## the fast tests, under five minutes on two cores
 	.venv/bin/python -m pytest -m "not slow" tests
 
-test-all: install  ## all tests
-	.venv/bin/python -m pytest tests
+test-slow: install  ## the slow tests alone, as CI runs them before `make test`
+	.venv/bin/python -m pytest -m slow tests
 
 lint: install  ## formatters, linters and the type checker, none of which changes a file
 	.venv/bin/python -m ruff format --check .
