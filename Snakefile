@@ -10,6 +10,9 @@ if not workflow.configfiles:
     configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 # -- rules -----------------------------------------------------------------------------------
 
 
@@ -18,6 +21,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/search.smk"
 
 
 # -- targets ---------------------------------------------------------------------------------
@@ -27,5 +31,7 @@ rule all:
     default_target: True
     input:
         rules.study.output,
-        rules.tables.output,
-        [PICTURES[exercise] for exercise in STUDY["exercises"]],
+        rules.tables.output if SWEEPS else [],
+        PICTURES.values(),
+        rules.search_tables.output if SEARCHES else [],
+        SEARCH_PICTURES.values(),

@@ -57,7 +57,7 @@ def main() -> None:
         os.chdir(name)
         for runs in (100, 1000, 10_000):
             path = make(Path(name), runs)
-            command = [sys.executable, SCRIPTS / "tables.py", "--study", path]
+            command = [sys.executable, f"{SCRIPTS}/tables.py", "--study", str(path)]
             start = time.perf_counter()
             subprocess.run([*command, "--output-folder", "tables"], check=True)
             seconds = time.perf_counter() - start

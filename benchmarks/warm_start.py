@@ -22,7 +22,7 @@ def sixty(folder: Path, warm: str, runs: int = 60) -> float:
     environment = {**os.environ, "OPTLAB_WARM": warm}
 
     def one(number: int) -> None:
-        command = [sys.executable, SCRIPTS / "warm.py", SCRIPTS / "train.py", *RUN.split()]
+        command = [sys.executable, f"{SCRIPTS}/warm.py", f"{SCRIPTS}/train.py", *RUN.split()]
         command += ["--lr", str(1e-4 * (number + 1))]
         subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
 

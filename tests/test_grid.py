@@ -1,6 +1,7 @@
 """The run table: the product of what a study names, each point in a folder of its own."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ def test_axes_of_an_exercise_are_multiplied_and_all_in_the_path(write):
         assert ("weight_decay=0.01" in run.path) == (run.knobs["weight_decay"] == 0.01)
 
 
+def test_every_axis_alone_changes_the_path(write):
+    (run,) = runs(write())
+    others = {
+        "exercise": "b", "dataset": "b", "model": "b", "optimizer": "adam", "knobs": {"lr": 1},
+        "batch_size": 7, "epochs": 7, "gpus": 7,
+    }  # fmt: skip
+    paths = {replace(run, **{axis: value}).path for axis, value in others.items()}
+    assert len(paths | {run.path}) == len(others) + 1
+
+
 def test_path_has_five_folders_whatever_the_names(write, here):
     (here / "my").mkdir()
     (here / "my/own.py").write_text("")
@@ -66,7 +77,7 @@ def test_path_and_folders_are_safe_in_a_shell(write, name):
         for knob, value in {**knobs, "lr": 1e-7}.items()
     }
     text = ", ".join(f"{k}: [{str(v).lower()}]" for k, v in changed.items())
-    (run,) = runs(write({SGD: f"{name}: {{{text}}}"}))
+    (run,) = runs(write({SGD: f"{name}: {{{text}}}", "[linear]": "[mlp]"}))
     for path in (run.folder, run.log, run.state):
         assert shlex.quote(path).strip("'") == path and not set(path) & set(" '\"$*?{}\\&;|<>()")
         assert not Path(path).is_absolute() and ".." not in path

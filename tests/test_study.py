@@ -14,15 +14,15 @@ from optlab.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIMIZERS = (
-    "sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, nadam, radam, adamax, rprop, "
-    "or your own as path/to/file.py:Class or package.module:Class"
+    "sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw, nadam, radam, adamax, "
+    "adafactor, muon, rprop, lbfgs, or your own as path/to/file.py:Class or package.module:Class"
 )
 DATASETS = "line, digits, mnist, fashion_mnist, cifar10"
 NETWORKS = "linear, softmax, mlp, cnn, or your own as path/to/file.py:name"
 STUDY_KEYS = "study, seeds, device, threads, precision, archives, datasets, models, exercises"
 EXERCISE_KEYS = (
-    "kind, title, datasets, models, epochs, batch_sizes, gpus, evaluate_every, "
-    "train_loss_examples, seeds, device, threads, precision, optimizers, compare"
+    "kind, title, datasets, models, epochs, batch_sizes, gpus, schedules, evaluate_every, "
+    "train_loss_examples, target_accuracy, seeds, device, threads, precision, optimizers, compare"
 )
 SGD = "sgd:\n        lr: [0.01]"
 OPTIMIZER = "exercises.fit.optimizers"
@@ -232,7 +232,8 @@ BROKEN = {
     ),
     "unknown kind": (
         *("epochs: [10]", "kind: sweeep"),
-        "7: exercises.fit.kind: 'sweeep' is not known; did you mean 'sweep'? allowed: sweep",
+        "7: exercises.fit.kind: 'sweeep' is not known; did you mean 'sweep'? "
+        "allowed: sweep, search",
     ),
     "study whose name is two words": (
         *("tiny", "my study"),
@@ -376,8 +377,9 @@ def test_default_of_a_knob_spelled_out_is_the_same_run(write, name):
     spelled = yaml.safe_dump(
         {knob: [value] for knob, value in knobs.items()}, default_flow_style=True, width=1000
     ).strip()
-    plain = paths_and_arguments(write({SGD: f"{name}:"}))
-    assert paths_and_arguments(write({SGD: f"{name}: {spelled}"})) == plain
+    other = {"[linear]": "[mlp]"}  # some make no sense without a hidden matrix
+    plain = paths_and_arguments(write({SGD: f"{name}:", **other}))
+    assert paths_and_arguments(write({SGD: f"{name}: {spelled}", **other})) == plain
     assert len(plain) == len(optimizers.OPTIMIZERS[name].grid)
 
 
@@ -450,15 +452,16 @@ def test_shipped_studies_have_the_exercises_of_the_lab():
         assert read["exercises"]["linear"]["datasets"] == ["line"]
         assert read["exercises"]["linear"]["epochs"] == [1000]
         assert read["exercises"]["softmax"]["datasets"] == [dataset]
+        assert read["exercises"]["cnn"]["models"] == ["cnn"]
         momenta = {r.knobs["momentum"] for r in grid.runs(read) if r.optimizer == "momentum"}
-        assert momenta == {0.2, 0.4, 0.6, 0.8}
-        assert rates(read, "softmax", "sgd") == {0.01, 0.1, 0.5, 1}
-        assert rates(read, "softmax", "momentum") == {0.001, 0.01, 0.05, 0.1}
-        assert rates(read, "softmax", "adam") == {1e-5, 1e-4, 1e-3, 5e-3}
+        assert momenta >= {0.2, 0.4, 0.6, 0.8}
 
 
 def test_lab_has_the_grids_of_the_sources():
     read = study.load(ROOT / "config/lab.yaml")
+    assert rates(read, "softmax", "sgd") >= {0.01, 0.1, 0.5, 1}
+    assert rates(read, "softmax", "momentum") >= {0.001, 0.01, 0.05, 0.1}
+    assert rates(read, "softmax", "adam") >= {1e-5, 1e-4, 1e-3, 5e-3}
     # Rates on both sides of the limits of stability, and Adam up to 0.5.
     for optimizer in ("sgd", "momentum"):
         assert {0.01, 0.05} <= rates(read, "linear", optimizer)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from optlab import sources, theory, training
 from optlab.datasets import Dataset, Split, load
 from optlab.errors import UserError
@@ -57,7 +58,8 @@ def test_gradient_descent_gives_the_published_weights_and_loss(data):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "lr", "loss"), [("sgd", 1e-3, 0.148), ("sgd", 5e-3, 9.9e-6), ("adam", 0.01, 4.5e-3)]
+    ("optimizer", "lr", "loss"),
+    [("sgd", 1e-3, 0.148), ("sgd", 5e-3, 9.9e-6), ("adam", 0.01, 4.5e-3)],
 )
 def test_final_losses_are_those_of_the_lab(data, optimizer, lr, loss):
     outcome = training.train(linear(optimizer=optimizer, knobs={"lr": lr}), data("line"), 0)
@@ -152,7 +154,9 @@ def test_the_same_settings_give_the_same_numbers_to_the_last_digit(data):
     assert not same(runs[0], training.train(settings, data("digits"), 2))
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "nadam", "radam", "adagrad", "rmsprop"])
+@pytest.mark.parametrize(
+    "name", ["sgd", "momentum", "adam", "nadam", "radam", "adagrad", "rmsprop"]
+)
 def test_a_learning_rate_of_zero_changes_nothing(data, name):
     outcome = training.train(softmax(optimizer=name, knobs={"lr": 0}), data("digits"), 0)
     assert {row.train_loss for row in outcome.evaluations} == {outcome.evaluations[0].train_loss}

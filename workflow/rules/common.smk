@@ -1,16 +1,18 @@
-"""What every rule needs: the study, its run table, and where programs lie. No rules.
+"""What all rules need: the study, its run table, and where programs lie. No rules.
 
 In:  the configuration.
-Out: STUDY (the resolved study), RUNS (run path -> run), PROGRAM(), CODE(), PYTHON, REPORT.
+Out: STUDY (the resolved study), SWEEPS (its exercises that train a grid), RUNS (run path -> run),
+     SEARCHES (search path -> search), and the functions that the rules call.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir) / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from optlab import grid, pictures
+from optlab import grid, pictures, search_plan
 from optlab import study as studies
 from optlab.errors import UserError
 
@@ -33,15 +35,30 @@ try:
     RUNS = {run.path: run for run in grid.runs(STUDY)}
 except UserError as mistakes:
     # A traceback or a WorkflowError would bury the one line that matters.
-    print(*(f"error: {line}" for line in str(mistakes).splitlines()), sep="\n", file=sys.stderr)
+    print(
+        *(f"error: {line}" for line in str(mistakes).splitlines()),
+        sep="\n",
+        file=sys.stderr,
+    )
     sys.exit(1)
 
+SWEEPS = [
+    name
+    for name, exercise in STUDY["exercises"].items()
+    if not search_plan.is_search(exercise)
+]
 RESULTS = f"results/{STUDY['study']}"
+# A path, not `rules.study.output`: with that, Snakemake hashes all inputs of a rule once for each
+# of them, which for thousands of runs takes longer than all the rest.
+STUDY_FILE = f"{RESULTS}/study.yaml"
 DATASETS = {Path(grid.prepared(STUDY, name)).stem: name for name in STUDY["datasets"]}
 
-# With conda or a container the interpreter is theirs; else it is the one that runs Snakemake,
-# also where its environment has not been activated.
-PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
+SEARCHES = {search.path: search for search in search_plan.searches(STUDY)}
+
+# With conda or a container the interpreter is theirs; else `python3` is the one that runs
+# Snakemake, also where its environment has not been activated.
+if not workflow.deployment_settings.deployment_method:
+    shell.prefix(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
 
 
 # A run's folder, in the wildcards that the rules share.
@@ -50,8 +67,68 @@ RUN = "{exercise}/{optimizer}/{problem}/{knobs}/{plan}"
 
 wildcard_constraints:
     exercise="|".join(map(re.escape, STUDY["exercises"])),
-    optimizer="|".join(sorted({re.escape(run.path.split("/")[1]) for run in RUNS.values()})),
+    optimizer="|".join(
+        sorted({re.escape(run.path.split("/")[1]) for run in RUNS.values()})
+    ),
     problem="[^/]+",
     knobs="[^/]+",
     plan="[^/]+",
     dataset="|".join(map(re.escape, DATASETS)),
+
+
+def run_of(w):
+    return RUNS[f"{w.exercise}/{w.optimizer}/{w.problem}/{w.knobs}/{w.plan}"]
+
+
+def metrics_of(exercise):
+    return [
+        f"{run.folder}/metrics.tsv" for run in RUNS.values() if run.exercise == exercise
+    ]
+
+
+def pictures_of(exercise):
+    """The pictures of an exercise that trains a grid, for the report."""
+    return [
+        in_report(exercise, picture.name, picture.kind, picture.labels)
+        for picture in pictures.pictures(STUDY, exercise)
+    ]
+
+
+def in_report(exercise, name, kind, labels):
+    return report(
+        f"{RESULTS}/figures/{exercise}/{name}.svg",
+        category=STUDY["exercises"][exercise].get("title", exercise),
+        labels=labels,
+        caption=f"../report/{kind}.rst",
+    )
+
+
+def search_of(w):
+    return SEARCHES[f"{w.exercise}/{w.searched}"]
+
+
+def search_text(exercise, **keywords):
+    """The study as the jobs of a search read it; what cannot change their result is left out."""
+    return studies.dump(search_plan.part(studies.part(STUDY, exercise), **keywords))
+
+
+def search_pictures_of(exercise):
+    """The pictures of a search, for the report."""
+    return [
+        in_report(
+            exercise,
+            name,
+            f"search-{kind}",
+            {"picture": search_plan.PICTURES[kind], "dataset": dataset},
+        )
+        for name, kind, dataset in search_plan.pictures(STUDY, exercise)
+    ]
+
+
+def finished_searches(exercises):
+    found = [search for search in SEARCHES.values() if search.exercise in exercises]
+    return [
+        f"{search.folder}/{name}"
+        for search in found
+        for name in ("trials.json", "best/metrics.tsv")
+    ]

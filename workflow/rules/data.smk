@@ -14,14 +14,14 @@ rule prepare_data:
         "results/data/logs/{dataset}.log",
     benchmark:
         "results/data/logs/{dataset}.benchmark.tsv"
+    conda:
+        "../envs/optlab.yaml"
     params:
         program=PROGRAM("prepare_data.py"),
         # A function of `output` is not compared with the last call: that archives or a file lie
         # elsewhere prepares nothing again, since the same content has the same name.
         options=lambda w, output: grid.data_arguments(STUDY, DATASETS[w.dataset]),
-    conda:
-        "../envs/optlab.yaml"
     shell:
         """
-        {PYTHON:q} {params.program:q} {params.options:q} --output {output.json:q} > {log:q} 2>&1
+        python3 {params.program:q} {params.options:q} --output {output.json:q} >{log:q} 2>&1
         """

@@ -12,6 +12,7 @@ FIGURE_CODE = CODE(
             "curves",
             "drawing",
             "figures",
+            "panels",
             "pictures",
             "results",
             "statistics",
@@ -22,23 +23,9 @@ FIGURE_CODE = CODE(
 )
 
 
-def pictures_of(exercise):
-    category = STUDY["exercises"][exercise].get("title", exercise)
-    return [
-        # `report` at the beginning of a line would be a keyword of the workflow language.
-        (report)(
-            f"{RESULTS}/figures/{exercise}/{picture.name}.svg",
-            category=category,
-            labels=picture.labels,
-            caption=f"../report/{picture.kind}.rst",
-        )
-        for picture in pictures.pictures(STUDY, exercise)
-    ]
+PICTURES = {exercise: pictures_of(exercise) for exercise in SWEEPS}
 
-
-PICTURES = {exercise: pictures_of(exercise) for exercise in STUDY["exercises"]}
-
-for exercise in STUDY["exercises"]:
+for exercise in SWEEPS:
 
     rule:
         name:
@@ -52,19 +39,18 @@ for exercise in STUDY["exercises"]:
             f"{RESULTS}/logs/figures_{exercise}.log",
         benchmark:
             f"{RESULTS}/logs/figures_{exercise}.benchmark.tsv"
+        conda:
+            "../envs/optlab.yaml"
         params:
-            program=PROGRAM("figures.py"),
             exercise=exercise,
             # Not study.yaml, which any change of the study rewrites. And `ancient` will not do: of
             # the jobs behind one that runs, Snakemake examines none for reasons of its own.
             study=studies.dump(studies.part(STUDY, exercise)),
             folder=subpath(output[0], parent=True),
-        conda:
-            "../envs/optlab.yaml"
         shell:
             """
-            {PYTHON:q} {params.program:q} --study /dev/stdin --exercise {params.exercise:q} \
-                --output-folder {params.folder:q} > {log:q} 2>&1 <<< {params.study:q}
+            python3 {input.code[0]:q} --study /dev/stdin --exercise {params.exercise:q} \
+                --output-folder {params.folder:q} >{log:q} 2>&1 <<<{params.study:q}
             """
 
     rule:

@@ -1,37 +1,39 @@
 """Tables over all runs of the study.
 
 In:  the metrics of every run.
-Out: study.yaml (the study with every default filled in), tables/runs.tsv (a row a run) and
-     tables/best.tsv (a row per exercise, data set, network and optimizer).
+Out: study.yaml (the study with every default filled in), tables/runs.tsv (a row a run),
+     tables/best.tsv (a row per exercise, data set, network and optimizer) and
+     tables/optimizers.tsv (the same rows by rank, with tests of the differences).
 """
-
-
-def metrics_of(exercise):
-    return [f"{run.folder}/metrics.tsv" for run in RUNS.values() if run.exercise == exercise]
 
 
 rule study:
     output:
-        f"{RESULTS}/study.yaml",
+        STUDY_FILE,
     log:
         f"{RESULTS}/logs/study.log",
     benchmark:
         f"{RESULTS}/logs/study.benchmark.tsv"
-    params:
-        text=studies.dump(STUDY),
     conda:
         "../envs/optlab.yaml"
+    params:
+        text=studies.dump(STUDY),
     shell:
         """
-        printf '%s' {params.text:q} > {output:q} 2> {log:q}
+        printf '%s' {params.text:q} >{output:q} 2>{log:q}
         """
 
 
 rule tables:
     input:
-        metrics=[file for exercise in STUDY["exercises"] for file in metrics_of(exercise)],
-        study=rules.study.output,
-        code=CODE("tables.py", "optlab/results.py", "optlab/statistics.py"),
+        metrics=[file for exercise in SWEEPS for file in metrics_of(exercise)],
+        study=STUDY_FILE,
+        code=CODE(
+            "tables.py",
+            "optlab/comparison.py",
+            "optlab/results.py",
+            "optlab/statistics.py",
+        ),
     output:
         runs=report(
             f"{RESULTS}/tables/runs.tsv",
@@ -45,17 +47,22 @@ rule tables:
             labels={"table": "best settings"},
             caption="../report/best.rst",
         ),
+        optimizers=report(
+            f"{RESULTS}/tables/optimizers.tsv",
+            category="Tables",
+            labels={"table": "optimizers"},
+            caption="../report/optimizers.rst",
+        ),
     log:
         f"{RESULTS}/logs/tables.log",
     benchmark:
         f"{RESULTS}/logs/tables.benchmark.tsv"
-    params:
-        program=PROGRAM("tables.py"),
-        folder=subpath(output.runs, parent=True),
     conda:
         "../envs/optlab.yaml"
+    params:
+        folder=subpath(output.runs, parent=True),
     shell:
         """
-        {PYTHON:q} {params.program:q} --study {input.study:q} \
-            --output-folder {params.folder:q} > {log:q} 2>&1
+        python3 {input.code[0]:q} --study {input.study:q} \
+            --output-folder {params.folder:q} >{log:q} 2>&1
         """

@@ -6,10 +6,6 @@ Out: metrics.tsv (a row per seed and evaluation) and run.json (settings, version
 """
 
 
-def run_of(w):
-    return RUNS[f"{w.exercise}/{w.optimizer}/{w.problem}/{w.knobs}/{w.plan}"]
-
-
 rule train:
     input:
         data=lambda w: ancient(run_of(w).data),
@@ -23,17 +19,16 @@ rule train:
         f"{RESULTS}/logs/{RUN}.log",
     benchmark:
         f"{RESULTS}/logs/{RUN}.benchmark.tsv"
+    conda:
+        "../envs/optlab.yaml"
     threads: lambda w: run_of(w).threads
     params:
         launcher=PROGRAM("warm.py"),
-        program=PROGRAM("train.py"),
         settings=lambda w: run_of(w).arguments(),
         folder=subpath(output.metrics, parent=True),
         state=lambda w: run_of(w).state,
-    conda:
-        "../envs/optlab.yaml"
     shell:
         """
-        {PYTHON:q} {params.launcher:q} {params.program:q} {params.settings:q} \
-            --output {params.folder:q} --state {params.state:q} > {log:q} 2>&1
+        python3 {params.launcher:q} {input.code[0]:q} {params.settings:q} \
+            --output {params.folder:q} --state {params.state:q} >{log:q} 2>&1
         """

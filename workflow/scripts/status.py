@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,11 @@ def main() -> int:
     try:
         plan = study.load(arguments.study)
         standings = [standing(run) for run in grid.runs(plan)]
+        skipped = grid.skipped(plan)
     except UserError as error:
         print(*(f"error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return 1
-    print("\n".join(report(plan["study"], standings, arguments.cores)))
+    print("\n".join([*report(plan["study"], standings, arguments.cores), *left_out(skipped)]))
     return 0
 
 
@@ -116,11 +117,21 @@ def report(name: str, standings: list[Standing], cores: int) -> list[str]:
     return lines
 
 
+def left_out(skipped: list[tuple[grid.Run, str]]) -> list[str]:
+    """A line for each optimizer of an exercise of which some runs make no sense."""
+    count = Counter((run.exercise, run.optimizer, reason) for run, reason in skipped)
+    return [
+        f"  left out {exercise}, {optimizer}: {number} run{'s' * (number > 1)}; {reason}"
+        for (exercise, optimizer, reason), number in count.items()
+    ]
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _alive(news: dict[str, Any]) -> bool:

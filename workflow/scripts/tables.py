@@ -1,8 +1,8 @@
 """Tables over the runs of a study.
 
 In:  the resolved study (--study) and the metrics of its runs, below results/<study>/runs.
-Out: runs.tsv (a row a run) and best.tsv (a row per exercise, data set, model and optimizer), in
-     --output-folder.
+Out: in --output-folder runs.tsv (a row a run), best.tsv (a row per exercise, data set, model and
+     optimizer) and optimizers.tsv (the same rows by rank, where optimizers can be compared).
 
 Each figure is a mean over the seeds that did not diverge, with the ends of its 95 % interval
 beside it; the interval of a single seed is empty.
@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import grid, metrics, optimizers, results, study
+from optlab import comparison, grid, metrics, optimizers, results, schedules, study
+from optlab.comparison import Ranked
 from optlab.errors import UserError
 from optlab.results import FIGURES, Best, Summary
+from optlab.statistics import Estimate
 
 Row = dict[str, Any]
 
@@ -34,11 +36,15 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--output-folder", type=Path, required=True, help="where the tables go")
     arguments = p.parse_args(words)
     try:
-        summaries = results.summarise(grid.runs(study.load(arguments.study)))
+        resolved = study.load(arguments.study)
+        summaries = results.summarise(grid.runs(resolved))
         knobs = other_knobs(summaries)
         write(arguments.output_folder / "runs.tsv", [run_row(s, knobs) for s in summaries])
         best = results.best(summaries)
         write(arguments.output_folder / "best.tsv", [best_row(b, knobs) for b in best])
+        ranked = comparison.rank(best, targets(resolved))
+        rows = [ranked_row(one, knobs, targets(resolved)) for one in ranked]
+        write(arguments.output_folder / "optimizers.tsv", rows)
         return 0
     except UserError as error:
         message = str(error)
@@ -48,10 +54,18 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1
 
 
+def targets(resolved: Mapping[str, Any]) -> dict[str, float]:
+    """The validation accuracy that each exercise wants reached, where it names one."""
+    exercises = resolved["exercises"].items()
+    found = {name: e.get("target_accuracy") for name, e in exercises}
+    return {name: target for name, target in found.items() if target is not None}
+
+
 def other_knobs(summaries: Iterable[Summary]) -> list[str]:
-    """The knobs, besides those that every table shows, that are not at their default somewhere."""
+    """What else has a column: knobs not at their default somewhere, and schedules where named."""
     named = {knob for summary in summaries for knob in summary.run.shown_knobs}
-    return sorted(named - set(optimizers.SHOWN))
+    scheduled = any(summary.run.schedule != schedules.CONSTANT for summary in summaries)
+    return sorted(named - set(optimizers.SHOWN)) + ["schedule"] * scheduled
 
 
 def run_row(summary: Summary, knobs: Sequence[str]) -> Row:
@@ -82,10 +96,40 @@ def best_row(best: Best, knobs: Sequence[str]) -> Row:
     }
 
 
+def ranked_row(ranked: Ranked, knobs: Sequence[str], targets: Mapping[str, float]) -> Row:
+    """An optimizer's row in optimizers.tsv."""
+    best, test, target = ranked.best, ranked.difference, ranked.target
+    figure = best.chosen.figures
+    row: Row = {
+        **settings(best.chosen, knobs),
+        "rank": ranked.rank,
+        "verdict": ranked.verdict,
+        **cells("train_accuracy", figure["train_accuracy"]),
+        **cells("val_accuracy", figure["val_accuracy"]),
+        **cells("test_accuracy", figure["test_accuracy"]),
+        **cells("seconds", figure["seconds"]),
+        "target_accuracy": targets.get(best.chosen.run.exercise, ""),
+        "reached_target": "" if target is None else target.reached,
+        **cells("epochs_to_target", target.epochs if target else None),
+        **cells("seconds_to_target", target.seconds if target else None),
+        "seeds": best.chosen.seeds,
+        "diverged": best.chosen.diverged,
+        "settings": best.settings,
+        "diverged_settings": best.diverged,
+        "lr_at_edge": best.lr_at_edge,
+        **cells("test_difference", test.difference if test else None),
+        "p": "" if test is None else f"{test.p:.3g}",
+        "p_holm": "" if ranked.p_holm is None else f"{ranked.p_holm:.3g}",
+        "path": best.chosen.run.path,
+    }
+    return row
+
+
 def settings(summary: Summary, knobs: Sequence[str]) -> Row:
     """What identifies a run; a knob that its optimizer does not have is an empty cell."""
     run = summary.run
-    values = {knob: run.knobs.get(knob) for knob in (*optimizers.SHOWN, *knobs)}
+    known = {**run.knobs, "schedule": run.schedule}
+    values = {knob: known.get(knob) for knob in (*optimizers.SHOWN, *knobs)}
     return {
         **{name: getattr(run, name) for name in ("exercise", "dataset", "model", "optimizer")},
         **{knob: "" if value is None else grid.text(value) for knob, value in values.items()},
@@ -95,19 +139,23 @@ def settings(summary: Summary, knobs: Sequence[str]) -> Row:
 
 
 def figures(summary: Summary) -> Row:
-    """Each figure with the ends of its interval, six digits."""
-    row: Row = {}
-    for name in FIGURES:
-        found = summary.figures[name]
-        ends = (found.mean, found.low, found.high) if found else (None, None, None)
-        for suffix, value in zip(("", "_low", "_high"), ends, strict=True):
-            row[name + suffix] = "" if value is None else f"{value:.6g}"
-    return row
+    """Each figure with the ends of its interval."""
+    return {k: v for name in FIGURES for k, v in cells(name, summary.figures[name]).items()}
+
+
+def cells(name: str, found: Estimate | None) -> Row:
+    """A figure and the ends of its interval, six digits; empty where there is none."""
+    ends = (found.mean, found.low, found.high) if found else (None, None, None)
+    return {
+        name + suffix: "" if value is None else f"{value:.6g}"
+        for suffix, value in zip(("", "_low", "_high"), ends, strict=True)
+    }
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as TSV."""
-    lines = [list(rows[0]), *(list(map(str, row.values())) for row in rows)]
+    """Write rows as TSV; without a row, only the columns that every table begins with."""
+    header = list(rows[0]) if rows else ["exercise", "dataset", "model", "optimizer"]
+    lines = [header, *(list(map(str, row.values())) for row in rows)]
     metrics.write_atomically(path, "".join("\t".join(line) + "\n" for line in lines))
 
 

@@ -1,84 +1,49 @@
-"""Train one run: every seed of one setting, on one prepared data set.
+"""Train one network with one optimizer, for one seed or several, and record how it went.
 
-In:  a prepared data set (--data, the JSON that prepare_data.py wrote) or the name of one that
-     the program knows (--dataset, prepared on first use), and the settings below.
-Out: metrics.tsv (a row per seed and evaluation) and run.json (settings, versions, hardware,
-     command, times) in the folder --output. Seeds that lie there already, made with exactly
-     these settings, this code and this data, are kept and only the missing ones are trained.
+Everything has a default, so the shortest call is just train.py. Optimizers, schedules, networks
+and data sets are listed by --list.
 
 Examples:
-  train.py --dataset line --model linear --optimizer sgd --lr 0.01 --batch-size full --epochs 1000
-  train.py --dataset digits --model mlp --optimizer momentum --lr 0.1 --knob momentum=0.8
-  train.py --dataset mnist --model my/nets.py:Tiny --optimizer my/opt.py:Sign --lr 0.001
+  train.py --optimizer adam --epochs 50 --batch-size 64 --learning-rate 0.001
+  train.py --dataset mnist --model cnn --optimizer muon --schedule cosine --seeds 3
+  train.py --dataset line --model linear --lr 0.01 --batch-size full --epochs 1000
+  train.py --optimizer momentum --knob momentum=0.8 --model-option hidden=[256,128]
+  train.py --model my/nets.py:Tiny --optimizer my/opt.py:Sign --learning-rate 0.001
+
+Writes metrics.tsv (a row per seed and evaluation) and run.json (settings, versions, hardware,
+command, times). Seeds that lie in --output already, made with exactly these settings, this code
+and this data, are kept, and only the missing ones are trained.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optlab import custom, grid, metrics, models, optimizers, record, sources
+from optlab import command_line, grid, metrics, record, schedules
 from optlab.errors import UserError
 from optlab.progress import Progress
 
 HERE = Path(__file__).parent
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    data = p.add_mutually_exclusive_group()
-    data.add_argument("--data", help="prepared data set: the JSON that prepare_data.py wrote")
-    data.add_argument("--dataset", default="digits", help="data set by name (default: digits)")
-    p.add_argument("--model", default="mlp", help="name of the network in the tables")
-    p.add_argument("--network", help="network behind the name, or path/to/file.py:name")
-    p.add_argument(
-        "--model-option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the network, as hidden=[256,128]; may be repeated",
-    )
-    p.add_argument("--optimizer", default="sgd", help="name, path/to/file.py:Class or module:Class")
-    p.add_argument("--lr", "--learning-rate", "--learning_rate", type=float, help="learning rate")
-    p.add_argument(
-        "--knob",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another knob of the optimizer, as momentum=0.8 or betas=[0.9,0.99]",
-    )
-    p.add_argument("--batch-size", "--batch_size", default="100", help="examples a step, or full")
-    p.add_argument("--epochs", type=int, default=10, help="passes over the training set (10)")
-    p.add_argument("--gpus", type=int, default=1, help="processes that train together (1)")
-    p.add_argument("--seeds", type=int, default=1, help="replicates, numbered from 0 (1)")
-    p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    p.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
-    p.add_argument("--precision", choices=("float32", "float64"), default="float32")
-    p.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations (1)")
-    p.add_argument("--train-loss-examples", type=int, default=10_000, help="at most (10000)")
-    p.add_argument("--exercise", default="hand", help="name of the exercise in the tables")
-    p.add_argument("--output", type=Path, help="folder of the results (default: by the settings)")
-    p.add_argument("--state", type=Path, help="file that tells how far the run is")
-    return p
-
-
 def main(words: Sequence[str] | None = None) -> int:
     started = record.process_start()
-    arguments = parser().parse_args(words)
+    arguments = command_line.parser(__doc__).parse_args(words)
+    if arguments.list:
+        print(command_line.listing())
+        return 0
     progress: Progress | None = None
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        run = to_run(arguments)
+        run = command_line.to_run(arguments)
         output = arguments.output or Path(run.folder)
         mark = fingerprint(run)
         rows, seeds = record.kept(output, mark, run.seeds)
@@ -92,6 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
             results = {key: results[key] for key in ("hardware", "wall", "usage")}
         record.write(output, rows, {**description(run, mark), "seeds": seeds, **results})
         progress.finish()
+        print(f"results: {output}")
         return 0
     except UserError as error:
         message = str(error)
@@ -107,37 +73,6 @@ def main(words: Sequence[str] | None = None) -> int:
         progress.fail(message)
     print(f"error: {message}", file=sys.stderr)
     return 1
-
-
-def to_run(arguments: argparse.Namespace) -> grid.Run:
-    """The run that the command line describes.
-
-    Raises:
-        UserError: an unknown name, or a value that is not allowed.
-    """
-    network = arguments.network or arguments.model
-    if network not in models.NETWORKS and not custom.is_custom(network):
-        raise UserError(f"unknown network '{network}'; there are {', '.join(models.NETWORKS)}")
-    knobs = _pairs(arguments.knob) | ({} if arguments.lr is None else {"lr": arguments.lr})
-    return grid.Run(
-        study="by-hand",
-        exercise=arguments.exercise,
-        dataset=_dataset_name(arguments),
-        data=arguments.data or _prepared(arguments.dataset),
-        model=arguments.model,
-        network=network,
-        network_options=_pairs(arguments.model_option),
-        optimizer=arguments.optimizer,
-        knobs=optimizers.complete(arguments.optimizer, knobs),
-        batch_size="full" if arguments.batch_size == "full" else int(arguments.batch_size),
-        **{
-            name: getattr(arguments, name)
-            for name in (
-                *("epochs", "gpus", "seeds", "device", "threads", "precision"),
-                *("evaluate_every", "train_loss_examples"),
-            )
-        },
-    )
 
 
 def fingerprint(run: grid.Run) -> str:
@@ -165,10 +100,7 @@ def train_seeds(run: grid.Run, progress: Progress, done: set[int], started: floa
     torch.set_num_threads(run.threads)
     device = _device(run.device)
     data = datasets.load(Path(run.data), device)
-    settings = training.Settings(
-        device=device,
-        **{name: getattr(run, name) for name in training.Settings.__dataclass_fields__ if name != "device"},
-    )
+    settings = settings_of(run, device)
     ready = time.time()
     rows: list[metrics.Row] = []
     seeds: list[dict[str, Any]] = []
@@ -176,9 +108,7 @@ def train_seeds(run: grid.Run, progress: Progress, done: set[int], started: floa
     for seed in range(run.seeds):
         if seed in done:
             continue
-        outcome = training.train(
-            settings, data, seed, lambda row, seed=seed: progress.update(seed, row)
-        )
+        outcome = training.train(settings, data, seed, partial(progress.update, seed))
         rows += [{**identity(run, device, seed), **vars(row)} for row in outcome.evaluations]
         seeds.append(seed_record(seed, outcome))
         evaluation += outcome.evaluation_seconds
@@ -196,9 +126,20 @@ def train_seeds(run: grid.Run, progress: Progress, done: set[int], started: floa
     }
 
 
+def settings_of(run: grid.Run, device: str) -> Any:
+    """The run as `optlab.training` takes it."""
+    from optlab import training
+
+    names = training.Settings.__dataclass_fields__
+    shared = {name: getattr(run, name) for name in names if hasattr(run, name)}
+    return training.Settings(**{**shared, "device": device})
+
+
 def identity(run: grid.Run, device: str, seed: int) -> metrics.Row:
     """The columns of a row that name its run and seed."""
     knobs = {name: grid.text(value) for name, value in run.shown_knobs.items()}
+    if run.schedule != schedules.CONSTANT:
+        knobs["schedule"] = run.schedule
     return {
         "exercise": run.exercise,
         "dataset": run.dataset,
@@ -215,9 +156,7 @@ def identity(run: grid.Run, device: str, seed: int) -> metrics.Row:
 def seed_record(seed: int, outcome: Any) -> dict[str, Any]:
     """What ``run.json`` says of one seed; of a handful of weights, their final values too."""
     last = outcome.evaluations[-1]
-    weights = {
-        name: value.flatten().tolist() for name, value in outcome.model.state_dict().items()
-    }
+    weights = {name: value.flatten().tolist() for name, value in outcome.model.state_dict().items()}
     facts = {
         "seed": seed,
         "status": last.status,
@@ -252,42 +191,6 @@ def _device(wanted: str) -> str:
     if wanted == "cuda":
         raise UserError("device: cuda, but PyTorch sees no GPU here; use cpu or auto")
     return "cpu"
-
-
-def _pairs(words: Sequence[str]) -> dict[str, Any]:
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise UserError(f"'{word}' is not NAME=VALUE")
-        try:
-            pairs[name] = grid.canonical(json.loads(value))
-        except ValueError:
-            pairs[name] = value
-    return pairs
-
-
-def _dataset_name(arguments: argparse.Namespace) -> str:
-    if not arguments.data:
-        return arguments.dataset
-    try:
-        return json.loads(Path(arguments.data).read_text(encoding="utf-8"))["name"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{arguments.data}: not a prepared data set ({error})") from error
-
-
-def _prepared(dataset: str) -> str:
-    """The prepared data set of a source that the program knows, made now where it is missing."""
-    if dataset not in sources.SOURCES or dataset == "npz":
-        known = ", ".join(name for name in sources.SOURCES if name != "npz")
-        raise UserError(f"unknown data set '{dataset}'; there are {known}; others through --data")
-    path = sources.prepared_path(dataset, {"source": dataset, "split_seed": 0})
-    if not Path(path).is_file():
-        command = [sys.executable, str(HERE / "prepare_data.py")]
-        command += ["--name", dataset, "--source", dataset, "--output", path]
-        if subprocess.run(command, check=False).returncode:
-            raise UserError(f"the data set '{dataset}' could not be prepared")
-    return path
 
 
 def _interrupt(number: int, frame: object) -> None:

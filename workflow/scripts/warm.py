@@ -26,8 +26,8 @@ import sys
 import time
 import zlib  # every run imports these: no json, hashlib or subprocess, which would double the cost
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # importing typing costs as much as all the rest
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -241,7 +241,9 @@ def send_job(connection: socket.socket) -> None:
         "path": sys.path if sys.flags.safe_path else [program, *sys.path[1:]],
         "environment": dict(os.environ),
         "umask": mask,
-        "ignored": [int(n) for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN],
+        "ignored": [
+            int(n) for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN
+        ],
         "blocked": [int(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
     }
     body = marshal.dumps(job)  # the same interpreter of the same user reads it

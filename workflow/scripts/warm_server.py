@@ -22,6 +22,7 @@ import struct
 import sys
 import threading
 import time
+import weakref
 from contextlib import suppress
 from types import ModuleType
 from typing import Any, cast
@@ -50,13 +51,12 @@ def warm_up() -> None:
     """Import what a training process imports; nothing here may start a thread or touch a GPU."""
     # NumPy's OpenBLAS, which torch imports and training does not use, would start some.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    import argparse  # noqa: F401
-    import csv  # noqa: F401
-    import importlib.metadata  # noqa: F401
-    import platform  # noqa: F401
-    import shlex  # noqa: F401
-
+    # torch._dynamo imports tabulate, where there is one, whenever a process ends.
+    for name in ("argparse", "csv", "importlib.metadata", "resource", "shlex", "tabulate"):
+        with suppress(ImportError):
+            importlib.import_module(name)
     import torch
+    import torch.utils.serialization
 
     # The first optimizer of a process imports torch._dynamo: half of the whole start-up.
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
@@ -67,6 +67,8 @@ def warm_up() -> None:
         os._exit(torch.cuda._is_in_bad_fork())
     if torch.cuda.is_initialized() or os.waitpid(trial, 0)[1]:
         sys.exit("importing torch has touched a GPU here; a forked process could not use it")
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False  # else each job would unregister torch's operators one by one
     gc.collect()
     gc.freeze()  # so that the collector of a job's process leaves these pages shared
 
@@ -120,14 +122,16 @@ class Server:
         try:
             connection, _ = self.listener.accept()
         except OSError:  # too many files are open: until a job ends
-            return time.sleep(0.01)
+            time.sleep(0.01)
+            return None
         try:
             if peer_user(connection) != os.getuid():
                 raise PermissionError
             server = os.getpid()
             process = os.fork()
         except OSError:
-            return connection.close()  # its launcher starts the program itself
+            connection.close()  # its launcher starts the program itself
+            return None
         if process == 0:
             self.leave(server)
             return connection
@@ -189,7 +193,7 @@ def become_job(connection: socket.socket) -> None:
                 connection.sendall(struct.pack("!I", NOT_BEGUN))
             return
         connection.close()
-        status = finish(run(os.path.abspath(job["arguments"][0])))
+        status = finish(run(job["arguments"][0]))
     finally:
         os._exit(status)
 
@@ -229,10 +233,10 @@ def set_up(job: dict[str, Any]) -> None:
     stdout = cast(io.TextIOWrapper, sys.stdout)
     stdout.reconfigure(line_buffering=os.isatty(1) and not stdout.write_through)
     # What modules have made of the server's process when they were imported.
-    if "tempfile" in sys.modules:
-        sys.modules["tempfile"].tempdir = None
-    if "multiprocessing.process" in sys.modules:
-        sys.modules["multiprocessing.process"].ORIGINAL_DIR = os.path.abspath(os.getcwd())
+    memories = (("tempfile", "tempdir", None), ("multiprocessing.process", "ORIGINAL_DIR", "."))
+    for module, name, value in memories:
+        if module in sys.modules:
+            setattr(sys.modules[module], name, value and os.path.abspath(value))
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
     for number in signal.valid_signals():
@@ -246,6 +250,8 @@ def set_up(job: dict[str, Any]) -> None:
 
 def run(path: str) -> int:
     """Run a program as the main module; its exit status, -SIGINT for an interrupt."""
+    if not os.path.isabs(path):
+        path = os.path.join(os.getcwd(), path)
     main = ModuleType("__main__")
     main.__file__ = path
     main.__builtins__ = builtins  # type: ignore[attr-defined]

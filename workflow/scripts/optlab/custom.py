@@ -1,4 +1,4 @@
-"""Networks and optimizers of the user's own: ``path/to/file.py:name`` or ``package.module:name``."""
+"""The user's own networks and optimizers: ``path/to/file.py:name``, ``package.module:name``."""
 
 from __future__ import annotations
 

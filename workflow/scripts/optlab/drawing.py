@@ -19,6 +19,7 @@ from optlab.grid import Run
 
 DECADES = 2  # a loss that spans more is drawn on a logarithmic axis
 MARKERS = 9  # of one line
+SQUEEZED = 3.0  # a start that stretches a linear axis more than so many times is left out
 LEAVES = 100.0  # how far above its start a line is followed where it is shown to leave
 
 
@@ -122,7 +123,7 @@ def frame(
     if log:
         _log_frame(axes, *positive_ends(ends if stay else [ends[0] / 10, ends[0] * LEAVES]))
     else:
-        low, high = min(ends), max(ends)
+        low, high = _linear_ends(stay, ends)
         room = 0.04 * (high - low) or 0.1
         axes.set_ylim(low - room, high + room)
     last = max(float(line.epoch[-1]) for line in stay or lines)
@@ -130,6 +131,16 @@ def frame(
     axes.xaxis.set_major_locator(_whole_ticks(7))
     axes.set_xlabel("epoch (one step each)" if full else "epoch")
     axes.set_ylabel(label)
+
+
+def _linear_ends(stay: Sequence[Line], ends: Sequence[float]) -> tuple[float, float]:
+    """The lowest and the highest value to show: without the start where it squeezes all the rest."""
+    after = [float(v) for line in stay for values in (line.low, line.high) for v in values[1:]]
+    after = [v for v in after if math.isfinite(v)]
+    whole = max(ends) - min(ends)
+    if after and 0 < SQUEEZED * (max(after) - min(after)) < whole:
+        return min(after), max(after)
+    return min(ends), max(ends)
 
 
 def enlarge(axes: Axes, lines: Sequence[Line], end: float) -> None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optlab import curves, pictures, results, style
+from optlab import curves, panels, pictures, results, style
 from optlab.drawing import (
     Reader,
     closed_forms,
@@ -42,7 +42,16 @@ def draw(picture: Picture, reader: Reader) -> Figure:
         "comparison-best": comparison,
         "comparison-lab": comparison,
         "curves": training_and_validation,
+        "accuracy": panels.accuracy,
+        "batches": panels.batches,
     }
+    crowded = {
+        "final-loss": panels.final_loss,
+        "comparison-best": panels.comparison,
+        "comparison-lab": panels.comparison,
+    }
+    if len(picture.groups) > panels.LINES and picture.kind in crowded:
+        return crowded[picture.kind](picture, reader)
     return drawers[picture.kind](picture, reader)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from optlab import custom, optimizers, sources
+from optlab import custom, optimizers, schedules, sources
 
 # What the digits of a run depend on. A training job lists these files as inputs, so an edit of
 # one trains again; what only names, draws or summarises lives in other modules.
@@ -21,7 +21,10 @@ TRAINING_CODE = (
     "train.py",
     *(
         f"optlab/{module}.py"
-        for module in ("custom", "datasets", "metrics", "models", "optimizers", "training")
+        for module in (
+            *("custom", "datasets", "evaluation", "metrics", "models", "muon", "optimizers"),
+            *("schedules", "training"),
+        )
     ),
 )
 
@@ -50,6 +53,7 @@ class Run:
     precision: str
     evaluate_every: int
     train_loss_examples: int
+    schedule: str = schedules.CONSTANT
 
     @cached_property
     def path(self) -> str:
@@ -59,7 +63,8 @@ class Run:
             folder(self.optimizer),
             folder(f"{self.dataset},{self.model}"),
             folder(",".join(f"{k}={text(v)}" for k, v in self.shown_knobs.items())) or "defaults",
-            f"batch_size={self.batch_size},epochs={self.epochs},gpus={self.gpus}",
+            f"batch_size={self.batch_size},epochs={self.epochs},gpus={self.gpus}"
+            + (f",schedule={self.schedule}" if self.schedule != schedules.CONSTANT else ""),
         )
         return "/".join(parts)
 
@@ -116,6 +121,7 @@ class Run:
             ("batch-size", self.batch_size),
             ("epochs", self.epochs),
             ("gpus", self.gpus),
+            *([("schedule", self.schedule)] if self.schedule != schedules.CONSTANT else []),
             ("seeds", self.seeds),
             ("device", self.device),
             ("threads", self.threads),
@@ -128,18 +134,34 @@ class Run:
 
 def runs(study: Mapping[str, Any]) -> list[Run]:
     """The run table of a resolved study, in the study's own order."""
-    exercises = study["exercises"].items()
-    return [run for name, exercise in exercises for run in _sweep(study, name, exercise)]
+    return [run for run in _grid(study) if skip_reason(run) is None]
+
+
+def skipped(study: Mapping[str, Any]) -> list[tuple[Run, str]]:
+    """The points of a study's grids that make no sense, each with the reason why it is left out."""
+    return [(run, reason) for run in _grid(study) if (reason := skip_reason(run))]
+
+
+def skip_reason(run: Run) -> str | None:
+    """Why this run is left out of the run table; None where it is in it."""
+    entry = optimizers.OPTIMIZERS.get(run.optimizer)
+    return entry.skip(run) if entry else None
+
+
+def _grid(study: Mapping[str, Any]) -> Iterator[Run]:
+    for name, exercise in study["exercises"].items():
+        if exercise["kind"] == "sweep":
+            yield from _sweep(study, name, exercise)
 
 
 def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> Iterator[Run]:
-    axes = ("datasets", "models", "batch_sizes", "epochs", "gpus")
+    axes = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules")
     fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
     shared = {key: exercise[key] for key in fixed}
     data = {d: prepared(study, d) for d in exercise["datasets"]}
     for optimizer, grid in exercise["optimizers"].items():
         points = list(_points(grid))
-        for dataset, model, batch_size, epochs, gpus in itertools.product(
+        for dataset, model, batch_size, epochs, gpus, schedule in itertools.product(
             *(exercise[axis] for axis in axes)
         ):
             network, options = network_of(study, model)
@@ -157,6 +179,7 @@ def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> 
                     batch_size=batch_size,
                     epochs=epochs,
                     gpus=gpus,
+                    schedule=schedule,
                     **shared,
                 )
 
@@ -178,7 +201,7 @@ def _points(grid: Mapping[str, list[Value]]) -> Iterator[dict[str, Value]]:
 
 def matches(run: Run, settings: Mapping[str, Value]) -> bool:
     """Whether ``settings`` (an optimizer and some knobs) describe this run."""
-    known = {"optimizer": run.optimizer, **run.knobs}
+    known = {"optimizer": run.optimizer, "schedule": run.schedule, **run.knobs}
     return all(name in known and known[name] == value for name, value in settings.items())
 
 

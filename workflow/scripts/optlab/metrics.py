@@ -11,10 +11,11 @@ from typing import Any
 
 # The contract: these columns in this order, more may follow (knobs that are not at their default).
 COLUMNS = (
-    "exercise dataset model optimizer lr momentum batch_size gpus device seed epoch step "
-    "train_loss train_accuracy val_loss val_accuracy test_loss test_accuracy seconds status "
-    "best_epoch best_test_loss best_test_accuracy"
-).split()
+    *("exercise", "dataset", "model", "optimizer", "lr", "momentum", "batch_size", "gpus"),
+    *("device", "seed", "epoch", "step", "train_loss", "train_accuracy", "val_loss"),
+    *("val_accuracy", "test_loss", "test_accuracy", "seconds", "status"),
+    *("best_epoch", "best_test_loss", "best_test_accuracy"),
+)
 
 Row = dict[str, Any]
 

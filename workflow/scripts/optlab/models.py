@@ -49,16 +49,23 @@ def softmax(shape: Shape, outputs: int) -> nn.Module:
 
 
 def mlp(
-    shape: Shape, outputs: int, hidden: Sequence[int] = (128,), dropout: float = 0.0
+    shape: Shape,
+    outputs: int,
+    hidden: Sequence[int] = (128,),
+    dropout: float | Sequence[float] = 0.0,
 ) -> nn.Module:
-    """Fully connected layers of ``hidden`` units with ReLU and dropout between them."""
+    """Fully connected layers of ``hidden`` units with ReLU and dropout between them.
+
+    ``dropout`` is one rate for all hidden layers, or a rate for each.
+    """
     from torch import nn
 
+    rates = dropout if isinstance(dropout, Sequence) else [dropout] * len(hidden)
     layers: list[nn.Module] = []
     width = math.prod(shape)
-    for units in hidden:
+    for units, rate in zip(hidden, rates, strict=True):
         layers += [nn.Linear(width, units), nn.ReLU()]
-        layers += [nn.Dropout(dropout)] if dropout else []
+        layers += [nn.Dropout(rate)] if rate else []
         width = units
     return _flat(shape, *layers, nn.Linear(width, outputs))
 

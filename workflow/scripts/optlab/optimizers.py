@@ -2,16 +2,18 @@
 
 The table is read at every parse of the workflow, so torch is imported only where an optimizer
 is built. An optimizer of the user's own is named ``path/to/file.py:Class`` or
-``package.module:Class`` and takes whatever knobs the study gives it.
+``package.module:Class`` and takes whatever knobs the study gives it. Its colour and its label are
+in `optlab.style` and `optlab.pictures`: changing those trains nothing again.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from optlab import custom
+from optlab import custom, models
 from optlab.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +35,13 @@ def _number(low: float, high: float = float("inf"), open_low: bool = False) -> C
         return (low < value if open_low else low <= value) and value < high
 
     return accepts
+
+
+def _whole(low: int, high: int) -> Knob:
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    return Knob(accepts, f"a whole number from {low} to {high}")
 
 
 def _pair(accepts_item: Callable[[Any], bool], ordered: bool = False) -> Callable:
@@ -63,6 +72,12 @@ KNOBS: dict[str, Knob] = {
     "momentum_decay": _RATE,
     "initial_accumulator_value": _RATE,
     "etas": Knob(_pair(_POSITIVE.accepts, True), "two factors as [0.5, 1.2], the smaller first"),
+    "rho": _FRACTION,
+    "nesterov": _FLAG,
+    "ns_steps": _whole(1, 99),
+    "d": Knob(_number(1), "a finite number of at least 1"),
+    "beta2_decay": Knob(_number(-1, 0), "a number of at least -1 and below 0"),
+    "history_size": _whole(1, 1000),
     "step_sizes": Knob(_pair(_POSITIVE.accepts, True), "two step sizes as [1e-06, 50]"),
 }
 
@@ -75,11 +90,17 @@ class Optimizer:
     """One entry of the table.
 
     Attributes:
-        cls: the name of the class in ``torch.optim``.
-        knobs: knob -> PyTorch's default; ``lr`` has none, a study or ``grid`` gives it.
+        cls: the name of the class in ``torch.optim``, or ``package.module:Class``.
+        knobs: knob -> its default, PyTorch's own unless a comment says why not; ``lr`` has none,
+            a study or ``grid`` gives it.
         grid: the learning rates tried where a study names none.
         fixed: arguments that make this entry what it is, and no study can change.
         fused: whether PyTorch has a fused step for it on CPU and CUDA alike.
+        elementwise: whether each weight's step depends on that weight's own gradients alone, so
+            that the parameters of several replicates may be stacked in one tensor.
+        capturable: whether its step never waits for a value from the device nor takes a branch
+            by one, so that it may be recorded in a CUDA graph.
+        skip: why a run (`optlab.grid.Run`) makes no sense with it; None where it does.
     """
 
     cls: str
@@ -87,24 +108,52 @@ class Optimizer:
     grid: tuple[float, ...]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     fused: bool = False
+    elementwise: bool = True
+    capturable: bool = True
+    skip: Callable[[Any], str | None] = lambda run: None
 
 
-_ADAM = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
+def _skip_muon(run: Any) -> str | None:
+    if run.network in ("linear", "softmax"):
+        return f"the network {run.network} has no hidden matrix: Muon would be plain AdamW"
+    return None
+
+
+def _skip_rprop(run: Any) -> str | None:
+    if run.schedule != "constant":
+        return "Rprop takes its learning rate at the first step only: a schedule changes nothing"
+    return None
+
+
+def _skip_lbfgs(run: Any) -> str | None:
+    if run.batch_size != "full":
+        return "L-BFGS compares gradients of one and the same loss: it needs batch_size full"
+    usual = models.options(run.network) if run.network in models.NETWORKS else {}
+    if {**usual, **run.network_options}.get("dropout"):
+        return "L-BFGS searches along a line on one and the same loss, which dropout changes"
+    if run.schedule != "constant":
+        return "L-BFGS finds the length of each step by a line search: a schedule has no meaning"
+    return None
+
+
+_MOMENTS = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+_ADAM = {**_MOMENTS, "amsgrad": False}
 _ADAM_GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-_SGD_GRID = (0.001, 0.01, 0.1, 0.5, 1.0)
+_MOMENTUM_GRID = (0.001, 0.01, 0.03, 0.1, 0.3)
 
 OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": Optimizer("SGD", {"weight_decay": 0.0}, _SGD_GRID, fused=True),
+    "sgd": Optimizer("SGD", {"weight_decay": 0.0}, (0.001, 0.01, 0.1, 0.5, 1.0), fused=True),
+    # The momentum of SGD is the field's 0.9: with PyTorch's 0 there would be none.
     "momentum": Optimizer(
         "SGD",
         {"momentum": 0.9, "weight_decay": 0.0, "dampening": 0.0},
-        (0.001, 0.01, 0.03, 0.1, 0.3),
+        _MOMENTUM_GRID,
         fused=True,
     ),
     "nesterov": Optimizer(
         "SGD",
         {"momentum": 0.9, "weight_decay": 0.0},
-        (0.001, 0.01, 0.03, 0.1, 0.3),
+        _MOMENTUM_GRID,
         fixed={"nesterov": True},
         fused=True,
     ),
@@ -113,6 +162,10 @@ OPTIMIZERS: dict[str, Optimizer] = {
         {"lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
         (0.001, 0.003, 0.01, 0.03, 0.1),
         fused=True,
+        capturable=False,  # counts its steps on the CPU
+    ),
+    "adadelta": Optimizer(
+        "Adadelta", {"rho": 0.9, "eps": 1e-6, "weight_decay": 0.0}, (0.1, 0.3, 1.0, 3.0, 10.0)
     ),
     "rmsprop": Optimizer(
         "RMSprop",
@@ -121,19 +174,41 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "adam": Optimizer("Adam", _ADAM, _ADAM_GRID, fused=True),
     "adamw": Optimizer("AdamW", {**_ADAM, "weight_decay": 0.01}, _ADAM_GRID, fused=True),
-    "nadam": Optimizer(
-        "NAdam",
-        {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "momentum_decay": 0.004},
+    "nadam": Optimizer("NAdam", {**_MOMENTS, "momentum_decay": 0.004}, _ADAM_GRID),
+    "radam": Optimizer("RAdam", _MOMENTS, _ADAM_GRID),
+    "adamax": Optimizer("Adamax", _MOMENTS, _ADAM_GRID),
+    "adafactor": Optimizer(
+        "Adafactor",
+        {"beta2_decay": -0.8, "d": 1.0, "weight_decay": 0.0},
+        (0.003, 0.01, 0.03, 0.1, 0.3),  # relative to the size of the weights
+        elementwise=False,
+        capturable=False,
+    ),
+    # Which parameters Muon trains, and what trains the others: see the class.
+    "muon": Optimizer(
+        "optlab.muon:MuonWithAdamW",
+        {"momentum": 0.95, "nesterov": True, "ns_steps": 5, **_MOMENTS, "weight_decay": 0.1},
         _ADAM_GRID,
-    ),
-    "radam": Optimizer(
-        "RAdam", {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}, _ADAM_GRID
-    ),
-    "adamax": Optimizer(
-        "Adamax", {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}, _ADAM_GRID
+        elementwise=False,
+        capturable=False,
+        skip=_skip_muon,
     ),
     "rprop": Optimizer(
-        "Rprop", {"etas": [0.5, 1.2], "step_sizes": [1e-6, 50]}, (1e-4, 1e-3, 1e-2)
+        "Rprop",
+        {"etas": [0.5, 1.2], "step_sizes": [1e-6, 50]},
+        (1e-4, 1e-3, 1e-2),
+        skip=_skip_rprop,
+    ),
+    # One iteration a step, not PyTorch's 20: an epoch then is one iteration. Its line search, of
+    # at most 25 evaluations, shows in the seconds; without one, all would hang on the rate.
+    "lbfgs": Optimizer(
+        "LBFGS",
+        {"history_size": 100},
+        (0.1, 0.3, 1.0, 3.0),
+        fixed={"max_iter": 1, "max_eval": 26, "line_search_fn": "strong_wolfe"},
+        elementwise=False,
+        capturable=False,
+        skip=_skip_lbfgs,
     ),
 }
 
@@ -179,4 +254,11 @@ def build(
         return custom.call(name, parameters, **keywords)
     if entry.fused:
         keywords["fused"] = True
-    return getattr(torch.optim, entry.cls)(parameters, **keywords, **entry.fixed)
+    cls = custom.load(entry.cls) if ":" in entry.cls else getattr(torch.optim, entry.cls)
+    return cls(parameters, **keywords, **entry.fixed)
+
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a step evaluates the loss by itself, as often as it likes: L-BFGS and its kin."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty

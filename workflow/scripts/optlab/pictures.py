@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optlab import grid, optimizers, sources
+from optlab import grid, optimizers, schedules, sources
 from optlab.grid import Run
 
 # What the field calls PyTorch's optimizers.
@@ -27,19 +27,26 @@ OPTIMIZERS = {
     "radam": "RAdam",
     "adamax": "Adamax",
     "rprop": "Rprop",
+    "adadelta": "AdaDelta",
+    "adafactor": "Adafactor",
+    "muon": "Muon",
+    "lbfgs": "L-BFGS",
 }
 
 # Kinds of picture, as the report lists them.
 KINDS = {
     "loss": "loss for each learning rate",
     "final-loss": "final loss against learning rate",
+    "accuracy": "accuracy against learning rate",
     "comparison-best": "optimizers at their best settings",
     "comparison-lab": "optimizers at the study's settings",
+    "batches": "full batch and mini-batches",
     "curves": "training and validation",
 }
 
 # The axes of a grid that make a problem: runs of two problems are never drawn in one picture.
 AXES = ("dataset", "model", "batch_size", "epochs", "gpus")
+_NOT_BATCHES = ("dataset", "model", "epochs", "gpus")
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,11 @@ def pictures(study: Mapping[str, Any], exercise: str) -> list[Picture]:
         where = {axis: getattr(problem[0], axis) for axis in several}
         for picture in _of_problem(study, settings, problem):
             found.append(_placed(picture, settings.get("title", exercise), where))
+    for problem in _split(runs, lambda run: tuple(getattr(run, axis) for axis in _NOT_BATCHES)):
+        sizes = {run.batch_size for run in problem}
+        if "full" in sizes and len(sizes) > 1:
+            where = {axis: getattr(problem[0], axis) for axis in several}
+            found.append(_placed(_batches(problem), settings.get("title", exercise), where))
     return list(_distinct(found))
 
 
@@ -89,7 +101,8 @@ def label(run: Run) -> str:
 
 def knobs_text(run: Run, names: Iterable[str]) -> str:
     """Some knobs of a run in words, as ``lr 0.01, momentum 0.8``."""
-    return ", ".join(f"{name} {grid.text(run.knobs[name])}" for name in names if name in run.knobs)
+    values = _values(run)
+    return ", ".join(f"{name} {grid.text(values[name])}" for name in names if name in values)
 
 
 def settings_text(run: Run) -> str:
@@ -97,14 +110,15 @@ def settings_text(run: Run) -> str:
     entry = optimizers.OPTIMIZERS.get(run.optimizer)
     defaults = entry.knobs if entry else {}
     names = [k for k, v in run.shown_knobs.items() if v or v != defaults.get(k)]
+    names += ["schedule"] if run.schedule != schedules.CONSTANT else []
     return ", ".join((label(run), knobs_text(run, names)))
 
 
 def varied(runs: Iterable[Run]) -> list[str]:
-    """The knobs, besides the learning rate, that have several values among these runs."""
+    """The knobs and the schedule, if they have several values among these runs; never the rate."""
     values: dict[str, set[str]] = {}
     for run in runs:
-        for knob, value in run.knobs.items():
+        for knob, value in _values(run).items():
             values.setdefault(knob, set()).add(grid.text(value))
     return [knob for knob, texts in values.items() if len(texts) > 1 and knob != "lr"]
 
@@ -120,6 +134,10 @@ def _of_problem(
             yield _loss(line, names)
     if any(len(line) > 1 for line in lines):
         yield Picture("final-loss", "final-loss", "final loss", {}, _tuples(lines))
+    classes = sources.SOURCES[study["datasets"][runs[0].dataset]["source"]].task != "regression"
+    if classes and len(by_optimizer) > 1 and any(len(line) > 1 for line in lines):
+        title = "validation accuracy of each optimizer"
+        yield Picture("accuracy", "accuracy", title, {}, _tuples(by_optimizer))
     if len(by_optimizer) > 1:
         title = "each optimizer at its best"
         yield Picture("comparison-best", "comparison-best", title, {}, _tuples(by_optimizer))
@@ -128,7 +146,7 @@ def _of_problem(
         title = "the settings compared by the lab"
         groups = _tuples(filter(None, matching))
         yield Picture("comparison-lab", "comparison-lab", title, {}, groups)
-    if sources.SOURCES[study["datasets"][runs[0].dataset]["source"]].task != "regression":
+    if classes:
         title = f"best run of {runs[0].model}"
         yield Picture(f"curves-{_safe(runs[0].model)}", "curves", title, {}, (tuple(runs),))
 
@@ -138,14 +156,22 @@ def _loss(line: list[Run], names: list[str]) -> Picture:
     first = line[0]
     title = ", ".join(filter(None, (label(first), knobs_text(first, names))))
     # The momentum needs no name beside its value: loss-momentum-0.8.
-    values = [("" if n == "momentum" else f"{n}-") + grid.text(first.knobs[n]) for n in names]
+    known = _values(first)
+    values = [("" if n == "momentum" else f"{n}-") + grid.text(known[n]) for n in names]
     name = _safe("-".join(("loss", first.optimizer.rpartition(":")[2], *values)))
     return Picture(name, "loss", title, {"optimizer": title}, tuple((run,) for run in line))
 
 
+def _batches(runs: list[Run]) -> Picture:
+    """Optimizers on the full batch and on mini-batches of each size."""
+    groups = _split(runs, lambda run: (run.optimizer, run.batch_size))
+    return Picture("batches", "batches", "full batch and mini-batches", {}, _tuples(groups))
+
+
 def _placed(picture: Picture, exercise: str, where: Mapping[str, Any]) -> Picture:
     """The picture with the problem in its name, title and labels, where there are several."""
-    shown = {k: v for k, v in where.items() if not (picture.kind == "curves" and k == "model")}
+    hidden = {"curves": "model", "batches": "batch_size"}.get(picture.kind)
+    shown = {k: v for k, v in where.items() if k != hidden}
     plain = ("dataset", "model")  # their values need no name
     parts = [str(v) if k in plain else f"{k}-{v}" for k, v in shown.items()]
     place = ", ".join(str(v) if k in plain else f"{_words(k)} {v}" for k, v in shown.items())
@@ -154,6 +180,8 @@ def _placed(picture: Picture, exercise: str, where: Mapping[str, Any]) -> Pictur
         "optimizer": picture.labels.get("optimizer", "all"),
         **{_words(axis): str(value) for axis, value in where.items()},
     }
+    if picture.kind == "batches":
+        labels["batch size"] = "all"
     return replace(
         picture,
         name="-".join([*map(_safe, parts), picture.name]),
@@ -187,7 +215,12 @@ def _split(runs: Iterable[Run], key: Any) -> list[list[Run]]:
 
 
 def _all_but_lr(run: Run) -> tuple[str, ...]:
-    return tuple(f"{knob}={grid.text(v)}" for knob, v in run.knobs.items() if knob != "lr")
+    return tuple(f"{knob}={grid.text(v)}" for knob, v in _values(run).items() if knob != "lr")
+
+
+def _values(run: Run) -> dict[str, Any]:
+    """What is varied for one optimizer: its knobs and the schedule of its learning rate."""
+    return {**run.knobs, "schedule": run.schedule}
 
 
 def _tuples(groups: Iterable[list[Run]]) -> tuple[tuple[Run, ...], ...]:

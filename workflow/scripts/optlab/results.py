@@ -23,6 +23,7 @@ FIGURES = (
     *("best_epoch", "best_test_loss", "best_test_accuracy", "seconds"),
 )
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+_COLUMNS = ("seed", "status", "epoch", "step", "seconds", *CURVES)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Curve:
     status: str
     epoch: NDArray[np.float64]
     step: NDArray[np.float64]
+    seconds: NDArray[np.float64]
     values: Mapping[str, NDArray[np.float64]]
 
     @cached_property
@@ -153,7 +155,7 @@ def curves(run: Run) -> list[Curve]:
     try:
         header, *lines, _ = content.split(b"\n")
         names = _names(header)
-        column = {name: names.index(name) for name in ("seed", "status", "epoch", "step", *CURVES)}
+        column = {name: names.index(name) for name in _COLUMNS}
         rows = [line.split(b"\t") for line in lines]
         blocks = groupby(rows, key=lambda row: int(row[column["seed"]]))
         return [_curve(seed, list(block), column) for seed, block in blocks if seed < run.seeds]
@@ -206,7 +208,7 @@ def _content(run: Run) -> tuple[Path, bytes]:
 @lru_cache
 def _names(header: bytes) -> list[str]:
     names = header.decode().rstrip("\r").split("\t")
-    if names[: len(metrics.COLUMNS)] != metrics.COLUMNS:
+    if names[: len(metrics.COLUMNS)] != list(metrics.COLUMNS):
         raise ValueError("other columns")
     return names
 
@@ -225,6 +227,7 @@ def _curve(seed: int, rows: list[list[bytes]], column: Mapping[str, int]) -> Cur
         status=rows[-1][column["status"]].decode(),
         epoch=values("epoch"),
         step=values("step"),
+        seconds=values("seconds"),
         values={name: values(name) for name in CURVES},
     )
 

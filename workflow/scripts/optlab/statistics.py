@@ -79,6 +79,20 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison
     return Comparison(found, t, float(2 * stdtr(n - 1, -abs(t))), n)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of a family of tests, adjusted so that errors of the whole family are bounded.
+
+    In ascending order p_(k) becomes the largest of (m - j + 1) p_(j) for j <= k, at most 1 (S.
+    Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979)).
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
+
+
 def _deviation(values: Sequence[float], mean: float) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 

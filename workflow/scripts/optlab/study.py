@@ -8,8 +8,6 @@ and each is told in one line: file and line, key, value, and what would be right
 from __future__ import annotations
 
 import copy
-import difflib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,12 +15,17 @@ from typing import Any
 
 import yaml
 
-from optlab import custom, grid, models, optimizers, sources
+from optlab import custom, grid, models, optimizers, schedules, search_plan, sources
 from optlab.errors import DataError, UserError
+from optlab.wording import allowed as _allowed
+from optlab.wording import show as _show
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 INHERITED = ("seeds", "device", "threads", "precision")
-RESERVED = ("all", "prepare_data", "train", "tables", "figures", "study", "clean")
+RESERVED = (
+    *("all", "prepare_data", "train", "tables", "figures", "study", "clean"),
+    *("search_worker", "retrain", "search_tables"),
+)
 
 Key = tuple[str | int, ...]
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -124,7 +127,7 @@ def part(study: Mapping[str, Any], exercise: str) -> dict[str, Any]:
     return {
         "study": study["study"],
         **{
-            key: {name: study[key][name] for name in settings[key] if name in study[key]}
+            key: {name: study[key][name] for name in settings.get(key, ()) if name in study[key]}
             for key in ("datasets", "models")
         },
         "exercises": {exercise: settings},
@@ -245,13 +248,25 @@ def _fill(study: dict[str, Any]) -> None:
     for exercise in study["exercises"].values():
         for key in INHERITED:
             exercise.setdefault(key, study[key])
-        exercise["optimizers"] = {
-            name: grid.knob_values(name, given or {})
-            for name, given in exercise["optimizers"].items()
-        }
+        if search_plan.is_search(exercise):
+            search_plan.fill(exercise)
+        else:
+            exercise["optimizers"] = {
+                name: grid.knob_values(name, given or {})
+                for name, given in exercise["optimizers"].items()
+            }
+            exercise["schedules"] = [_schedule(given) for given in exercise["schedules"]]
         for name in exercise["datasets"]:
             if name in sources.SOURCES and name != "npz":
                 study["datasets"].setdefault(name, {"source": name, **definition})
+
+
+def _schedule(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    """A schedule in its one form; one that has a mistake as it is, for `_check_names` to tell."""
+    try:
+        return schedules.text(given)
+    except UserError:
+        return given
 
 
 def _ordered(study: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,13 +276,15 @@ def _ordered(study: Mapping[str, Any]) -> dict[str, Any]:
     def ordered(settings: Mapping[str, Any], level: Mapping[str, Any]) -> dict[str, Any]:
         return {key: settings[key] for key in level["properties"] if key in settings}
 
-    kinds = {"datasets": schema["$defs"]["dataset"], "exercises": schema["$defs"]["exercise"]}
+    def level_of(kind: str, one: Mapping[str, Any]) -> Mapping[str, Any]:
+        return schema["$defs"]["search" if search_plan.is_search(one) else kind]
+
     return ordered(
         {
             **study,
             **{
-                key: {name: ordered(one, level) for name, one in study[key].items()}
-                for key, level in kinds.items()
+                key: {name: ordered(one, level_of(kind, one)) for name, one in study[key].items()}
+                for key, kind in (("datasets", "dataset"), ("exercises", "exercise"))
             },
         },
         schema,
@@ -289,9 +306,18 @@ def _check_names(study: dict[str, Any], mistakes: Mistakes) -> None:
             if dataset not in known:
                 message = f"unknown data set {_show(dataset)}; {_allowed(dataset, known)}"
                 mistakes.add((*key, "datasets", number), message)
+        if search_plan.is_search(exercise):
+            for place, message in search_plan.mistakes(study, exercise):
+                mistakes.add((*key, *place), message)
+            continue
         for number, model in enumerate(exercise["models"]):
             if model not in study["models"]:
                 _check_network((*key, "models", number), model, study["models"], mistakes)
+        for number, schedule in enumerate(exercise["schedules"]):
+            try:
+                schedules.text(schedule)
+            except UserError as error:
+                mistakes.add((*key, "schedules", number), str(error))
         for optimizer, knobs in exercise["optimizers"].items():
             _check_optimizer((*key, "optimizers", optimizer), optimizer, knobs, mistakes)
 
@@ -388,7 +414,7 @@ def _check_runs(study: dict[str, Any], mistakes: Mistakes) -> None:
     validator = _validator(_schema("runs"))
     seen: set[str] = set()
     for run in table:
-        key = ("exercises", run.exercise)
+        key: Key = ("exercises", run.exercise)
         if run.path in seen:
             mistakes.add(key, f"two runs would share the folder {run.path}")
         seen.add(run.path)
@@ -398,7 +424,10 @@ def _check_runs(study: dict[str, Any], mistakes: Mistakes) -> None:
             mistakes.add(key, f"the run {run.path}: {name}: {error.message}")
     for name, exercise in study["exercises"].items():
         rows = [run for run in table if run.exercise == name]
-        for number, settings in enumerate(exercise["compare"]):
+        if not rows and exercise["kind"] == "sweep":
+            reasons = dict.fromkeys(why for run, why in grid.skipped(study) if run.exercise == name)
+            mistakes.add(("exercises", name), f"nothing is left to train: {'; '.join(reasons)}")
+        for number, settings in enumerate(exercise.get("compare", ())):
             key = ("exercises", name, "compare", number)
             optimizer, known = settings["optimizer"], exercise["optimizers"]
             if optimizer not in known:
@@ -407,20 +436,6 @@ def _check_runs(study: dict[str, Any], mistakes: Mistakes) -> None:
                 mistakes.add((*key, "optimizer"), message)
             elif not any(grid.matches(run, settings) for run in rows):
                 mistakes.add(key, f"{_show(settings)} is not in the exercise's grid")
-
-
-def _allowed(wrong: Any, known: Iterable[str]) -> str:
-    names = [str(name) for name in known]
-    near = difflib.get_close_matches(str(wrong), names, 1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"{hint}allowed: {', '.join(names)}"
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, str):
-        return repr(value)
-    shown = json.dumps(value, default=str, ensure_ascii=False)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 def _shorter(key: Key) -> Iterator[int]:

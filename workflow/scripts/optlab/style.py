@@ -69,16 +69,21 @@ OPTIMIZERS = {
     "radam": Look("#44AA99", ":", ">"),
     "adamax": Look("#999933", "--", "p"),
     "rprop": Look("#7F7F7F", "-", "h"),
+    "adadelta": Look("#CC6677", (0, (4.0, 1.0, 1.0, 1.0)), "8"),
+    "adafactor": Look("#A6761D", "-.", "d"),
+    "muon": Look("#332288", "-", "*"),
+    "lbfgs": Look("#117733", "--", "H"),
 }
 # For optimizers of the user's own, in the order of the picture.
 OTHERS = (
-    Look("#332288", "-.", "*"),
+    Look("#AA4499", ":", "*"),
     Look("#661100", _DASHDOTS, "d"),
-    Look("#AA4499", ":", "8"),
-    Look("#117733", "--", "H"),
+    Look("#6699CC", _DASHDOTS, "8"),
+    Look("#B8860B", ":", "H"),
 )
 VARIANTS = ("s", "^", "D", "v", "o", "P", "X", "<", ">")
 
+OTHER = "#cfcfcf"  # lines that are there to be compared with
 TRAINING = Look("#0072B2", "-", "")
 VALIDATION = Look("#D55E00", "--", "")
 
@@ -133,6 +138,23 @@ def figure(title: str, ratios: Sequence[float] = (1,), height: float = 3.9) -> F
     picture.subplots(1, len(ratios), width_ratios=ratios)
     picture.suptitle(title)
     return picture
+
+
+def grid(title: str, panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
+    """An empty picture of small panels with shared axes, and as many of them as are needed."""
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    picture = Figure(figsize=(8.0, 1.3 + 1.6 * rows if rows > 1 else 3.3), layout="constrained")
+    FigureCanvasSVG(picture)
+    every = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    shown = list(every.flat)[:panels]
+    for axes in list(every.flat)[panels:]:
+        axes.set_axis_off()
+    for number, axes in enumerate(shown):
+        if number + columns >= panels:  # the lowest of its column, though another row may follow
+            axes.tick_params(labelbottom=True)
+    picture.suptitle(title)
+    return picture, shown
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:

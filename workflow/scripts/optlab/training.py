@@ -7,26 +7,24 @@ evaluation. The clock runs only while training.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LRScheduler
 
-from optlab import models, optimizers
-from optlab.datasets import Dataset, Split
+from optlab import models, optimizers, schedules
+from optlab.datasets import Dataset
 from optlab.errors import UserError
+from optlab.evaluation import BLOCK, Evaluation, Judge, Loss
 
-DIVERGED = 1000.0  # a loss so many times that of row 0 counts as divergence
-Loss = Callable[[Tensor, Tensor], Tensor]  # outputs, targets -> scalar
 Step = Callable[[Tensor, Tensor], Tensor]  # inputs, targets -> scalar
-BLOCK = 2**20  # input values gathered at once: a block stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -43,25 +41,8 @@ class Settings:
     evaluate_every: int = 1
     train_loss_examples: int = 10_000
     network_options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Evaluation:
-    """One row of a seed: losses in the exercise's own loss, accuracies in [0, 1], else None."""
-
-    epoch: int
-    step: int
-    seconds: float
-    train_loss: float
-    train_accuracy: float | None = None
-    val_loss: float | None = None
-    val_accuracy: float | None = None
-    test_loss: float | None = None
-    test_accuracy: float | None = None
-    status: str = "ok"
-    best_epoch: int | None = None
-    best_test_loss: float | None = None
-    best_test_accuracy: float | None = None
+    schedule: str = schedules.CONSTANT
+    epoch_examples: int | None = None  # an epoch is so many examples of its order; None: all
 
 
 @dataclass
@@ -129,9 +110,11 @@ def train(
     model = build_model(settings, data, seed)
     optimizer = optimizers.build(settings.optimizer, model.parameters(), settings.knobs)
     loss = loss_function(data)
-    take_step = make_step(model, optimizer, loss)
     batches = Batches(settings, data, seed)
-    judge = _Judge(settings, data, model, loss)
+    steps = settings.epochs * batches.per_epoch
+    schedule = schedules.build(settings.schedule, optimizer, steps, settings.knobs.get("lr", 0.0))
+    take_step = make_step(model, optimizer, loss, schedule)
+    judge = Judge(settings, data, model, loss)
     training, evaluating = Clock(device), Clock(device)
     losses: list[Tensor] = []
     step = 0
@@ -158,21 +141,50 @@ def train(
     return Outcome(rows, model, training.seconds, evaluating.seconds)
 
 
-def make_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss) -> Step:
-    """A function that takes one step on one batch.
+def make_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Loss,
+    schedule: LRScheduler | None = None,
+) -> Step:
+    """A function that takes one step on one batch, and one of the learning rate's schedule.
 
     It returns the loss before the step, a scalar left on the device.
     """
     parameters = list(model.parameters())
     one = torch.ones((), device=parameters[0].device, dtype=parameters[0].dtype)
 
-    def step(x: Tensor, y: Tensor) -> Tensor:
-        value = loss(model(x), y)
-        value.backward(one)
-        optimizer.step()
+    def clear() -> None:
         for parameter in parameters:
             parameter.grad = None  # what zero_grad does, without its bookkeeping
+
+    def gradient(x: Tensor, y: Tensor) -> Tensor:
+        value = loss(model(x), y)
+        value.backward(one)
         return value.detach()
+
+    def step(x: Tensor, y: Tensor) -> Tensor:
+        value = gradient(x, y)
+        optimizer.step()
+        clear()
+        return value
+
+    def step_with_closure(x: Tensor, y: Tensor) -> Tensor:
+        def closure() -> Tensor:
+            clear()
+            return gradient(x, y)
+
+        return cast(Any, optimizer).step(closure)
+
+    take = step_with_closure if optimizers.needs_closure(optimizer) else step
+    return take if schedule is None else _scheduled(take, schedule)
+
+
+def _scheduled(take: Step, schedule: LRScheduler) -> Step:
+    def step(x: Tensor, y: Tensor) -> Tensor:
+        value = take(x, y)
+        schedule.step()
+        return value
 
     return step
 
@@ -189,7 +201,7 @@ def build_model(settings: Settings, data: Dataset, seed: int) -> nn.Module:
         torch.set_default_dtype(usual)
     torch.manual_seed(derived_seed("dropout", seed))
     # Convolutions are faster on channels-last weights, on CPU and GPU; other layers do not care.
-    return model.to(settings.device, memory_format=torch.channels_last)
+    return cast(Any, model).to(settings.device, memory_format=torch.channels_last)
 
 
 def loss_function(data: Dataset) -> Loss:
@@ -210,7 +222,14 @@ class Batches:
                 f"a batch of {settings.batch_size} is more than the {examples} training examples "
                 f"of {data.name}; use at most {examples}, or full"
             )
+        if (settings.epoch_examples or 0) > examples:
+            raise UserError(
+                f"an epoch of {settings.epoch_examples} examples is more than the {examples} "
+                f"training examples of {data.name}"
+            )
         self.size = examples if full else int(settings.batch_size)
+        self._examples = settings.epoch_examples
+        self.per_epoch = 1 if full else -(-(self._examples or examples) // self.size)
         self._data, self._seed = data, seed
         self._dtype = getattr(torch, settings.precision)
         self._whole = self._take(None) if full else None
@@ -227,10 +246,10 @@ class Batches:
             yield from zip(x.split(self.size), y.split(self.size), strict=True)
 
     def order(self, epoch: int) -> Tensor:
-        """The order of the training examples in an epoch: a permutation of their row numbers."""
+        """The training examples of an epoch, by row number: a permutation, or its beginning."""
         generator = torch.Generator().manual_seed(derived_seed("order", self._seed, epoch))
         order = torch.randperm(len(self._data.train.x), generator=generator)
-        return order.to(self._data.train.x.device)
+        return order[: self._examples].to(self._data.train.x.device)
 
     def _take(self, rows: Tensor | None) -> tuple[Tensor, Tensor]:
         x, y = self._data.train.x, self._data.train.y
@@ -238,81 +257,3 @@ class Batches:
             x, y = x.index_select(0, rows), y.index_select(0, rows)
         x = self._data.inputs(x).to(self._dtype)
         return x, y.to(self._dtype) if y.is_floating_point() else y
-
-
-class _Judge:
-    """Evaluates a network, notices divergence, and remembers the epoch that validation chose."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        data: Dataset,
-        model: nn.Module,
-        loss: Loss,
-    ):
-        sample = slice(settings.train_loss_examples)
-        self._sample = Split(data.train.x[sample], data.train.y[sample])
-        self._data, self._model, self._loss = data, model, loss
-        self._dtype = getattr(torch, settings.precision)
-        self._limit = math.inf
-        self._step = 0
-        self._best_loss, self._best_epoch = math.inf, 0
-        self._best_state: dict[str, Any] = {}
-
-    def evaluate(self, epoch: int, step: int, seconds: float, losses: list[Tensor]) -> Evaluation:
-        """The row of an evaluation; ``losses`` are those of the steps since the last one."""
-        bad = self._first_bad(losses)
-        if bad is not None:
-            bad_step, value = bad
-            return Evaluation(epoch, bad_step, seconds, value, status="diverged")
-        row = Evaluation(epoch, step, seconds, *self.measure(self._sample))
-        if epoch == 0:
-            self._limit = DIVERGED * max(row.train_loss, 1e-30)
-        if not row.train_loss <= self._limit:
-            row.status = "diverged"
-        if self._data.validation is not None:
-            row.val_loss, row.val_accuracy = self.measure(self._data.validation)
-            if row.val_loss < self._best_loss:
-                self._best_loss, self._best_epoch = row.val_loss, epoch
-                self._best_state = copy.deepcopy(self._model.state_dict())
-        self._step = step
-        return row
-
-    def test(self, row: Evaluation) -> None:
-        """Read the test set once: for the last epoch, and for the epoch that validation chose."""
-        if self._data.test is None:
-            return
-        row.test_loss, row.test_accuracy = self.measure(self._data.test)
-        if self._best_state:
-            last = copy.deepcopy(self._model.state_dict())
-            self._model.load_state_dict(self._best_state)
-            row.best_epoch = self._best_epoch
-            row.best_test_loss, row.best_test_accuracy = self.measure(self._data.test)
-            self._model.load_state_dict(last)
-
-    @torch.inference_mode()
-    def measure(self, split: Split) -> tuple[float, float | None]:
-        """Loss and accuracy on a split, in evaluation mode; one wait for the device."""
-        classes = self._data.task == "classification"
-        block = max(1, 4 * BLOCK // math.prod(self._data.shape))
-        total = torch.zeros(2, dtype=torch.float64, device=split.x.device)
-        self._model.eval()
-        for x, y in zip(split.x.split(block), split.y.split(block), strict=True):
-            output = self._model(self._data.inputs(x).to(self._dtype))
-            if classes:
-                total[0] += functional.cross_entropy(output, y, reduction="sum")
-                total[1] += (output.argmax(1) == y).sum()
-            else:
-                total[0] += self._loss(output, y.to(self._dtype))
-        self._model.train()
-        loss, correct = total.tolist()
-        return (loss / len(split.x), correct / len(split.x)) if classes else (loss, None)
-
-    def _first_bad(self, losses: list[Tensor]) -> tuple[int, float] | None:
-        """The first step whose loss was not finite or over the limit, and that loss."""
-        if not losses:
-            return None
-        values = torch.stack(losses)
-        bad = ~(values <= self._limit)
-        number = int(torch.where(bad.any(), bad.int().argmax(), -1))
-        return None if number < 0 else (self._step + number, float(values[number]))

@@ -1,0 +1,182 @@
+"""Training by hand and plotting by hand: defaults, spellings, lists, and mistakes in one line."""
+
+from pathlib import Path
+
+import pytest
+from handmade import CLASSES, finish, resolved, save
+
+import plot_curves
+import train
+from optlab import command_line, grid, metrics, models, optimizers, schedules
+
+
+@pytest.fixture
+def prepared(monkeypatch, here):
+    """No data set is prepared: only what the command line means is looked at."""
+    monkeypatch.setattr(command_line, "_prepared", lambda name: f"results/data/{name}.json")
+    return here
+
+
+def run(*words):
+    return command_line.to_run(command_line.parser("").parse_args(words))
+
+
+def test_everything_has_a_default(prepared):
+    found = run()
+    assert (found.dataset, found.model, found.optimizer) == ("digits", "mlp", "sgd")
+    assert (found.batch_size, found.epochs, found.seeds, found.schedule) == (100, 10, 1, "constant")
+    assert found.knobs == {"lr": 0.1, "weight_decay": 0.0}
+
+
+@pytest.mark.parametrize("size", ["--batch-size", "--batch_size"])
+@pytest.mark.parametrize("rate", ["--learning-rate", "--learning_rate", "--lr"])
+def test_the_promised_command_line(prepared, size, rate):
+    found = run("--optimizer", "adam", "--epochs", "50", size, "64", rate, "0.001")
+    assert (found.optimizer, found.epochs, found.batch_size) == ("adam", 50, 64)
+    assert found.knobs["lr"] == 0.001
+
+
+def test_the_options_of_a_run_describe_that_run_again(prepared, write):
+    from optlab import study
+
+    old = "epochs: [10]"
+    text = f"{old}\n    schedules: [{{name: cosine, final: 0.1}}]"
+    (planned,) = grid.runs(study.load(write({old: text})))
+    metrics.write_atomically(Path(planned.data), '{"name": "line"}')
+    again = run(*planned.arguments())
+    assert (again.path, again.schedule) == (planned.path, "cosine,final=0.1")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--epochs 0", "--epochs: '0' is not allowed; a whole number from 1 up"),
+        ("--seeds -1", "--seeds: '-1' is not allowed; a whole number from 1 up"),
+        ("--batch-size x", "--batch-size/--batch_size: 'x' is not allowed; a whole number from 1"),
+        ("--batch-size 0", "--batch-size/--batch_size: '0' is not allowed; a whole number from 1"),
+        ("--lr nan", "--learning-rate/--learning_rate/--lr: 'nan' is not allowed; a finite"),
+        ("--lr inf", "--learning-rate/--learning_rate/--lr: 'inf' is not allowed; a finite"),
+        ("--optimizer adm", "unknown optimizer 'adm'; there are sgd, "),
+        ("--model mpl", "--model: unknown network 'mpl'; did you mean 'mlp'? allowed: "),
+        (
+            "--model-option hiden=[3]",
+            "--model-option: the network mlp has no 'hiden'; did you mean",
+        ),
+        ("--model-option hidden=3", "--model-option: hidden=3 is not allowed; a list of whole"),
+        ("--model-option hidden", "--model-option: 'hidden' is not NAME=VALUE"),
+        ("--schedule cosin", "--schedule: unknown schedule 'cosin'; there are constant, "),
+        (
+            "--knob momentum=0.9",
+            "the optimizer sgd has no knob 'momentum'; it has lr, weight_decay",
+        ),
+        ("--optimizer lbfgs", "L-BFGS compares gradients of one and the same loss: it needs batch"),
+        ("--optimizer muon --model softmax", "the network softmax has no hidden matrix"),
+        ("--data gone.json", "gone.json: not a prepared data set"),
+        ("--speed 3", "unrecognized arguments: --speed 3"),
+    ],
+)
+def test_a_mistake_is_one_line(prepared, capsys, words, message):
+    try:
+        code = train.main(words.split())
+    except SystemExit as end:
+        code = end.code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code in (1, 2) and line.startswith(f"error: {message}")
+
+
+def test_an_unknown_data_set_is_one_line(here, capsys):
+    assert train.main(["--dataset", "mnits"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "error: --dataset: unknown data set 'mnits'; did you mean 'mnist'? allowed: line, "
+    )
+
+
+def test_list_names_everything_there_is(capsys):
+    assert train.main(["--list"]) == 0
+    words = capsys.readouterr().out.replace(",", " ").replace(":", " ").split()
+    assert {*optimizers.OPTIMIZERS, *schedules.SCHEDULES, *models.NETWORKS} <= set(words)
+    assert {"digits", "mnist", "cifar10"} <= set(words)
+
+
+def test_a_run_by_hand_is_trained_and_says_where_its_results_are(here, capsys):
+    words = "--dataset line --model linear --batch-size full --epochs 4 --lr 0.01 --schedule cosine"
+    assert train.main(words.split()) == 0
+    folder = Path(capsys.readouterr().out.splitlines()[-1].removeprefix("results: "))
+    rows = metrics.read(folder / "metrics.tsv")
+    assert len(rows) == 5 and {row["schedule"] for row in rows} == {"cosine"}
+
+
+# -- plotting ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finished(here):
+    """A study with two optimizers; of one the runs are finished, of the other not."""
+    exercise = {**CLASSES, "optimizers": {"adam": {"lr": [0.01, 0.1]}, "sgd": {"lr": [1]}}}
+    study = resolved({"one": exercise, "two": {**exercise, "models": ["mlp"]}})
+    for each in grid.runs(study):
+        if each.optimizer == "adam":
+            loss = 0.2 if each.knobs["lr"] == 0.1 else 0.4
+            finish(each, [loss] * 3, val_loss=[loss] * 3, train_accuracy=[0.9] * 3)
+    return str(save(study))
+
+
+def plot(study, *words):
+    return plot_curves.main(["--study", study, *words])
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+def test_curves_go_to_a_file(finished, capsys, ending):
+    assert plot(finished, "--optimizer", "adam", "--output", f"out/a.{ending}") == 0
+    assert Path(f"out/a.{ending}").stat().st_size > 5000
+    told = capsys.readouterr()
+    assert told.out == f"out/a.{ending}\n" and "two, digits, mlp" in told.err
+
+
+def test_the_best_run_is_drawn_unless_a_rate_is_named(finished):
+    for words, rate in (([], "0.1"), (["--learning_rate", "0.01"], "0.01")):
+        assert plot(finished, "--optimizer", "adam", *words, "--output", "a.svg") == 0
+        assert f"Adam, lr {rate}<" in Path("a.svg").read_text()
+
+
+def test_only_runs_of_the_study_are_drawn(finished):
+    """Another run of the optimizer, better than all, lies beside those of the study."""
+    other = {**CLASSES, "optimizers": {"adam": {"lr": [0.5]}}}
+    (stranger,) = grid.runs(resolved({"one": other}))
+    finish(stranger, [0.01] * 3, val_loss=[0.01] * 3)
+    assert plot(finished, "--optimizer", "adam", "--output", "a.svg") == 0
+    assert "Adam, lr 0.1<" in Path("a.svg").read_text()
+
+
+def test_what_is_finished_is_listed(finished, capsys):
+    assert plot(finished, "--list") == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "one, digits, softmax, batch size 100, adam: 2 of 2 runs",
+        "one, digits, softmax, batch size 100, sgd: 0 of 1 runs",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "--optimizer is missing; --list says which there are"),
+        (
+            "--optimizer adan",
+            "--optimizer: adan is not in STUDY; did you mean 'adam'? allowed: adam",
+        ),
+        ("--optimizer adam --lr 3", "--learning-rate: 3 is not in STUDY for adam; 0.01, 0.1"),
+        ("--optimizer adam --exercise tow", "--exercise: tow is not in STUDY for adam; did you"),
+        ("--optimizer sgd", "none of the 2 runs of sgd is finished; run the study first"),
+        ("--optimizer adam --output a.jpg", "--output: a.jpg ends in none of .svg, .png, .pdf"),
+        ("--optimizer adam", "no window can be opened here; name a file with --output"),
+    ],
+)
+def test_a_mistake_in_plotting_is_one_line(finished, capsys, monkeypatch, words, message):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    try:
+        code = plot(finished, *words.split())
+    except SystemExit as end:
+        code = end.code
+    told = [line for line in capsys.readouterr().err.splitlines() if "not drawn" not in line]
+    assert code in (1, 2) and len(told) == 1
+    assert told[0].startswith(f"error: {message.replace('STUDY', finished)}")

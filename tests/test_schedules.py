@@ -1,0 +1,122 @@
+"""Learning-rate schedules: their closed forms, how they are written, and where they are refused."""
+
+import math
+
+import pytest
+import torch
+
+from optlab import datasets, grid, schedules, sources, study, training
+from optlab.errors import UserError
+
+STEPS, LR = 40, 0.5
+
+
+def rates(schedule, steps=STEPS):
+    """The learning rate of each step."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=LR)
+    scheduler = schedules.build(schedules.text(schedule), optimizer, steps, LR)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def half_cosine(k, length, high=LR, low=0.0):
+    return low + (high - low) * (1 + math.cos(math.pi * k / length)) / 2
+
+
+FORMS = {
+    "step": lambda k: LR * 0.1 ** (k // 14),
+    "step,drops=3,gamma=0.5": lambda k: LR * 0.5 ** (k // 10),
+    "cosine": lambda k: half_cosine(k, STEPS),
+    "cosine,final=0.1": lambda k: half_cosine(k, STEPS, low=0.1 * LR),
+    "warmup": lambda k: LR * min(1, (k + 1) / 5),
+    "warmup_cosine,warmup=0.2,final=0.5": lambda k: (
+        LR * (k + 1) / 9 if k < 8 else half_cosine(k - 8, STEPS - 8, low=0.5 * LR)
+    ),
+    "one_cycle,warmup=0.25,start=0.1,final=0.01": lambda k: (
+        half_cosine(9.25 - k, 9.25, low=0.1 * LR)
+        if k <= 9.25
+        else half_cosine(k - 9.25, STEPS - 9.25, low=0.01 * LR)
+    ),
+}
+
+
+@pytest.mark.parametrize("schedule", FORMS)
+def test_rates_equal_the_closed_form(schedule):
+    assert rates(schedule) == pytest.approx([FORMS[schedule](k) for k in range(STEPS)], rel=1e-9)
+
+
+def test_every_schedule_has_a_closed_form_and_fits_runs_of_every_length():
+    assert {name.split(",")[0] for name in FORMS} | {"constant"} == set(schedules.SCHEDULES)
+    for name in set(schedules.SCHEDULES) - {"constant"}:
+        for steps in (1, 2, 3, 1000):
+            found = rates(name, steps)
+            assert all(0 <= rate <= LR * (1 + 1e-9) for rate in found), name
+
+
+def test_one_schedule_has_one_text():
+    assert schedules.text({"name": "cosine", "final": 0.1}) == "cosine,final=0.1"
+    assert schedules.text("cosine, final=0.10") == "cosine,final=0.1"
+    assert schedules.text({"name": "cosine", "final": 0}) == schedules.text("cosine") == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ("cosin", "unknown schedule 'cosin'; there are constant, step"),
+        ({"final": 0.1}, "unknown schedule ''"),
+        ("cosine,warmup=0.1", "the schedule cosine has no option 'warmup'; it has final"),
+        ("constant,final=0", "the schedule constant has no option 'final'; it has none"),
+        ("cosine,final=2", "final = 2.0 is not allowed; a number from 0 to 1"),
+        ("cosine,final=nan", "final = nan is not allowed"),
+        ("cosine,final", "final = None is not allowed"),
+        ("step,drops=1.5", "drops = 1.5 is not allowed; a whole number from 1 to 100"),
+        ("warmup,warmup=0", "warmup = 0.0 is not allowed; a number above 0 and below 1"),
+    ],
+)
+def test_bad_schedules_are_refused_by_name(schedule, message):
+    with pytest.raises(UserError) as error:
+        schedules.text(schedule)
+    assert str(error.value).startswith(message)
+
+
+def runs_of(write, schedules_):
+    old = "epochs: [10]"
+    return grid.runs(study.load(write({old: f"{old}\n    schedules: {schedules_}"})))
+
+
+def test_schedules_multiply_the_grid_and_the_constant_one_changes_no_path(write):
+    (plain,) = grid.runs(study.load(write()))
+    constant, cosine = runs_of(write, "[constant, {name: cosine, final: 1e-1}]")
+    assert constant == plain and "schedule" not in " ".join([plain.path, *plain.arguments()])
+    assert cosine.path == f"{plain.path},schedule=cosine,final=0.1"
+    words = cosine.arguments()
+    assert words[words.index("--schedule") + 1] == "cosine,final=0.1"
+    assert grid.matches(cosine, {"optimizer": "sgd", "schedule": "cosine,final=0.1"})
+
+
+def test_a_bad_schedule_of_a_study_is_told_with_its_line(write):
+    with pytest.raises(study.StudyError) as caught:
+        runs_of(write, "[constant, cosin]")
+    assert str(caught.value).startswith(
+        "study.yaml:8: exercises.fit.schedules.1: unknown schedule 'cosin'; there are "
+    )
+
+
+def test_training_follows_the_schedule(tmp_path):
+    """SGD on one batch: with a rate of zero at the end, the last steps change next to nothing."""
+    sources.prepare("line", {"source": "line"}, tmp_path / "line.json", None)
+    data = datasets.load(tmp_path / "line.json")
+
+    def losses(schedule):
+        settings = training.Settings(
+            "linear", "sgd", {"lr": 0.01}, "full", 50, "float64", schedule=schedule
+        )
+        return [row.train_loss for row in training.train(settings, data, 0).evaluations]
+
+    constant, cosine = losses("constant"), losses("cosine")
+    assert cosine[1] == pytest.approx(constant[1])  # the first step has the whole rate
+    assert cosine[-2] - cosine[-1] < 0.02 * (constant[-2] - constant[-1])

@@ -1,0 +1,142 @@
+"""`make status` tells from the files of the runs what is done, running, failed and waiting."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from optlab import grid, study
+from optlab.progress import Progress
+
+SCRIPTS = Path(study.__file__).resolve().parents[1]
+FOUR = {"[0.01]": "[0.01, 0.02, 0.03, 0.04]", "[10]": "[2]"}
+
+
+def call(*words):
+    return subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+def status(*words):
+    done = call(SCRIPTS / "status.py", "--study", "study.yaml", "--cores", "2", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def train(run):
+    """Train a run with the real program, on data that the real program prepared."""
+    source = run.dataset
+    if not Path(run.data).exists():
+        command = (SCRIPTS / "prepare_data.py", "--source", source, "--output", run.data)
+        assert call(*command).returncode == 0
+    words = (*run.arguments(), "--output", run.folder, "--state", run.state)
+    done = call(SCRIPTS / "train.py", *words)
+    assert done.returncode == 0, done.stderr
+
+
+def tell(run, epoch=1):
+    """The state file that a run leaves after an epoch of its first seed; its process is ours."""
+    progress = Progress(Path(run.state), run.seeds, run.epochs)
+    row = SimpleNamespace(
+        epoch=epoch, step=epoch, status="ok", seconds=0.1, train_loss=1.0,
+        val_loss=None, val_accuracy=None, test_accuracy=None,
+    )  # fmt: skip
+    progress.update(0, row)
+    return progress
+
+
+def change(run, **facts):
+    state = Path(run.state)
+    state.write_text(json.dumps({**json.loads(state.read_text()), **facts}))
+
+
+@pytest.fixture
+def runs(write):
+    return grid.runs(study.load(write(FOUR)))
+
+
+def test_nothing_begun_is_all_waiting(runs, here):
+    told = status()
+    assert told.splitlines() == [
+        "study tiny: 4 runs",
+        "  0 done, 0 running, 0 failed, 4 waiting",
+        "  time left on 2 cores: unknown yet",
+    ]
+    assert [file.name for file in here.iterdir()] == ["study.yaml"]  # nothing is written
+
+
+def test_each_run_is_counted_where_it_stands(runs):
+    done, running, failed, _ = runs
+    train(done)
+    tell(running)
+    tell(failed).fail("the disk is full")
+    told = status()
+    assert "study tiny: 4 runs\n  1 done, 1 running, 1 failed, 1 waiting\n" in told
+    assert re.search(rf"^  running {re.escape(running.path)}: 25%", told, re.MULTILINE)
+    assert f"  failed  {failed.path}: the disk is full (see {failed.log})" in told
+    assert re.search(r"^  time left on 2 cores: about \d+ s$", told, re.MULTILINE)
+
+
+def test_all_done_leaves_nothing_to_train(write):
+    (run,) = grid.runs(study.load(write({"[10]": "[2]"})))
+    train(run)
+    assert not Path(run.state).exists()
+    assert status().endswith("1 done, 0 running, 0 failed, 0 waiting\n  nothing is left to train\n")
+
+    # One more seed than there is, and the run waits again.
+    write({"[10]": "[2]", "seeds: 2": "seeds: 3"})
+    assert "0 done, 0 running, 0 failed, 1 waiting" in status()
+
+    # Without its metrics a record says nothing.
+    write({"[10]": "[2]"})
+    Path(run.folder, "metrics.tsv").unlink()
+    assert "0 done, 0 running, 0 failed, 1 waiting" in status()
+
+
+def test_run_whose_process_has_gone_has_failed(runs):
+    tell(runs[0])
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    change(runs[0], pid=gone.pid)
+    assert f"  failed  {runs[0].path}: its process has gone" in status()
+
+
+def test_run_on_another_machine_counts_as_long_as_it_is_heard_of(runs):
+    for run in runs[:2]:
+        tell(run)
+    change(runs[0], host="elsewhere", pid=1)
+    change(runs[1], host="elsewhere", pid=1, updated=time.time() - 1000)
+    told = status()
+    assert "0 done, 1 running, 1 failed, 2 waiting" in told
+    assert f"running {runs[0].path}" in told and f"failed  {runs[1].path}" in told
+
+
+def test_damaged_files_are_no_harm(runs):
+    for run, text in zip(runs, ("", "{", "[1]", "null"), strict=True):
+        for name in (run.state, f"{run.folder}/run.json", f"{run.folder}/metrics.tsv"):
+            file = Path(name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    assert "0 done, 0 running, 0 failed, 4 waiting" in status()
+
+
+def test_broken_study_is_told_in_one_line(write):
+    write({"sgd:": "sgdd:"})
+    done = call(SCRIPTS / "status.py", "--study", "study.yaml")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert done.stderr.startswith("error: study.yaml:10: exercises.fit.optimizers.sgdd: unknown")
+
+
+def test_what_is_left_out_is_told_with_its_reason(write):
+    write({"[full]": "[full, 2]", "sgd:\n        lr: [0.01]": "lbfgs: {lr: [0.1, 1]}"})
+    lines = [line for line in status().splitlines() if "left out" in line]
+    assert lines == [
+        "  left out fit, lbfgs: 2 runs; L-BFGS compares gradients of one and the same loss: "
+        "it needs batch_size full"
+    ]

@@ -1,0 +1,122 @@
+"""Evaluation: losses and accuracies of a network, divergence, and the epoch that validation chose.
+
+Always off the clock, in evaluation mode, and with one wait for the device a split.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from optlab.datasets import Dataset, Split
+
+if TYPE_CHECKING:
+    from optlab.training import Settings
+
+DIVERGED = 1000.0  # a loss so many times that of row 0 counts as divergence
+BLOCK = 2**20  # input values gathered at once: a block stays in the processor's cache
+Loss = Callable[[Tensor, Tensor], Tensor]  # outputs, targets -> scalar
+
+
+@dataclass
+class Evaluation:
+    """One row of a seed: losses in the exercise's own loss, accuracies in [0, 1], else None."""
+
+    epoch: int
+    step: int
+    seconds: float
+    train_loss: float
+    train_accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    status: str = "ok"
+    best_epoch: int | None = None
+    best_test_loss: float | None = None
+    best_test_accuracy: float | None = None
+
+
+class Judge:
+    """Evaluates a network, notices divergence, and remembers the epoch that validation chose."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        data: Dataset,
+        model: nn.Module,
+        loss: Loss,
+    ):
+        sample = slice(settings.train_loss_examples)
+        self._sample = Split(data.train.x[sample], data.train.y[sample])
+        self._data, self._model, self._loss = data, model, loss
+        self._dtype = getattr(torch, settings.precision)
+        self._limit = math.inf
+        self._step = 0
+        self._best_loss, self._best_epoch = math.inf, 0
+        self._best_state: dict[str, Any] = {}
+
+    def evaluate(self, epoch: int, step: int, seconds: float, losses: list[Tensor]) -> Evaluation:
+        """The row of an evaluation; ``losses`` are those of the steps since the last one."""
+        bad = self._first_bad(losses)
+        if bad is not None:
+            bad_step, value = bad
+            return Evaluation(epoch, bad_step, seconds, value, status="diverged")
+        row = Evaluation(epoch, step, seconds, *self.measure(self._sample))
+        if epoch == 0:
+            self._limit = DIVERGED * max(row.train_loss, 1e-30)
+        if not row.train_loss <= self._limit:
+            row.status = "diverged"
+        if self._data.validation is not None:
+            row.val_loss, row.val_accuracy = self.measure(self._data.validation)
+            if row.val_loss < self._best_loss:
+                self._best_loss, self._best_epoch = row.val_loss, epoch
+                self._best_state = copy.deepcopy(self._model.state_dict())
+        self._step = step
+        return row
+
+    def test(self, row: Evaluation) -> None:
+        """Read the test set once: for the last epoch, and for the epoch that validation chose."""
+        if self._data.test is None:
+            return
+        row.test_loss, row.test_accuracy = self.measure(self._data.test)
+        if self._best_state:
+            last = copy.deepcopy(self._model.state_dict())
+            self._model.load_state_dict(self._best_state)
+            row.best_epoch = self._best_epoch
+            row.best_test_loss, row.best_test_accuracy = self.measure(self._data.test)
+            self._model.load_state_dict(last)
+
+    @torch.inference_mode()
+    def measure(self, split: Split) -> tuple[float, float | None]:
+        """Loss and accuracy on a split, in evaluation mode; one wait for the device."""
+        classes = self._data.task == "classification"
+        block = max(1, 4 * BLOCK // math.prod(self._data.shape))
+        total = torch.zeros(2, dtype=torch.float64, device=split.x.device)
+        self._model.eval()
+        for x, y in zip(split.x.split(block), split.y.split(block), strict=True):
+            output = self._model(self._data.inputs(x).to(self._dtype))
+            if classes:
+                total[0] += functional.cross_entropy(output, y, reduction="sum")
+                total[1] += (output.argmax(1) == y).sum()
+            else:
+                total[0] += self._loss(output, y.to(self._dtype))
+        self._model.train()
+        loss, correct = total.tolist()
+        return (loss / len(split.x), correct / len(split.x)) if classes else (loss, None)
+
+    def _first_bad(self, losses: list[Tensor]) -> tuple[int, float] | None:
+        """The first step whose loss was not finite or over the limit, and that loss."""
+        if not losses:
+            return None
+        values = torch.stack(losses)
+        bad = ~(values <= self._limit)
+        number = int(torch.where(bad.any(), bad.int().argmax(), -1))
+        return None if number < 0 else (self._step + number, float(values[number]))

@@ -1,0 +1,81 @@
+"""Muon for the hidden matrices and AdamW for everything else, as one optimizer.
+
+Muon (K. Jordan and others, "Muon: an optimizer for hidden layers in neural networks", 2024) makes
+the momentum of a matrix nearly orthogonal before it steps, so it is defined for matrices only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+from torch.optim import AdamW, Muon, Optimizer
+
+from optlab.errors import UserError
+
+
+class MuonWithAdamW(Optimizer):
+    """``torch.optim.Muon`` and ``torch.optim.AdamW`` behind one ``step``.
+
+    Muon trains every weight of two dimensions but the last one, which is that of the output
+    layer; the first layer's is among them where its inputs are pixels rather than an embedding.
+    AdamW trains the output layer, convolutions (four dimensions) and all biases. One learning
+    rate and one weight decay serve both: Muon's steps are scaled to the size that AdamW's have
+    (``match_rms_adamw``; J. Liu and others, "Muon is scalable for LLM training", 2025).
+
+    Args:
+        params: the network's parameters in the network's own order.
+        lr: learning rate of both.
+        momentum, nesterov, ns_steps: Muon's; ``ns_steps`` iterations make a step orthogonal.
+        betas, eps: AdamW's.
+        weight_decay: decoupled, of both; PyTorch's default for Muon.
+
+    Raises:
+        UserError: no hidden matrix is among the parameters.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: float = 1e-3,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_steps: int = 5,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.1,
+    ):
+        matrices, others = divide(params)
+        both: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
+        own: dict[str, Any] = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
+        usual: dict[str, Any] = {"betas": betas, "eps": eps}
+        super().__init__([{"params": matrices}, {"params": others}], {**both, **own, **usual})
+        self.parts = (
+            Muon(matrices, **both, **own, adjust_lr_fn="match_rms_adamw"),
+            AdamW(others, **both, **usual, fused=True),
+        )
+        # The parts' own groups: what a schedule writes here is what they read.
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step of each; a closure is evaluated once, before both."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+
+def divide(params: Iterable[Parameter]) -> tuple[list[Parameter], list[Parameter]]:
+    """The parameters that Muon trains, and those that it leaves to AdamW."""
+    everything = list(params)
+    matrices = [p for p in everything if p.dim() == 2][:-1]
+    if not matrices:
+        raise UserError("muon trains hidden matrices, and this network has none; take adamw")
+    chosen = set(map(id, matrices))
+    return matrices, [p for p in everything if id(p) not in chosen]

@@ -1,0 +1,167 @@
+"""Plot the curves of one optimizer: loss and accuracy against epochs, from the results of a study.
+
+Only runs of the study are looked at, not whatever lies on disk beside them. Of those that are
+finished, the best of one problem is drawn: the one with the lowest validation loss. Give a learning
+rate to see another. Without --output a window opens.
+
+Examples:
+  plot_curves.py --list
+  plot_curves.py --optimizer adam
+  plot_curves.py --optimizer adam --exercise optimizers --learning-rate 0.003 --output adam.png
+  plot_curves.py --optimizer muon --study config/lab.yaml --dataset cifar10 --model cnn
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optlab import grid, pictures, results, study
+from optlab.command_line import Parser
+from optlab.errors import UserError
+from optlab.grid import Run
+from optlab.wording import allowed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ENDINGS = (".svg", ".png", ".pdf")
+PROBLEM = ("exercise", "dataset", "model", "batch_size", "epochs", "gpus")
+
+
+def parser() -> Parser:
+    """The options."""
+    p = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--optimizer", metavar="NAME", help="the optimizer, as the study names it")
+    p.add_argument("--study", default="config/config.yaml", metavar="FILE",
+                   help="the study's configuration (config/config.yaml)")  # fmt: skip
+    p.add_argument("--output", type=Path, metavar="FILE",
+                   help="picture to write: .svg, .png or .pdf (default: a window)")  # fmt: skip
+    p.add_argument("--list", action="store_true", help="list what is finished, and draw nothing")
+    which = p.add_argument_group("which of its runs (default: the first problem that has any)")
+    which.add_argument("--exercise", metavar="NAME", help="exercise of the study")
+    which.add_argument("--dataset", metavar="NAME", help="data set")
+    which.add_argument("--model", metavar="NAME", help="network")
+    which.add_argument("--batch-size", "--batch_size", metavar="N", help="a number, or full")
+    which.add_argument("--learning-rate", "--learning_rate", "--lr", dest="lr", type=float,
+                       metavar="LR", help="learning rate (the best)")  # fmt: skip
+    return p
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    p = parser()
+    arguments = p.parse_args(words)
+    if not (arguments.list or arguments.optimizer):
+        p.error("--optimizer is missing; --list says which there are")
+    try:
+        if arguments.output and arguments.output.suffix not in ENDINGS:
+            raise UserError(f"--output: {arguments.output} ends in none of {', '.join(ENDINGS)}")
+        resolved = study.load(arguments.study)
+        if arguments.list:
+            print("\n".join(listing(resolved)))
+            return 0
+        runs = chosen(resolved, arguments)
+        show(draw(resolved, runs), arguments.output)
+        return 0
+    except UserError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename or arguments.output}: {error.strerror}"
+    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
+    return 1
+
+
+def listing(resolved: dict[str, Any]) -> list[str]:
+    """What of the study is finished: a line for each optimizer of each problem."""
+    count: dict[tuple[str, ...], list[bool]] = {}
+    for run in grid.runs(resolved):
+        key = (run.exercise, run.dataset, run.model, f"batch size {run.batch_size}", run.optimizer)
+        count.setdefault(key, []).append(finished(run))
+    return [f"{', '.join(key)}: {sum(done)} of {len(done)} runs" for key, done in count.items()]
+
+
+def chosen(resolved: dict[str, Any], arguments: argparse.Namespace) -> list[Run]:
+    """The finished runs of the optimizer on the first problem that is as asked for.
+
+    Raises:
+        UserError: the study has no such run, or none of them is finished.
+    """
+    runs = grid.runs(resolved)
+    for name in ("optimizer", "exercise", "dataset", "model", "batch_size", "lr"):
+        wanted = getattr(arguments, name)
+        if wanted is None:
+            continue
+        known = list(dict.fromkeys(grid.text(_value(run, name)) for run in runs))
+        if grid.text(wanted) not in known:
+            place = "" if name == "optimizer" else f" for {arguments.optimizer}"
+            words = allowed(grid.text(wanted), known) if name != "lr" else ", ".join(known)
+            raise UserError(
+                f"--{_option(name)}: {grid.text(wanted)} is not in {arguments.study}{place}; "
+                f"{words}"
+            )
+        runs = [run for run in runs if grid.text(_value(run, name)) == grid.text(wanted)]
+    done = [run for run in runs if finished(run)]
+    if not done:
+        raise UserError(
+            f"none of the {len(runs)} runs of {arguments.optimizer} is finished; "
+            f"run the study first: snakemake --configfile {arguments.study}"
+        )
+    first, *others = {tuple(getattr(run, axis) for axis in PROBLEM): None for run in done}
+    for other in others:
+        print(f"not drawn, but there: {', '.join(map(str, other[:4]))}", file=sys.stderr)
+    return [run for run in done if tuple(getattr(run, axis) for axis in PROBLEM) == first]
+
+
+def _value(run: Run, name: str) -> Any:
+    return run.knobs.get("lr", "") if name == "lr" else getattr(run, name)
+
+
+def _option(name: str) -> str:
+    return {"lr": "learning-rate"}.get(name, name.replace("_", "-"))
+
+
+def finished(run: Run) -> bool:
+    """Whether every seed of the run is on disk."""
+    try:
+        results.final_rows(run)
+    except UserError:
+        return False
+    return True
+
+
+def draw(resolved: dict[str, Any], runs: list[Run]) -> Figure:
+    """The curves of the best of the runs."""
+    from optlab import figures  # Matplotlib: not before the words above are checked
+
+    run = runs[0]
+    title = resolved["exercises"][run.exercise].get("title", run.exercise)
+    picture = pictures.Picture(
+        "curves", "curves", f"{title}: {run.model} on {run.dataset}", {}, (tuple(runs),)
+    )
+    return figures.draw(picture, figures.Reader(resolved))
+
+
+def show(figure: Figure, output: Path | None) -> None:
+    """Write the figure to a file, or open a window.
+
+    Raises:
+        UserError: no window can be opened here.
+    """
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(output, dpi=150)
+        print(output)
+        return
+    from matplotlib import pyplot
+
+    if pyplot.get_backend().lower() == "agg":
+        raise UserError("no window can be opened here; name a file with --output")
+    pyplot.figure(figure)
+    pyplot.show()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Pictures of one search exercise.
+
+In:  the resolved study (--study) and what the searches of the exercise left.
+Out: one SVG a picture in --output-folder, with the names that `optlab.search_plan` gives. Pictures
+     that an earlier call left there, of data sets no longer in the study, are removed.
+
+Example:
+  search_figures.py --study results/default/study.yaml --exercise search \\
+      --output-folder results/default/figures/search
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from optlab import metrics, search_plan, study
+from optlab.errors import UserError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
+    p.add_argument("--exercise", required=True, help="name of the search exercise")
+    p.add_argument("--output-folder", type=Path, required=True, help="where the pictures go")
+    arguments = p.parse_args(words)
+    try:
+        draw(arguments.study, arguments.exercise, arguments.output_folder)
+        return 0
+    except UserError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename or arguments.output_folder}: {error.strerror}"
+    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
+    return 1
+
+
+def draw(study_file: Path, exercise: str, folder: Path) -> None:
+    """Draw every picture of the exercise into ``folder``.
+
+    Raises:
+        UserError: there is no such exercise, or a search of it has not finished.
+    """
+    resolved = study.load(study_file)
+    searches = {s.dataset: s for s in search_plan.searches(resolved) if s.exercise == exercise}
+    if not searches:
+        raise UserError(f"'{exercise}' is not a search exercise of {study_file}")
+    from optlab import search_pictures, style  # Matplotlib: not before the words are checked
+
+    names = set()
+    for name, kind, dataset in search_plan.pictures(resolved, exercise):
+        content = style.svg(search_pictures.draw(kind, searches[dataset]))
+        metrics.write_atomically(folder / f"{name}.svg", content)
+        names.add(f"{name}.svg")
+    for file in folder.glob("*.svg"):
+        if file.name not in names and style.is_ours(file):
+            file.unlink()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
