@@ -8,10 +8,11 @@ optimizer. A plain PyTorch loop over batches that are ready stands beside both.
 from __future__ import annotations
 
 import torch
-from optlab import models, training
-from optlab.datasets import Dataset, Split
 from timing import interleaved, show
 from torch.nn.grad import conv2d_input, conv2d_weight
+
+from optlab import models, training
+from optlab.datasets import Dataset, Split
 
 BATCH, STEPS = 50, 20
 

@@ -7,11 +7,12 @@ one backward) and beside the usual DataLoader loop with `transforms.ToTensor`.
 from __future__ import annotations
 
 import torch
+from PIL import Image
+from timing import interleaved, show
+
 from optlab import training
 from optlab.archives import torchvision
 from optlab.datasets import Dataset, Split
-from PIL import Image
-from timing import interleaved, show
 
 EXAMPLES, BATCH = 50_000, 100
 

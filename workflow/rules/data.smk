@@ -2,7 +2,8 @@
 
 In:  a source: downloaded, inside a package, or arrays of the user's own.
 Out: results/data/<name>-<hash>.json, which describes it, and the tensors beside it. The hash is
-     of everything the tensors depend on, so whoever needs them can call both `ancient`.
+     of everything the tensors depend on, and jobs depend on the description, which is compared by
+     content; the tensors are `ancient` to them.
 """
 
 

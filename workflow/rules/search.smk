@@ -12,7 +12,7 @@ worker starts, and each worker is to continue it.
 
 rule search_worker:
     input:
-        data=lambda w: ancient(search_of(w).data),
+        data=lambda w: search_of(w).data,
         tensors=lambda w: ancient(search_of(w).tensors),
         code=CODE(*search_plan.CODE),
     output:
@@ -41,7 +41,7 @@ rule search_worker:
 rule retrain:
     input:
         workers=lambda w: search_of(w).worker_files(),
-        data=lambda w: ancient(search_of(w).data),
+        data=lambda w: search_of(w).data,
         tensors=lambda w: ancient(search_of(w).tensors),
         code=CODE(*search_plan.RETRAINING_CODE),
     output:

@@ -8,7 +8,7 @@ Out: metrics.tsv (a row per seed and evaluation) and run.json (settings, version
 
 rule train:
     input:
-        data=lambda w: ancient(run_of(w).data),
+        data=lambda w: run_of(w).data,
         tensors=lambda w: ancient(run_of(w).tensors),
         code=CODE(*grid.TRAINING_CODE),
         own_code=lambda w: run_of(w).code,

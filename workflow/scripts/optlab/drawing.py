@@ -134,7 +134,7 @@ def frame(
 
 
 def _linear_ends(stay: Sequence[Line], ends: Sequence[float]) -> tuple[float, float]:
-    """The lowest and the highest value to show: without the start where it squeezes all the rest."""
+    """The lowest and the highest value to show; a start that squeezes the rest is left out."""
     after = [float(v) for line in stay for values in (line.low, line.high) for v in values[1:]]
     after = [v for v in after if math.isfinite(v)]
     whole = max(ends) - min(ends)

@@ -26,7 +26,7 @@ CODE = (
     *(f"optlab/{module}.py" for module in ("search_journal", "search_space", "search_trial")),
 )
 # What a retrained setting depends on besides.
-RETRAINING_CODE = ("retrain.py", *CODE, "optlab/metrics.py")
+RETRAINING_CODE = ("retrain.py", *CODE)
 
 # Options, each with its default; a pruner's are Optuna's own names.
 SAMPLERS: dict[str, dict[str, Any]] = {
