@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from optlab import grid, optimizers, study
+from optlab import grid, optimizers, schema, study
 from optlab.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -408,12 +408,12 @@ def test_exercise_inherits_from_the_study_and_goes_its_own_way(write):
 
 
 def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default():
-    schema = yaml.safe_load((study.SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
-    levels = [schema, *(schema["$defs"][name] for name in ("dataset", "exercise"))]
+    top = schema.load("config")
+    levels = [top, *(top["$defs"][name] for name in ("dataset", "exercise"))]
     for level in levels:
         for name, key in level["properties"].items():
             assert key.get("description"), name
-            inherited = name in study.INHERITED and level is not schema
+            inherited = name in study.INHERITED and level is not top
             if name not in level["required"] and not inherited and name != "title":
                 assert "default" in key, name
 

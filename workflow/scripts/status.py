@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optlab import grid, progress, study
+from optlab import grid, progress, search_plan, study
 from optlab.errors import UserError
 
 SILENT = 120.0  # seconds after which a job on another machine counts as dead
@@ -90,7 +90,9 @@ def main() -> int:
     except UserError as error:
         print(*(f"error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return 1
-    print("\n".join([*report(plan["study"], standings, arguments.cores), *left_out(skipped)]))
+    lines = report(plan["study"], standings, arguments.cores)
+    lines += [search_line(search) for search in search_plan.searches(plan)]
+    print("\n".join([*lines, *left_out(skipped)]))
     return 0
 
 
@@ -124,6 +126,17 @@ def left_out(skipped: list[tuple[grid.Run, str]]) -> list[str]:
         f"  left out {exercise}, {optimizer}: {number} run{'s' * (number > 1)}; {reason}"
         for (exercise, optimizer, reason), number in count.items()
     ]
+
+
+def search_line(search: search_plan.Search) -> str:
+    """How far a search is: each of its workers, and whether its best setting is trained anew."""
+    best = _read(Path(search.folder, "best/run.json"))
+    workers = sum(Path(file).exists() for file in search.worker_files())
+    if workers == search.workers and best:
+        told = "done"
+    else:
+        told = f"{workers} of {search.workers} workers have ended"
+    return f"  search {search.path}, {search.trials} trials: {told}"
 
 
 def _read(file: Path) -> dict[str, Any]:

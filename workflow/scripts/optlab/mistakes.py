@@ -1,0 +1,81 @@
+"""The mistakes of a study: collected, each with its place, and told in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from optlab.errors import UserError
+
+Key = tuple[str | int, ...]
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class StudyError(UserError):
+    """The mistakes of a study, one line each."""
+
+
+class Mistakes:
+    """Collects mistakes, each with the place of its key in the study's file."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._places: dict[Key, str] = {}
+
+    def read(self, file: str) -> str:
+        """The file's text, whose lines are remembered; what cannot be read is a mistake."""
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+            root = yaml.compose(text, Loader=Loader)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            self.lines.append(unreadable(file, error))
+            return ""
+        self._places.setdefault((), f"{file}: ")
+        if root is not None:
+            self._walk(root, (), file)
+        return text
+
+    def add(self, key: Key, message: str) -> None:
+        """Note that what stands at ``key`` is wrong, and why."""
+        where = next((self._places[key[:n]] for n in _shorter(key) if key[:n] in self._places), "")
+        name = ".".join(map(str, key)) or "the study"
+        line = f"{where}{name}: {message}"
+        if line not in self.lines:
+            self.lines.append(line)
+
+    def check(self) -> None:
+        """Raise `StudyError` if there were any."""
+        if self.lines:
+            raise StudyError("\n".join(self.lines))
+
+    def _walk(self, node: yaml.Node, key: Key, file: str) -> None:
+        if key not in self._places or not key:
+            self._places[key] = f"{file}:{node.start_mark.line + 1}: "
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for name, child in node.value:
+                inner = (*key, name.value)
+                self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
+                if name.value in seen:
+                    self.add(inner, "this key stands twice; the first would be lost")
+                seen.add(name.value)
+                self._walk(child, inner, file)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, child in enumerate(node.value):
+                self._walk(child, (*key, number), file)
+
+
+def _shorter(key: Key) -> Iterator[int]:
+    return iter(range(len(key), -1, -1))
+
+
+def unreadable(file: str, error: Exception) -> str:
+    """In one line why a file cannot be read, with the line where its YAML breaks."""
+    if isinstance(error, OSError):
+        return f"{file}: cannot be read: {error.strerror}"
+    mark = getattr(error, "problem_mark", None)
+    place = f"{file}:{mark.line + 1}" if mark else file
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"{place}: not valid YAML: {problem}"
