@@ -1,5 +1,7 @@
 """What several test files share."""
 
+import signal
+
 import pytest
 
 # The smallest study that has every level; its lines are numbered in the messages of a mistake.
@@ -37,3 +39,8 @@ def write(here):
         return "study.yaml"
 
     return write
+
+
+def pytest_configure() -> None:
+    """A test run in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
