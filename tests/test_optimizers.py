@@ -278,6 +278,15 @@ def test_bad_knobs_are_refused_by_name(name, knobs, message):
     assert str(error.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [("nesterov", {"momentum": 0}), ("rprop", {"etas": [1.1, 1.2]})],
+)
+def test_what_only_pytorch_refuses_is_told_without_a_traceback(name, knobs):
+    with pytest.raises(UserError, match=f"the optimizer {name} refuses"):
+        optimizers.build(name, [torch.nn.Parameter(torch.zeros(2))], {"lr": 0.1, **knobs})
+
+
 def test_an_optimizer_of_ones_own_comes_from_a_file_or_a_package(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(

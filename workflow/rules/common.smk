@@ -5,6 +5,7 @@ Out: STUDY (the resolved study), SWEEPS (its exercises that train a grid), RUNS 
      SEARCHES (search path -> search), and the functions that the rules call.
 """
 
+import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -28,6 +29,12 @@ def PROGRAM(name):
 def CODE(*names):
     """Programs as inputs: Snakemake compares such small files by content, not by time."""
     return [PROGRAM(name) for name in names]
+
+
+def DIGEST(*names):
+    """One text for the content of programs and modules."""
+    contents = [(SCRIPTS / name).read_bytes() for name in names]
+    return hashlib.sha256(repr(contents).encode()).hexdigest()[:16]
 
 
 try:

@@ -10,7 +10,7 @@ rule train:
     input:
         data=lambda w: run_of(w).data,
         tensors=lambda w: ancient(run_of(w).tensors),
-        code=CODE(*grid.TRAINING_CODE),
+        code=CODE("train.py"),
         own_code=lambda w: run_of(w).code,
     output:
         metrics=update(f"{RESULTS}/runs/{RUN}/metrics.tsv"),
@@ -24,6 +24,9 @@ rule train:
     threads: lambda w: run_of(w).threads
     params:
         launcher=PROGRAM("warm.py"),
+        # The content of all modules as one text: as inputs, Snakemake would look at each of them
+        # for each job and again at each choice of the next one, a third of its time.
+        modules=DIGEST(*grid.TRAINING_CODE),
         settings=lambda w: run_of(w).arguments(),
         folder=subpath(output.metrics, parent=True),
         state=lambda w: run_of(w).state,

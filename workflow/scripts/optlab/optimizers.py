@@ -244,7 +244,7 @@ def build(
     """The optimizer ``name`` over ``parameters`` with the run's knobs.
 
     Raises:
-        UserError: an optimizer of the user's own cannot be loaded or refuses its knobs.
+        UserError: the optimizer refuses its knobs, or one of the user's own cannot be loaded.
     """
     import torch
 
@@ -255,7 +255,10 @@ def build(
     if entry.fused:
         keywords["fused"] = True
     cls = custom.load(entry.cls) if ":" in entry.cls else getattr(torch.optim, entry.cls)
-    return cls(parameters, **keywords, **entry.fixed)
+    try:
+        return cls(parameters, **keywords, **entry.fixed)
+    except ValueError as error:  # what only PyTorch knows, as nesterov with a momentum of 0
+        raise UserError(f"the optimizer {name} refuses {keywords}: {error}") from error
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
