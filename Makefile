@@ -34,6 +34,9 @@ test: install  ## the fast tests, under five minutes on two cores
 test-slow: install  ## the slow tests alone, as CI runs them before `make test`
 	.venv/bin/python -m pytest -m slow tests
 
+# snakefmt calls a program that lies beside it.
+lint format: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
 lint: install  ## formatters, linters and the type checker, none of which changes a file
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m ruff check .
