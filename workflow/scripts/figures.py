@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from optlab import metrics, pictures, study
+from optlab import pictures, study
 from optlab.errors import UserError
 
 
@@ -52,14 +52,8 @@ def draw(study_file: Path, exercise: str, folder: Path) -> None:
     from optlab import figures, style  # Matplotlib: not before the words above are checked
 
     reader = figures.Reader(resolved)
-    names = set()
-    for picture in pictures.pictures(resolved, exercise):
-        content = style.svg(figures.draw(picture, reader))
-        metrics.write_atomically(folder / f"{picture.name}.svg", content)
-        names.add(f"{picture.name}.svg")
-    for file in folder.glob("*.svg"):
-        if file.name not in names and style.is_ours(file):
-            file.unlink()
+    drawn = pictures.pictures(resolved, exercise)
+    style.save(folder, ((picture.name, figures.draw(picture, reader)) for picture in drawn))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from optlab import metrics, search_plan, study
+from optlab import search_plan, study
 from optlab.errors import UserError
 
 
@@ -51,14 +51,11 @@ def draw(study_file: Path, exercise: str, folder: Path) -> None:
         raise UserError(f"'{exercise}' is not a search exercise of {study_file}")
     from optlab import search_pictures, style  # Matplotlib: not before the words are checked
 
-    names = set()
-    for name, kind, dataset in search_plan.pictures(resolved, exercise):
-        content = style.svg(search_pictures.draw(kind, searches[dataset]))
-        metrics.write_atomically(folder / f"{name}.svg", content)
-        names.add(f"{name}.svg")
-    for file in folder.glob("*.svg"):
-        if file.name not in names and style.is_ours(file):
-            file.unlink()
+    drawn = search_plan.pictures(resolved, exercise)
+    style.save(
+        folder,
+        ((name, search_pictures.draw(kind, searches[dataset])) for name, kind, dataset in drawn),
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,3 @@ def write_atomically(path: Path, content: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def seeds_in(rows: Iterable[Mapping[str, Any]]) -> set[int]:
-    """The seeds that have rows."""
-    return {int(row["seed"]) for row in rows}

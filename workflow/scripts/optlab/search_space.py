@@ -23,7 +23,6 @@ Suggest = Callable[[str, Spec], Any]  # name of a parameter, its entry -> its va
 Mistake = tuple[tuple[str | int, ...], str]  # where, seen from the search's section, and what
 
 LAYERED = ("n_units", "dropout")
-SETTINGS = ("optimizer", "batch_size", "n_layers", "n_units")  # neither knobs nor options
 
 
 @dataclass(frozen=True)

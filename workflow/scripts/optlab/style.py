@@ -8,7 +8,7 @@ a line style and a marker of its own too, so that a picture can be read in grey.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+
+from optlab import metrics
 
 CREATOR = "optlab"  # marks the files that this program may replace or remove
 
@@ -189,3 +191,14 @@ def is_ours(file: Path) -> bool:
     """Whether this program drew the SVG: only its own pictures are its to remove."""
     with file.open(encoding="utf-8", errors="replace") as stream:
         return f"<dc:title>{CREATOR}</dc:title>" in stream.read(2000)
+
+
+def save(folder: Path, pictures: Iterable[tuple[str, Figure]]) -> None:
+    """Write every picture as <name>.svg, and remove those that an earlier call left there."""
+    names = set()
+    for name, figure in pictures:
+        metrics.write_atomically(folder / f"{name}.svg", svg(figure))
+        names.add(f"{name}.svg")
+    for file in folder.glob("*.svg"):
+        if file.name not in names and is_ours(file):
+            file.unlink()
