@@ -22,6 +22,13 @@ rule train:
     conda:
         "../envs/optlab.yaml"
     threads: lambda w: run_of(w).threads
+    resources:
+        mem_mb=lambda w, attempt: run_needs(w).mem_mb(attempt),
+        runtime=lambda w, attempt: run_needs(w).runtime(attempt),
+        predicted_seconds=lambda w, attempt: run_needs(w).predicted(attempt),
+        nodes=lambda w: run_needs(w).nodes,
+        gpu=lambda w: run_needs(w).gpus,
+        gpu_model=lambda w: run_needs(w).gpu_model,
     params:
         launcher=PROGRAM("warm.py"),
         # The content of all modules as one text: as inputs, Snakemake would look at each of them
