@@ -84,7 +84,7 @@ def fingerprint(run: grid.Run) -> str:
     return record.fingerprint(settings, [*code, *run.code, run.data])
 
 
-_NOT_DIGITS = {"study", "seeds", "data", "path", "shown_knobs"}
+_NOT_DIGITS = {"study", "seeds", "data", "path", "shown_knobs", "timed"}
 
 
 def train_seeds(run: grid.Run, progress: Progress, done: set[int], started: float) -> dict:
