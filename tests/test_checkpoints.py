@@ -156,6 +156,7 @@ def test_an_interrupted_process_saves_and_the_next_one_goes_on(number, digits, h
     assert not list(here.glob("**/*.pt")) and not Path("cut.json").exists()
 
 
+@pytest.mark.slow
 def test_several_processes_go_on_too(digits, here):
     two = ("--gpus", "2", "--epochs", "20")
     subprocess.run(command(digits, here / "whole", *two), check=True, stdout=subprocess.DEVNULL)
