@@ -61,6 +61,25 @@ def count_axis(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_xlabel(unit(rows))
 
 
+def speedup_axis(axes: Axes, rows: Sequence[Row], last: int) -> None:
+    """A logarithmic axis of speed-ups: the ideal is straight, and twice is as far everywhere.
+
+    An interval that is far wider than what was measured leaves the picture.
+    """
+    found = [row.speedup for row in rows if row.speedup]
+    means = [value.mean for value in found] + [1.0, last]
+    low = max(min([*means, *(v.low for v in found if v.low)]), min(means) / 2)
+    high = min(max([*means, *(v.high for v in found if v.high)]), max(means) * 2)
+    low, high = low / 1.12, high * 1.12
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    ticks = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4]
+    powers = [2.0**n for n in range(-6, 20)]
+    axes.set_yticks([t for t in (ticks if high / low < FEW else powers) if low <= t <= high])
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+
+
 def batch_axis(axes: Axes, batches: Sequence[int], label: str) -> None:
     """A logarithmic axis of batch sizes, each of them a tick while there is room."""
     found = sorted(set(batches))
@@ -128,7 +147,8 @@ def accuracy(picture: Picture, rows: Sequence[Row]) -> Figure:
     for row in runs.values():
         found = _test(row)
         if found:
-            x = row.timed.run.batch_size * 1.02 ** (counts.index(row.gpus) - len(counts) / 2)
+            shift = counts.index(row.gpus) - (len(counts) - 1) / 2
+            x = int(row.timed.run.batch_size) * 1.02**shift
             errors(axes, [x], [found], colors[row.gpus])
             axes.plot([x], [found.mean], markers[row.scaling], color=colors[row.gpus], zorder=3)
     batch_axis(
@@ -250,7 +270,6 @@ def _beside(axes: Axes, own: Sequence[Row]) -> list[Artist]:
         WEAK: ("measured, weak scaling", "--", "s", TRAINED),
         REPLAYED: (words, "-.", "D", EVALUATED),
     }
-    values = [1.0, float(last)]
     for kind, (words, line, marker, color) in looks.items():
         known = sorted((r for r in own if r.scaling == kind and r.speedup), key=lambda r: r.gpus)
         at, means = [row.gpus for row in known], [r.speedup.mean for r in known if r.speedup]
@@ -259,13 +278,9 @@ def _beside(axes: Axes, own: Sequence[Row]) -> list[Artist]:
         for row, mean in zip(known, means, strict=True):
             face = "white" if row.measured and row.timed.oversubscribed else color
             axes.plot([row.gpus], [mean], marker=marker, color=color, mfc=face, ls="", zorder=4)
-        values += means
         if known:
             entries.append(Line2D([], [], color=color, ls=line, marker=marker, label=words))
     count_axis(axes, own)
-    axes.set_yscale("log")
-    low, high = min(values) / 1.25, max(values) * 1.15
-    axes.set_ylim(low, high)
-    style.log_axis(axes.yaxis, low, high)
+    speedup_axis(axes, own, last)
     axes.set_ylabel("speed-up")
     return entries

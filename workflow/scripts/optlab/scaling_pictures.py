@@ -18,7 +18,6 @@ from optlab import scaling_panels, style, timed
 from optlab.drawing import legend
 from optlab.scaling import Row
 from optlab.scaling_panels import (
-    FEW,
     bars,
     batch_colors,
     count_axis,
@@ -26,6 +25,7 @@ from optlab.scaling_panels import (
     lines_of,
     longest,
     oversubscribed_entry,
+    speedup_axis,
     unit,
 )
 from optlab.scaling_plan import STRONG, Picture
@@ -41,9 +41,9 @@ STEP = {
 }
 JOB = {
     "start_up": ("start-up", "#E69F00"),
-    "training": ("training", "#0072B2"),
+    "training": ("training", "#332288"),
     "evaluation": ("evaluation", "#CC79A7"),
-    "rest": ("measuring steps, writing", "#BBBBBB"),
+    "rest": ("measuring steps, writing", "#7F7F7F"),
 }
 
 
@@ -101,23 +101,11 @@ def speedup(picture: Picture, rows: Sequence[Row]) -> Figure:
     if any(row.fit for row in shown):
         words = "Amdahl's law, fitted (strong)"
         entries.append(Line2D([], [], color="#333333", lw=0.9, ls=(0, (6, 2)), label=words))
-    _speedup_axes(axes, shown, last)
+    count_axis(axes, shown)
+    speedup_axis(axes, shown, last)
+    axes.set_ylabel("speed-up (samples a second\nagainst one)")
     legend(figure, entries + oversubscribed_entry(shown))
     return figure
-
-
-def _speedup_axes(axes: Axes, shown: Sequence[Row], last: int) -> None:
-    """Both axes logarithmic: the ideal is a straight line, and twice is the same way everywhere."""
-    count_axis(axes, shown)
-    found = [row.speedup.mean for row in shown if row.speedup] + [1.0, last]
-    axes.set_yscale("log")
-    low, high = min(found) / 1.25, max(found) * 1.15
-    axes.set_ylim(low, high)
-    style.log_axis(axes.yaxis, low, high)
-    if high / low < FEW:
-        ticks = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4]
-        axes.set_yticks([tick for tick in ticks if low <= tick <= high])
-    axes.set_ylabel("speed-up (samples a second\nagainst one)")
 
 
 def _law(group: Sequence[Row]) -> str:
@@ -132,17 +120,15 @@ def _law(group: Sequence[Row]) -> str:
 
 def time(picture: Picture, rows: Sequence[Row]) -> Figure:
     """What the time of a step, and that of the whole job, goes to: a bar a run."""
-    runs = {row.timed.run.path: row for row in reversed(longest(rows))}
-    shown = list(runs.values())  # from the bottom up
-    shared = {row.timed.run.path for row in shown if row.gpus == 1}
+    runs = {row.timed.run.path: row for row in longest(rows)}
+    shown = sorted(runs.values(), key=_from_the_bottom, reverse=True)
     figure = style.figure(picture.title, (1, 1), height=1.7 + 0.24 * len(shown))
     step, job = figure.axes
     found = [row.timed for row in shown]
     totals = [f"{1e3 * t.step.median:.3g} ms" if t.step else "not measured" for t in found]
     entries = bars(step, STEP, [t.shares for t in found], totals)
     entries += bars(job, JOB, [_job(t) for t in found], [f"{t.total:.3g} s" for t in found])
-    names = [_bar_name(row, row.timed.run.path in shared) for row in shown]
-    step.set_yticks(range(len(shown)), names)
+    step.set_yticks(range(len(shown)), [_bar_name(row) for row in shown])
     job.set_yticks(range(len(shown)), [""] * len(shown))
     step.set_xlabel("share of a step (right: its median)")
     job.set_xlabel("share of the job, all seeds (right: all of it)")
@@ -161,8 +147,13 @@ def _job(found: timed.Timed) -> dict[str, float]:
     return {name: value / whole for name, value in parts.items()}
 
 
-def _bar_name(row: Row, alone: bool) -> str:
-    kind = "" if alone else f"{row.scaling}, "
+def _from_the_bottom(row: Row) -> tuple[int, bool, int]:
+    """One process first, then strong and weak scaling, for each batch."""
+    return row.batch, row.gpus > 1 and row.scaling != STRONG, row.gpus
+
+
+def _bar_name(row: Row) -> str:
+    kind = "" if row.gpus == 1 else f"{row.scaling}, "  # with one process both are the same
     star = " *" if row.timed.oversubscribed else ""
     return f"{kind}batch {row.batch}, {row.gpus} {unit([row], row.gpus)}{star}"
 
@@ -188,13 +179,9 @@ def to_target(picture: Picture, rows: Sequence[Row], target: float) -> Figure:
             axes.plot([row.gpus * shift] * len(seconds), seconds, ".", color=color, ms=3, alpha=0.6)
         at = [row.gpus * shift for row, _ in good]
         _marks(axes, at, [m for _, m in good], [row for row, _ in good], color, line, marker)
-        missed = [
-            f"{row.gpus}: {reached} of {row.timed.summary.seeds}"
-            for row, reached, _ in found
-            if reached < row.timed.summary.seeds
-        ]
+        missed = [str(row.gpus) for row, seeds, _ in found if seeds < row.timed.summary.seeds]
         label = f"{group[0].scaling}, batch {group[0].batch}"
-        label += f" (seeds that reach it with {', '.join(missed)})" if missed else ""
+        label += f" (seeds miss it with {', '.join(missed)})" if missed else ""
         entries.append(Line2D([], [], color=color, ls=line, marker=marker, label=label))
     _seconds_axis(axes, every)
     count_axis(axes, shown)
@@ -227,7 +214,7 @@ def _marks(
 
 def _dodge(number: int, lines: int) -> float:
     """A factor that keeps the marks of several lines from lying on each other."""
-    return 1.025 ** (number - (lines - 1) / 2)
+    return 1.1 ** ((number - (lines - 1) / 2) / max(4, lines))
 
 
 def _epochs(rows: Sequence[Row]) -> str:
