@@ -22,8 +22,16 @@ TRAINING_CODE = (
     *(
         f"optlab/{module}.py"
         for module in (
-            *("custom", "datasets", "evaluation", "metrics", "models", "muon", "optimizers"),
-            *("schedules", "training"),
+            *(
+                "batches",
+                "checkpoints",
+                "custom",
+                "datasets",
+                "distributed",
+                "evaluation",
+                "metrics",
+            ),
+            *("models", "muon", "optimizers", "schedules", "training"),
         )
     ),
 )
