@@ -84,35 +84,37 @@ def descend(run, rate, top=1e3, start=23.66):
     write(run, rows)
 
 
-def timed(run, seconds, accuracies=None, examples=1000, steps=None, wall=None, **hardware):
+def timed(run, seconds, accuracies=None, examples=1000, steps=None, evaluation=0.01, **hardware):
     """The files of a timed run; ``seconds`` has one training time a seed, None diverges.
 
-    A seed's accuracies rise evenly from 0.1 to the one given, an evaluation an epoch.
+    A seed's accuracies rise evenly from 0.1 to the one given, an evaluation an epoch, each of which
+    takes ``evaluation`` seconds.
     """
-    rows, accuracies = [], accuracies or [0.9] * len(seconds)
+    rows, seeds, accuracies = [], [], accuracies or [0.9] * len(seconds)
     for seed, (whole, accuracy) in enumerate(zip(seconds, accuracies, strict=True)):
-        rows.append(row(run, seed, 0, 2.3, seconds=0.0, val_accuracy=0.1))
+        own = [row(run, seed, 0, 2.3, seconds=0.0, val_accuracy=0.1)]
         if whole is None:
-            rows.append(row(run, seed, 1, math.inf, step=27, seconds=0.1, status="diverged"))
-            continue
-        for epoch in range(1, run.epochs + 1):
+            own.append(row(run, seed, 1, math.inf, step=27, seconds=0.1, status="diverged"))
+        for epoch in range(1, run.epochs + 1) if whole else ():
             share = epoch / run.epochs
             reached = 0.1 + share * (accuracy - 0.1)
             more = {"test_accuracy": accuracy - 0.01} if epoch == run.epochs else {}
             figures = {"seconds": whole * share, "val_accuracy": reached, "val_loss": 1 - reached}
-            rows.append(row(run, seed, epoch, 0.3, **figures, **more))
+            own.append(row(run, seed, epoch, 0.3, **figures, **more))
+        took = {"seconds": own[-1]["seconds"], "evaluation_seconds": evaluation * len(own)}
+        seeds.append({"seed": seed, **took})
+        rows += own
     device = {"device": "cuda" if "gpu" in hardware else "cpu"}
     write(run, [{**one, **device} for one in rows])
-    clocks = [0.1 if whole is None else whole for whole in seconds]
-    evaluations = 0.01 * len(rows)
+    wall = {"start_up": 2.0, "training": sum(one["seconds"] for one in seeds),
+            "evaluation": evaluation * len(rows)}  # fmt: skip
     record = {
-        "seeds": [{"seed": seed, "seconds": clock} for seed, clock in enumerate(clocks)],
-        "wall": {"start_up": 2.0, "training": sum(clocks), "evaluation": evaluations,
-                 "total": 3.0 + sum(clocks) + evaluations, **(wall or {})},
+        "seeds": seeds,
+        "wall": {**wall, "total": 1.0 + sum(wall.values())},
         "usage": {"cpu_seconds": 9.0, "peak_memory_mb": 512.5},
         "hardware": {"host": "here", "cpu": "Handmade 1", "cores": 2, **hardware},
         **({"steps": steps} if steps else {}),
-    }  # fmt: skip
+    }
     metrics.write_atomically(Path(run.folder, "run.json"), json.dumps(record))
     metrics.write_atomically(Path(run.data), json.dumps({"sizes": {"train": examples}}))
 

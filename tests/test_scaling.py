@@ -268,11 +268,11 @@ def test_rows_share_a_run_and_points_left_out_have_none():
 
 def test_replayed_rows_are_all_evaluation():
     found = finished({1: [10.0, 20.0, 30.0], 2: [6.0] * 3}, epochs=[7])
+    each = 0.5
     for run in grid.runs(found):
-        timed(run, [10.0, 20.0, 30.0] if run.gpus == 1 else [6.0] * 3, wall={"evaluation": 12.0})
+        timed(run, [10.0, 20.0, 30.0] if run.gpus == 1 else [6.0] * 3, evaluation=each)
     lines = {(r["scaling"], r["gpus"]): r for r in table(found)}
     two = lines["replayed", "2"]
-    each = 12.0 / (3 * 8)  # three seeds, row 0 included
     assert float(two["seconds_per_evaluation"]) == each
     assert float(two["seconds"]) == pytest.approx(20 + 4 * each)
     ratios = [math.log((t + 7 * each) / (t + 4 * each)) for t in (10, 20, 30)]
@@ -284,12 +284,13 @@ def test_replayed_rows_are_all_evaluation():
         assert two[name] == ""
 
 
-def test_evaluations_are_those_of_the_seeds_that_the_last_job_trained():
-    """A seed added later: `wall` is of that seed alone, and an evaluation takes what it took."""
-    found = finished({1: [10.0, 11.0, 12.5]})
-    (run,) = grid.runs(found)
-    timed(run, [10.0, 11.0, 12.5], wall={"training": 12.5, "evaluation": 0.9})
-    assert timing.read(run).evaluation_seconds == pytest.approx(0.3)
+def test_an_evaluation_takes_what_those_of_the_studys_seeds_took():
+    """Not what `wall` says, which is of the last job alone; and a study may have fewer seeds now."""
+    fewer, more = (study(seeds, gpus=[1]) for seeds in (2, 3))
+    timed(grid.runs(more)[0], [10.0, None, 30.0], evaluation=0.25)
+    for found in (fewer, more):
+        (run,) = grid.runs(found)
+        assert timing.read(run).evaluation_seconds == pytest.approx(0.25)
 
 
 def test_shares_of_a_step():
@@ -298,6 +299,8 @@ def test_shares_of_a_step():
         parts = {"communication": 0.002} if run.gpus == 2 else {"communication": -0.0001}
         timed(run, [6.0] * 3, steps=step_parts(step=0.0125, **parts), oversubscribed=run.gpus == 2)
     one, two = table(found)[:2]
+    assert float(two["wall_seconds"]) == pytest.approx(2 + 18 + 9 * 0.01 + 1)
+    assert (two["start_up_seconds"], two["evaluation_seconds"]) == ("2", "0.09")
     shares = ("data", "forward_backward", "communication", "optimizer", "other")
     measured = [float(two[f"{name}_share"]) for name in shares]
     assert measured == pytest.approx([0.08, 0.48, 0.16, 0.16, 0.12])

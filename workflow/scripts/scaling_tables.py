@@ -105,10 +105,10 @@ def times(row: Row) -> Cells:
         "step_seconds_low": step and step.low,
         "step_seconds_high": step and step.high,
         **{f"{part}_share": shares.get(part) for part in (*timed.PARTS, timed.OTHER)},
-        "start_up_seconds": found.start_up if known else None,
-        "evaluation_seconds": found.evaluation if known else None,
+        "start_up_seconds": found.wall["start_up"] if known else None,
+        "evaluation_seconds": found.wall["evaluation"] if known else None,
         "seconds_per_evaluation": found.evaluation_seconds,
-        "wall_seconds": found.total if known else None,
+        "wall_seconds": found.wall["total"] if known else None,
         "peak_memory_mb": found.memory if known else None,
         "gpu_peak_memory_mb": found.gpu_memory if known else None,
     }

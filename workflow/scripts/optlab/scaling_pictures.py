@@ -7,14 +7,14 @@ largest of them, whose times are the longest and so the surest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optlab import scaling_panels, style, timed
+from optlab import scaling_panels, style
 from optlab.drawing import legend
 from optlab.scaling import Row
 from optlab.scaling_panels import (
@@ -127,11 +127,13 @@ def time(picture: Picture, rows: Sequence[Row]) -> Figure:
     found = [row.timed for row in shown]
     totals = [f"{1e3 * t.step.median:.3g} ms" if t.step else "not measured" for t in found]
     entries = bars(step, STEP, [t.shares for t in found], totals)
-    entries += bars(job, JOB, [_job(t) for t in found], [f"{t.total:.3g} s" for t in found])
+    entries += bars(
+        job, JOB, [_job(t.wall) for t in found], [f"{t.wall['total']:.3g} s" for t in found]
+    )
     step.set_yticks(range(len(shown)), [_bar_name(row) for row in shown])
     job.set_yticks(range(len(shown)), [""] * len(shown))
     step.set_xlabel("share of a step (right: its median)")
-    job.set_xlabel("share of the job, all seeds (right: all of it)")
+    job.set_xlabel("share of the job (right: all of it)")
     if any(row.timed.oversubscribed for row in shown):
         words = "* processes share cores or a device"
         entries.append(Line2D([], [], ls="", label=words))
@@ -139,10 +141,9 @@ def time(picture: Picture, rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _job(found: timed.Timed) -> dict[str, float]:
-    training = sum(float(curve.seconds[-1]) for curve in found.curves)
-    parts = {"start_up": found.start_up, "training": training, "evaluation": found.evaluation}
-    parts["rest"] = max(0.0, found.total - sum(parts.values()))
+def _job(wall: Mapping[str, float]) -> dict[str, float]:
+    parts = {name: wall[name] for name in ("start_up", "training", "evaluation")}
+    parts["rest"] = max(0.0, wall["total"] - sum(parts.values()))
     whole = sum(parts.values()) or 1.0
     return {name: value / whole for name, value in parts.items()}
 

@@ -18,6 +18,7 @@ from optlab.grid import Run
 # What a step consists of, each measured by itself; what is left of the step is `other`.
 PARTS = ("data", "forward_backward", "communication", "optimizer")
 OTHER = "other"
+WALL = ("start_up", "training", "evaluation", "total")
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Timed:
         seconds: seed -> training clock, of the seeds that did not diverge.
         step: seconds of a step; None where no step was measured.
         shares: what the time of a step goes to, in parts of 1; empty where none was measured.
-        start_up, evaluation, total: seconds of the job: until the first seed begins, of all
-            evaluations, and from its start to its end.
+        wall: seconds of the job that trained last: start_up (until the first seed begins),
+            training, evaluation, and total; of the seeds that it did not find there already.
         evaluation_seconds: of one evaluation.
         memory, gpu_memory: the peak of the largest process on the host, and of the device, in MB.
     """
@@ -56,9 +57,7 @@ class Timed:
     seconds: Mapping[int, float]
     step: Spread | None
     shares: Mapping[str, float]
-    start_up: float
-    evaluation: float
-    total: float
+    wall: Mapping[str, float]
     evaluation_seconds: float
     memory: float | None
     gpu_memory: float | None
@@ -101,7 +100,7 @@ def read(run: Run) -> Timed:
     file = Path(run.folder, "run.json")
     record = _load(file)
     try:
-        wall, hardware = record["wall"], record["hardware"]
+        hardware = record["hardware"]
         step, shares = _parts(record.get("steps") or {})
         return Timed(
             summary=summary,
@@ -112,10 +111,8 @@ def read(run: Run) -> Timed:
             seconds={c.seed: float(c.seconds[-1]) for c in curves if not c.diverged},
             step=step,
             shares=shares,
-            start_up=wall["start_up"],
-            evaluation=wall["evaluation"],
-            total=wall["total"],
-            evaluation_seconds=wall["evaluation"] / _evaluations(record, curves),
+            wall={name: record["wall"][name] for name in WALL},
+            evaluation_seconds=_evaluation_seconds(record, curves),
             memory=record["usage"].get("peak_memory_mb"),
             gpu_memory=hardware.get("gpu_peak_memory_mb"),
         )
@@ -126,7 +123,7 @@ def read(run: Run) -> Timed:
 def _parts(steps: Mapping[str, Any]) -> tuple[Spread | None, dict[str, float]]:
     """The time of a step, and its shares, which sum to 1.
 
-    The parts are medians of passes of their own: a difference of medians may be below zero, which
+    Each part is timed by itself: communication, a difference, may have a median below zero, which
     counts as zero, and together they may be more than the step, which they then divide.
     """
     if not steps.get("step"):
@@ -138,19 +135,10 @@ def _parts(steps: Mapping[str, Any]) -> tuple[Spread | None, dict[str, float]]:
     return step, {name: value / whole for name, value in seconds.items()}
 
 
-def _evaluations(record: Mapping[str, Any], curves: Sequence[results.Curve]) -> float:
-    """How many evaluations `wall` counts: of the last job's seeds, not of those it had kept."""
-    clocks = [(entry["seed"], entry["seconds"]) for entry in record["seeds"]]
-    training = record["wall"]["training"]
-
-    def miss(kept: int) -> float:
-        return abs(sum(seconds for _, seconds in clocks[kept:]) - training)
-
-    kept = min(range(len(clocks)), key=miss)
-    own = {seed for seed, _ in clocks[kept:]}
-    # The study may have come to have fewer seeds than the job trained.
-    known = [len(curve.epoch) for curve in curves if curve.seed in own] or [len(curves[0].epoch)]
-    return len(own) * statistics.mean(known)
+def _evaluation_seconds(record: Mapping[str, Any], curves: Sequence[results.Curve]) -> float:
+    """Seconds of one evaluation, over all of the study's seeds."""
+    took = {entry["seed"]: entry["evaluation_seconds"] for entry in record["seeds"]}
+    return sum(took[c.seed] for c in curves) / sum(len(c.epoch) for c in curves)
 
 
 def _first(curve: results.Curve, accuracy: float) -> float:
