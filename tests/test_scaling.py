@@ -285,7 +285,7 @@ def test_replayed_rows_are_all_evaluation():
 
 
 def test_an_evaluation_takes_what_those_of_the_studys_seeds_took():
-    """Not what `wall` says, which is of the last job alone; and a study may have fewer seeds now."""
+    """Not what `wall` says, which is of the last job alone; and seeds may have been given up."""
     fewer, more = (study(seeds, gpus=[1]) for seeds in (2, 3))
     timed(grid.runs(more)[0], [10.0, None, 30.0], evaluation=0.25)
     for found in (fewer, more):
