@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import stats
 
 import scaling_figures
 import scaling_tables
+import status
 from optlab import grid, scaling, scaling_pictures, scaling_plan, style
 from optlab import timed as timing
 from optlab.errors import UserError
@@ -355,6 +357,13 @@ def test_study_without_scaling_is_told(capsys):
     words = ["--study", str(save(found)), "--exercise", "fit", "--output-folder", "x"]
     assert scaling_figures.main(words) == 1
     assert "'fit' is not a scaling exercise" in capsys.readouterr().err
+
+
+def test_a_waiting_timed_run_takes_the_whole_machine():
+    found = finished({1: [10.0] * 3, 2: [6.0] * 3})
+    done, waiting = (status.Standing(run, "done", 10.0) for run in grid.runs(found))
+    waiting = replace(waiting, state="waiting", seconds=None)
+    assert status.remaining([done, waiting], cores=8) == pytest.approx(10)
 
 
 # -- pictures ---------------------------------------------------------------------------------
