@@ -17,6 +17,7 @@ and this data, are kept, and only the missing ones are trained.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
@@ -42,37 +43,11 @@ def main(words: Sequence[str] | None = None) -> int:
     if arguments.list:
         print(command_line.listing())
         return 0
-    progress: Progress | None = None
     interruption = Interruption()
+    job: Job | None = None
     try:
-        run = command_line.to_run(arguments)
-        output = arguments.output or Path(run.folder)
-        state = arguments.state or Path(run.state)
-        if run.device != "cpu" and not distributed.is_member() and devices.present():
-            devices.take(distributed.processes_here(run.gpus))
-        mark = fingerprint(run)
-        rows, seeds = record.kept(output, mark, run.seeds)
-        progress = Progress(state, run.seeds, run.epochs, len(seeds))
-        if len(seeds) == run.seeds:
-            results = json.loads((output / "run.json").read_text(encoding="utf-8"))
-            results = {key: results[key] for key in _MEASURED if key in results}
-        elif run.gpus > 1 and not distributed.is_member():
-            given = sys.argv[1:] if words is None else words
-            return distributed.launch(given, run.gpus, run.threads, state, started)
-        else:
-            world = distributed.join(_device(run.device))
-            done = world.follow({entry["seed"] for entry in seeds})
-            checkpoints = Checkpoints(state.with_suffix(".pt"), mark, interruption, world)
-            results = train_seeds(run, progress, done, started, checkpoints, world)
-            if world.rank:
-                return 0
-            rows += results.pop("rows")
-            seeds += results.pop("seeds")
-        record.write(output, rows, {**description(run, mark), "seeds": seeds, **results})
-        state.with_suffix(".pt").unlink(missing_ok=True)
-        progress.finish()
-        print(f"results: {output}")
-        return 0
+        job = Job(arguments, started)
+        return job.do(sys.argv[1:] if words is None else words, interruption)
     except UserError as error:
         message = str(error)
     except KeyboardInterrupt:
@@ -82,14 +57,65 @@ def main(words: Sequence[str] | None = None) -> int:
     except BaseException as error:
         if distributed.is_consequence(error):
             distributed.await_the_end()
-        if progress:
-            progress.fail(repr(error))
+        if job:
+            job.progress.fail(repr(error))
         raise
-    if progress:
-        progress.fail(message)
-    if not distributed.member_rank() or message != "interrupted":
+    if distributed.is_first_to_tell():
+        if job:
+            job.progress.fail(message)
         print(f"error: {message}", file=sys.stderr)
     return 1
+
+
+class Job:
+    """One call of this program: a run, what is there of it, and where the rest goes."""
+
+    def __init__(self, arguments: argparse.Namespace, started: float):
+        self.run, self.started = command_line.to_run(arguments), started
+        self.output = arguments.output or Path(self.run.folder)
+        self.state = arguments.state or Path(self.run.state)
+        if self.run.device != "cpu" and not distributed.is_member() and devices.present():
+            devices.take(distributed.processes_here(self.run.gpus))
+        self.mark = fingerprint(self.run)
+        self.rows, self.seeds = record.kept(self.output, self.mark, self.run.seeds)
+        self.progress = Progress(self.state, self.run.seeds, self.run.epochs, len(self.seeds))
+
+    def do(self, words: Sequence[str], interruption: Interruption) -> int:
+        """Train what is missing, in as many processes as the run has; the exit status."""
+        if len(self.seeds) == self.run.seeds:
+            earlier = json.loads((self.output / "run.json").read_text(encoding="utf-8"))
+            self.write({key: earlier[key] for key in _MEASURED if key in earlier})
+        elif self.run.gpus > 1 and not distributed.is_member():
+            run = self.run
+            return distributed.launch(words, run.gpus, run.threads, self.state, self.started)
+        else:
+            self.train(interruption)
+        return 0
+
+    def train(self, interruption: Interruption) -> None:
+        """Train the missing seeds; the first of several processes writes them."""
+        world = distributed.join(_device(self.run.device))
+        done = world.follow({entry["seed"] for entry in self.seeds})
+        checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world)
+        with checkpoints.patience():
+            results = train_seeds(self.run, self.progress, done, self.started, checkpoints, world)
+            if world.rank == 0:
+                self.rows += results.pop("rows")
+                self.seeds += results.pop("seeds")
+                self.write(results)
+
+    def write(self, results: dict[str, Any]) -> None:
+        """The run's two files, after which nothing of how far it was is of interest."""
+        facts = {**description(self.run, self.mark), "seeds": self.seeds, **results}
+        record.write(self.output, self.rows, facts)
+        self.checkpoint.unlink(missing_ok=True)
+        self.progress.finish()
+        print(f"results: {self.output}")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a seed on its way is saved."""
+        return self.state.with_suffix(".pt")
 
 
 # What run.json keeps of the call that trained, when a later one finds nothing to train.
@@ -133,12 +159,12 @@ def train_seeds(
     checkpoints.load()
     finished = checkpoints.finished
     known = done | {entry["seed"] for entry in finished["seeds"]}
-    for seed in sorted(set(range(run.seeds)) - known):
+    missing = sorted(set(range(run.seeds)) - known)
+    for seed in missing:
         report = partial(progress.update, seed) if not world.rank else _silent
-        with checkpoints.patience():
-            outcome = training.train(settings, data, seed, report, checkpoints, world)
-            rows = [{**identity(run, device, seed), **vars(row)} for row in outcome.evaluations]
-            checkpoints.finish(rows, seed_record(seed, outcome))
+        outcome = training.train(settings, data, seed, report, checkpoints, world)
+        rows = [{**identity(run, device, seed), **vars(row)} for row in outcome.evaluations]
+        checkpoints.finish(rows, seed_record(seed, outcome), last=seed == missing[-1])
     seeds = [entry for entry in finished["seeds"] if entry["seed"] not in done]
     wanted = {entry["seed"] for entry in seeds}
     return {

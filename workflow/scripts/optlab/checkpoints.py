@@ -53,11 +53,10 @@ class Checkpoints:
         mark: str,
         interruption: Interruption | None = None,
         world: World = ALONE,
-        every: float = EVERY,
     ):
-        self._file, self._mark, self._world, self._every = file, mark, world, every
+        self._file, self._mark, self._world = file, mark, world
         self._interruption = interruption
-        self._next = time.monotonic() + every
+        self._next = time.monotonic() + EVERY
         self._asked, self._steps, self._left = time.monotonic(), 1, 1
         self._current: State | None = None
         self.finished: State = {"rows": [], "seeds": []}
@@ -84,7 +83,7 @@ class Checkpoints:
         """
         self._current = state
         self._write()
-        self._next = time.monotonic() + self._every
+        self._next = time.monotonic() + EVERY
         self._end_if_asked()
 
     def resume(self, seed: int) -> State | None:
@@ -92,8 +91,8 @@ class Checkpoints:
         found = self._current
         return found if found is not None and found["seed"] == seed else None
 
-    def finish(self, rows: list[Any], record: dict[str, Any]) -> None:
-        """A seed is complete.
+    def finish(self, rows: list[Any], record: dict[str, Any], last: bool) -> None:
+        """A seed is complete; after the last one, an interrupt comes too late.
 
         Raises:
             KeyboardInterrupt: the process was asked to end; what is finished is saved.
@@ -101,7 +100,8 @@ class Checkpoints:
         self._current = None
         self.finished["rows"] += rows
         self.finished["seeds"].append(record)
-        self._end_if_asked()
+        if not last:
+            self._end_if_asked()
 
     def load(self) -> None:
         """Read what an earlier process has left; a file that is not this run's is ignored."""
@@ -122,7 +122,7 @@ class Checkpoints:
 
     @contextmanager
     def patience(self) -> Iterator[None]:
-        """In here a first interrupt waits until `save` or `finish` is called."""
+        """In here a first interrupt waits for `save` or `finish`, and what is complete is kept."""
         if self._interruption is not None:
             self._interruption.deferred = True
         try:

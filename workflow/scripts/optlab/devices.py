@@ -69,8 +69,8 @@ def check(count: int, there: int) -> None:
     """Raise UserError where fewer GPUs are there than a run asks for."""
     if count > there:
         raise UserError(
-            f"gpus: {count}, but only {there} are here; use device: cpu, for processes on CPU cores, "
-            "or a cluster: snakemake --profile profiles/slurm"
+            f"gpus: {count}, but only {there} are here; use device: cpu, for processes on CPU "
+            "cores, or a cluster: snakemake --profile profiles/slurm"
         )
 
 

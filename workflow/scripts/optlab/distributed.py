@@ -91,9 +91,18 @@ def is_member() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def member_rank() -> int:
-    """The number of this process, 0 where it is alone."""
-    return int(os.environ["RANK"]) if is_member() else 0
+def is_first_to_tell() -> bool:
+    """Whether this process should tell a mistake: others leave that to the first one, if it can.
+
+    A mistake that all processes find is told once, since torchrun ends those that wait here.
+    """
+    if os.environ.get("RANK", "0") == "0" or not is_member():
+        return True
+    try:
+        time.sleep(2)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def join(device: str) -> World:
