@@ -24,7 +24,7 @@ from optlab.wording import show as _show
 
 RESERVED = (
     *("all", "prepare_data", "train", "tables", "figures", "study", "clean"),
-    *("search_worker", "retrain", "search_tables"),
+    *("search_worker", "retrain", "search_tables", "scaling_tables"),
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from optlab.search_space import Mistake
 
 STRONG, WEAK = "strong", "weak"
+REPLAYED = "replayed"  # not trained: the original lab's arithmetic, in the table beside ours
 
 # How the learning rate follows a global batch that is so many times larger: linear as Goyal et
 # al. 2017 (arXiv:1706.02677) do for SGD, sqrt as Krizhevsky 2014 (arXiv:1404.5997) argues.
@@ -77,6 +79,75 @@ def settings_of(exercise: Mapping[str, Any]) -> Mapping[str, list[Any]]:
 def scaled(rate: float, rule: str, factor: int) -> float:
     """The learning rate for a global batch ``factor`` times as large, to six digits."""
     return float(f"{rate * RULES[rule](factor):.6g}") if factor != 1 else rate
+
+
+# Kinds of picture, as the report lists them.
+PICTURES = {
+    "speedup": "speed-up against processes",
+    "time": "where the time goes",
+    "target": "time to the target accuracy",
+    "accuracy": "accuracy against batch",
+    "settings": "batch size and epochs with one process",
+    "replay": "the original lab's arithmetic",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a scaling exercise.
+
+    Attributes:
+        name: the file's name without its ending.
+        kind: what sort of picture, one of `PICTURES`.
+        title: its heading.
+        labels: what tells it from the exercise's other pictures, for the report.
+        dataset, model: what it is about.
+    """
+
+    name: str
+    kind: str
+    title: str
+    labels: Mapping[str, str]
+    dataset: str
+    model: str
+
+
+def pictures(study: Mapping[str, Any], name: str) -> list[Picture]:
+    """The pictures of a scaling exercise, each with a name of its own."""
+    exercise = study["exercises"][name]
+    problems = list(itertools.product(exercise["datasets"], exercise["models"]))
+    heading = exercise.get("title", name)
+    found = []
+    for dataset, model in problems:
+        for kind in _kinds(exercise):
+            place = [dataset, model] if len(problems) > 1 else []
+            found.append(
+                Picture(
+                    name="-".join([*(re.sub(r"[^\w.+-]+", "-", p) for p in place), kind]),
+                    kind=kind,
+                    title=f"{heading}, {dataset}, {model}: {PICTURES[kind]}",
+                    labels={"picture": PICTURES[kind], "dataset": dataset, "model": model},
+                    dataset=dataset,
+                    model=model,
+                )
+            )
+    return found
+
+
+def _kinds(exercise: Mapping[str, Any]) -> Iterator[str]:
+    several = len(exercise["gpus"]) > 1
+    batches = len(exercise["batch_sizes"]) > 1
+    if several:
+        yield "speedup"
+    yield "time"
+    if several and exercise["target_accuracy"] is not None:
+        yield "target"
+    if batches or (several and WEAK in exercise["scaling"]):
+        yield "accuracy"
+    if batches or len(exercise["epochs"]) > 1:
+        yield "settings"
+    if several:
+        yield "replay"
 
 
 def mistakes(exercise: Mapping[str, Any]) -> Iterator[Mistake]:
