@@ -194,7 +194,9 @@ class Lab:
 
     def runs(self):
         """The finished runs' records."""
-        return [json.loads(f.read_text()) for f in self.folder.glob("results/tiny/runs/**/run.json")]
+        return [
+            json.loads(f.read_text()) for f in self.folder.glob("results/tiny/runs/**/run.json")
+        ]
 
     def table(self, name="runs"):
         with (self.folder / f"results/tiny/tables/{name}.tsv").open(newline="") as stream:

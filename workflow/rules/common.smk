@@ -1,9 +1,9 @@
 """What all rules need: the study, its run table, and where programs lie. No rules.
 
 In:  the configuration.
-Out: STUDY (the resolved study), SWEEPS (its exercises that train a grid), RUNS (run path -> run),
-     SITE (the machines),
-     SEARCHES (search path -> search), and the functions that the rules call.
+Out: STUDY (the resolved study), SWEEPS (its exercises that train a grid), SCALINGS (those that
+     measure scaling), RUNS (run path -> run), SEARCHES (search path -> search), SITE (the machines),
+     and the functions that the rules call.
 """
 
 import functools
@@ -15,7 +15,7 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from optlab import grid, pictures, resources, search_plan
+from optlab import grid, pictures, resources, scaling_plan, search_plan
 from optlab import study as studies
 from optlab.errors import UserError
 
@@ -60,9 +60,12 @@ except UserError as mistakes:
     sys.exit(1)
 
 SWEEPS = [
+    name for name, exercise in STUDY["exercises"].items() if exercise["kind"] == "sweep"
+]
+SCALINGS = [
     name
     for name, exercise in STUDY["exercises"].items()
-    if not search_plan.is_search(exercise)
+    if scaling_plan.is_scaling(exercise)
 ]
 RESULTS = f"results/{STUDY['study']}"
 # A path, not `rules.study.output`: with that, Snakemake hashes all inputs of a rule once for each
@@ -121,10 +124,26 @@ def retraining_needs(w):
     return _needs_of("retraining", search_of(w).path)
 
 
+def run_threads(run):
+    """The cores that a run occupies: all of them where its clock matters, so that it runs alone."""
+    needs = _needs_of("run", run.path)
+    cores = workflow.cores if run.timed else None
+    return max(run.threads * needs.processes, cores or 1)
+
+
 def metrics_of(exercise):
     return [
         f"{run.folder}/metrics.tsv" for run in RUNS.values() if run.exercise == exercise
     ]
+
+
+def timed_files(exercises):
+    """What the runs of scaling exercises left, and the descriptions of their data sets."""
+    runs = [run for run in RUNS.values() if run.exercise in exercises]
+    files = [
+        f"{run.folder}/{name}" for run in runs for name in ("metrics.tsv", "run.json")
+    ]
+    return [*files, *dict.fromkeys(run.data for run in runs)]
 
 
 def pictures_of(exercise):
@@ -163,6 +182,14 @@ def search_pictures_of(exercise):
             {"picture": search_plan.PICTURES[kind], "dataset": dataset},
         )
         for name, kind, dataset in search_plan.pictures(STUDY, exercise)
+    ]
+
+
+def scaling_pictures_of(exercise):
+    """The pictures of a scaling exercise, for the report."""
+    return [
+        in_report(exercise, picture.name, f"scaling-{picture.kind}", picture.labels)
+        for picture in scaling_plan.pictures(STUDY, exercise)
     ]
 
 

@@ -32,7 +32,7 @@ rule search_worker:
         runtime=lambda w, attempt: worker_needs(w).runtime(attempt),
         predicted_seconds=lambda w, attempt: worker_needs(w).predicted(attempt),
         nodes=lambda w: worker_needs(w).nodes,
-        gpu=lambda w: worker_needs(w).gpus,
+        gpu=lambda w: worker_needs(w).gpu,
         gpu_model=lambda w: worker_needs(w).gpu_model,
     params:
         launcher=PROGRAM("warm.py"),
@@ -69,7 +69,7 @@ rule retrain:
         runtime=lambda w, attempt: retraining_needs(w).runtime(attempt),
         predicted_seconds=lambda w, attempt: retraining_needs(w).predicted(attempt),
         nodes=lambda w: retraining_needs(w).nodes,
-        gpu=lambda w: retraining_needs(w).gpus,
+        gpu=lambda w: retraining_needs(w).gpu,
         gpu_model=lambda w: retraining_needs(w).gpu_model,
     params:
         launcher=PROGRAM("warm.py"),

@@ -259,9 +259,12 @@ class Executor(slurm.Executor):
             name = f"--name={dead['name']}"
             subprocess.run(["scancel", name], timeout=60, check=False)
             end = time.monotonic() + 60
-            while time.monotonic() < end and subprocess.run(
-                ["squeue", "--noheader", "--format=%i", name], capture_output=True, check=False
-            ).stdout.strip():
+            while (
+                time.monotonic() < end
+                and subprocess.run(
+                    ["squeue", "--noheader", "--format=%i", name], capture_output=True, check=False
+                ).stdout.strip()
+            ):
                 time.sleep(0.5)
         note = {"host": host, "pid": os.getpid(), "name": self.run_uuid}
         self._note.write_text(json.dumps(note), encoding="utf-8")

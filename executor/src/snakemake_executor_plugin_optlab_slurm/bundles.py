@@ -38,7 +38,9 @@ class Bundle:
         first = members[0]
         self.members = members
         self.attempt = first.attempt
-        self.threads = max(max(m.threads for m in members), min(cpus, sum(m.threads for m in members)))
+        self.threads = max(
+            max(m.threads for m in members), min(cpus, sum(m.threads for m in members))
+        )
         self.resources = request(members, self.threads)
         # SLURM's comment, and the path of its log.
         self.name = first.rule.name if len(members) == 1 else "together"
@@ -91,12 +93,15 @@ def request(members: list[Any], cpus: int) -> Resources:
         minutes = max(minutes, START_MINUTES + MARGIN * seconds / 60)
     if minutes:
         asked["runtime"] = math.ceil(minutes)
+    if asked.get("alone"):
+        asked["slurm_extra"] = f"{asked.get('slurm_extra') or ''} --exclusive".strip()
     return asked
 
 
 def is_short(job: Any, seconds: float) -> bool:
     """Whether a job is to share its submission: predicted to take at most ``seconds``."""
-    if job.is_group() or not job.output or (job.resources.get("nodes") or 1) > 1:
+    several = (job.resources.get("nodes") or 1) > 1
+    if job.is_group() or not job.output or several or job.resources.get("alone"):
         return False
     predicted = job.resources.get(PREDICTION)
     return isinstance(predicted, int | float) and predicted <= seconds

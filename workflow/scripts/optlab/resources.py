@@ -79,6 +79,8 @@ class Needs:
     megabytes: float
     gpus: int
     site: Site
+    members: int = 1  # processes, where they need processors of their own
+    threads: int = 1  # of each
 
     def mem_mb(self, attempt: int) -> int:
         """Memory, in round numbers, doubled with each attempt."""
@@ -95,13 +97,39 @@ class Needs:
 
     @property
     def nodes(self) -> int:
-        """Nodes that have so many GPUs together."""
-        return math.ceil(self.gpus / self.site.gpus_per_node) if self.site.gpus_per_node else 1
+        """Nodes that have so many GPUs together, the same number on each."""
+        if not self.gpus or not self.site.gpus_per_node:
+            return 1
+        least = math.ceil(self.gpus / self.site.gpus_per_node)
+        return next(n for n in range(least, self.gpus + 1) if self.gpus % n == 0)
+
+    @property
+    def processes(self) -> int:
+        """Processes on each node, of which each has processors of its own."""
+        return self.members // self.nodes
+
+    @property
+    def gpu(self) -> int:
+        """GPUs of a job on one node."""
+        return self.gpus if self.nodes == 1 else 0
 
     @property
     def gpu_model(self) -> str:
-        """The GPU type to ask for; empty where none is asked for."""
-        return self.site.gpu_type if self.gpus else ""
+        """Their type; empty where it does not matter."""
+        return self.site.gpu_type if self.gpu else ""
+
+    @property
+    def gres(self) -> str:
+        """GPUs of each node of a job on several; empty for others."""
+        kind = f"{self.site.gpu_type}:" if self.site.gpu_type else ""
+        return f"gpu:{kind}{self.processes}" if self.nodes > 1 else ""
+
+    @property
+    def spread(self) -> str:
+        """What starts a program on each node of a job on several; empty for others."""
+        one_each = f"--nodes={self.nodes} --ntasks={self.nodes} --ntasks-per-node=1"
+        whole = f"--cpus-per-task={self.threads * self.processes} --kill-on-bad-exit=1"
+        return f"srun {one_each} {whole}" if self.nodes > 1 else ""
 
 
 def of_run(run: Run, definition: Mapping[str, Any], where: Site) -> Needs:
@@ -121,12 +149,14 @@ def of_run(run: Run, definition: Mapping[str, Any], where: Site) -> Needs:
         seconds = measured.seconds * epochs
     else:
         seconds = work.epoch_seconds(batch, run.threads * run.gpus, gpus) * epochs
-    memory = work.megabytes(batch) * (1 if gpus else run.gpus)
+    memory = work.megabytes(batch) * run.gpus
     if gpus:
         memory += GPU_BASE_MB * min(gpus, where.gpus_per_node or gpus)
     elif measured:
         memory = max(memory, 1.3 * measured.megabytes + BASE_MB / 2)
-    return Needs(START_SECONDS + seconds, memory, gpus, where)
+    # On a machine of one's own, nobody counts the processors of what runs on GPUs.
+    members = 1 if run.device == "cuda" and not where.gpus_per_node else run.gpus
+    return Needs(START_SECONDS + seconds, memory, gpus, where, members, run.threads)
 
 
 def of_worker(search: Search, definition: Mapping[str, Any], where: Site) -> Needs:
@@ -139,9 +169,7 @@ def of_retraining(search: Search, definition: Mapping[str, Any], where: Site) ->
     return _of_trials(search, definition, where, search.seeds + search.retrain_pruned)
 
 
-def _of_trials(
-    search: Search, definition: Mapping[str, Any], where: Site, trials: int
-) -> Needs:
+def _of_trials(search: Search, definition: Mapping[str, Any], where: Site, trials: int) -> Needs:
     work = Work.of(search.network, {}, search.data, definition)
     examples = min(search.epoch_examples or work.examples, work.examples)
     work = Work(examples, work.shape, work.products, work.weights, work.activations)
@@ -202,7 +230,9 @@ def _size(data: str, source: str, subset: int | None) -> tuple[int, Shape]:
 @cache
 def _network(name: str, options_text: str, shape: Shape) -> tuple[int, int, int]:
     """Products, weights and activations of a network for one example."""
-    options = {**models.options(name), **json.loads(options_text)} if name in models.NETWORKS else {}
+    options = (
+        {**models.options(name), **json.loads(options_text)} if name in models.NETWORKS else {}
+    )
     width = math.prod(shape)
     if name in ("linear", "softmax"):
         return width * OUTPUTS, width * OUTPUTS, OUTPUTS
