@@ -21,7 +21,6 @@ from typing import Any
 
 import snakemake_executor_plugin_slurm as slurm
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
-from snakemake_interface_executor_plugins.utils import encode_target_jobs_cli_args
 
 from . import bundles, refusals
 from .bundles import Bundle

@@ -8,6 +8,7 @@ runs, so each file is read once.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -238,7 +239,7 @@ def _network(name: str, options_text: str, shape: Shape) -> tuple[int, int, int]
         return width * OUTPUTS, width * OUTPUTS, OUTPUTS
     if name == "mlp":
         layers = [width, *options["hidden"], OUTPUTS]
-        weights = sum(a * b for a, b in zip(layers, layers[1:], strict=False))
+        weights = sum(a * b for a, b in itertools.pairwise(layers))
         return weights, weights, 2 * sum(layers[1:])
     if name == "cnn" and len(shape) == 3:
         depth, height, breadth = shape
