@@ -69,7 +69,8 @@ class Raises(Step):
 
 class Eats(Step):
     def trouble(self, lr):
-        self.eaten = bytearray(os.urandom(1) * (1_100 << 20))
+        if not hasattr(self, "eaten"):
+            self.eaten = b"x" * (1_100 << 20)
 """
 
 

@@ -60,7 +60,7 @@ class Bundle:
             with self.report.open("rb") as file:
                 file.seek(self.read)
                 text = file.read()
-        except FileNotFoundError:
+        except OSError:  # not there yet
             return []
         complete = text[: text.rfind(b"\n") + 1]
         self.read += len(complete)

@@ -85,7 +85,7 @@ class Needs:
 
     def mem_mb(self, attempt: int) -> int:
         """Memory, in round numbers, doubled with each attempt."""
-        return math.ceil(self.megabytes / 100) * 100 * 2 ** (attempt - 1)
+        return math.ceil(int(self.megabytes) / 100) * 100 * 2 ** (attempt - 1)
 
     def runtime(self, attempt: int) -> int:
         """The time limit in minutes."""
