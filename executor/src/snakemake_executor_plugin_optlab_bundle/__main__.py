@@ -19,13 +19,20 @@ def main() -> int:
     report = Path(bundle["report"])
     told = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
     known = {line.partition("\t")[2] for line in told}
+    tell(report, "begin")
     targets = [name for name in bundle["targets"] if name not in known]
-    if not targets:
-        return 0
     if os.getpgid(0) != os.getpid():
         os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, pass_on)
-    return subprocess.call([sys.executable, *bundle["command"], "--", *targets])
+    command = [sys.executable, *bundle["command"], "--", *targets]
+    status = subprocess.call(command) if targets else 0
+    tell(report, "end")
+    return status
+
+
+def tell(report: Path, word: str) -> None:
+    with report.open("a", encoding="utf-8") as file:
+        file.write(f"{word}\n")
 
 
 def pass_on(number: int, frame: object) -> None:

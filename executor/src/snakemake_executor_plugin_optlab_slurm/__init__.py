@@ -28,6 +28,7 @@ from .bundles import Bundle
 common_settings = slurm.common_settings
 GATHER_SECONDS = 1.0  # for which the first short job waits for others
 LOOK_SECONDS = 1.0  # between two looks at the bundles' reports, which cost SLURM nothing
+CONFIRM_SECONDS = 30.0  # for which SLURM is asked after a bundle that seems to have ended
 
 
 def _setting(default: int, text: str) -> Any:
@@ -209,18 +210,21 @@ class Executor(slurm.Executor):
         bundle.open = {}
 
     async def sleep(self) -> None:
-        """Until the next question to SLURM is due, or a bundle's report has grown."""
-        end = time.monotonic() + self.next_seconds_between_status_checks
-        while self.wait and time.monotonic() < end:
+        """Tell news until the next question to SLURM is due, or a bundle seems to have ended."""
+        start = time.monotonic()
+        while self.wait:
             await asyncio.sleep(LOOK_SECONDS)
             with self.lock:
-                active = [info for info in self.active_jobs if isinstance(info.job, Bundle)]
+                active = list(self.active_jobs)
             for info in active:
                 self._tell_news(info)
-            with self.lock:
-                self.active_jobs = [
-                    i for i in self.active_jobs if not isinstance(i.job, Bundle) or i.job.open
-                ]
+            now = time.monotonic()
+            if now - start >= self.next_seconds_between_status_checks or any(
+                info.job.open and info.job.ended and now - info.job.ended < CONFIRM_SECONDS
+                for info in active
+                if isinstance(info.job, Bundle)
+            ):
+                return
 
     # -- the end -----------------------------------------------------------------------------
 

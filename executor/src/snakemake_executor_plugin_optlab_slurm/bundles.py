@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,6 +51,7 @@ class Bundle:
         self.open = {key(member): member for member in members}  # of which nothing is known yet
         self.report = Path()  # the file in which the bundle tells what has become of each member
         self.read = 0  # characters of it
+        self.ended: float | None = None  # when it was seen to have ended, to be confirmed by SLURM
 
     def is_group(self) -> bool:
         return False
@@ -64,8 +66,14 @@ class Bundle:
             return []
         complete = text[: text.rfind(b"\n") + 1]
         self.read += len(complete)
-        ended = (line.split("\t", 1) for line in complete.decode().splitlines())
-        return [(self.open.pop(name), word == "done") for word, name in ended if name in self.open]
+        told = []
+        for line in complete.decode().splitlines():
+            word, _, name = line.partition("\t")
+            if word in ("begin", "end"):
+                self.ended = time.monotonic() if word == "end" else None
+            elif name in self.open:
+                told.append((self.open.pop(name), word == "done"))
+        return told
 
 
 def key(job: Any) -> str:
