@@ -27,10 +27,12 @@ fail() { echo "test cluster: $*" >&2; exit 1; }
 wait_for() {  # wait_for SECONDS COMMAND...
     local end=$((SECONDS + $1)); shift
     until "$@" >/dev/null 2>&1; do
-        ((SECONDS < end)) || fail "timed out: $*; see $ROOT/log"
+        ((SECONDS < end)) || { echo "test cluster: timed out: $*; see $ROOT/log" >&2; return 1; }
         sleep 0.1
     done
 }
+
+gone() { wait_for "$1" test ! -d "$ROOT"; }
 
 alive() { [ -s "$ROOT/run/$1.pid" ] && kill -0 "$(cat "$ROOT/run/$1.pid")" 2>/dev/null; }
 
@@ -202,6 +204,8 @@ all_idle() { [ "$(sinfo -h -N -t idle -o %N | wc -l)" = "$NODES" ]; }
 start() {
     local reason
     reason=$(check) || fail "$reason"
+    # The guard of one whose owner has died may still be stopping it.
+    [ ! -s "$ROOT/owner" ] || kill -0 "$(cat "$ROOT/owner")" 2>/dev/null || gone 30 || true
     ! alive slurmctld || fail "one is running already; stop it with: $0 stop"
     stop
     trap stop EXIT
@@ -219,25 +223,25 @@ start() {
     for node in $(seq "$NODES"); do start_node "$node"; done
     wait_for 60 all_idle
     trap - EXIT TERM INT
-    [ -z "${1:-}" ] || setsid "$0" guard "$1" >/dev/null 2>&1 </dev/null &
+    [ -z "${1:-}" ] || {
+        echo "$1" >"$ROOT/owner"
+        setsid "$0" guard "$1" >/dev/null 2>&1 </dev/null &
+    }
 }
 
 # -- the end ---------------------------------------------------------------------------------------
 
-# Processes that carry this cluster's mark, this script and those that called it left out.
-marked() {
-    local mine=" $$ $BASHPID " up=$PPID environ pid
+# Processes with an entry in their environment; this script and those that called it left out.
+with_entry() {
+    local mine=" $$ $BASHPID " up=$PPID file pid
     while [ "${up:-0}" -gt 1 ]; do
         mine+="$up "
         up=$(awk '/^PPid:/ {print $2}' "/proc/$up/status" 2>/dev/null || true)
     done
-    for environ in /proc/[0-9]*/environ; do
-        pid=${environ#/proc/} pid=${pid%/environ}
-        [[ $mine != *" $pid "* ]] || continue
-        if tr '\0' '\n' 2>/dev/null <"$environ" | grep -qxF "OPTLAB_SLURM_ROOT=$ROOT"; then
-            echo "$pid"
-        fi
-    done 2>/dev/null
+    { grep -slzxF "$1" /proc/[0-9]*/environ || true; } | while read -r file; do
+        pid=${file#/proc/} pid=${pid%/environ}
+        [[ $mine == *" $pid "* ]] || echo "$pid"
+    done
 }
 
 grouped() {  # processes in the control groups of a node
@@ -260,7 +264,7 @@ stop() {
     # shellcheck disable=SC2046
     for node in $(seq "$NODES"); do kill -KILL $(grouped "node$node") 2>/dev/null || true; done
     # shellcheck disable=SC2046
-    end $(marked)
+    end $(with_entry "OPTLAB_SLURM_ROOT=$ROOT")
     for _ in $(seq 20); do
         find /sys/fs/cgroup/*/slurm_node* -depth -type d -exec rmdir {} + 2>/dev/null || true
         compgen -G '/sys/fs/cgroup/*/slurm_node*' >/dev/null || break
@@ -271,24 +275,18 @@ stop() {
 
 guard() {
     trap '' HUP
-    while kill -0 "$1" 2>/dev/null && [ -d "$ROOT" ]; do sleep 0.5; done
-    stop
+    while kill -0 "$1" 2>/dev/null && [ "$(cat "$ROOT/owner" 2>/dev/null)" = "$1" ]; do
+        sleep 0.5
+    done
+    [ "$(cat "$ROOT/owner" 2>/dev/null)" != "$1" ] || stop
 }
 
 kill_node() {
     kill -KILL "$(cat "$ROOT/run/node$1.pid")"
     rm -f "$ROOT/run/node$1.pid"
+    # Without control groups, jobs are known by the node they are told to be on.
     # shellcheck disable=SC2046
-    kill -KILL $(grouped "node$1") $(on_node "$1") 2>/dev/null || true
-}
-
-on_node() {  # the same without control groups: jobs know the node they are on
-    local pid
-    for pid in $(marked); do
-        if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qx "SLURMD_NODENAME=node$1"; then
-            echo "$pid"
-        fi
-    done
+    kill -KILL $(grouped "node$1") $(with_entry "SLURMD_NODENAME=node$1") 2>/dev/null || true
 }
 
 case ${1:-} in
