@@ -1,6 +1,6 @@
 """What earlier runs have taken, for the prediction of others like them.
 
-Standard library only: this is imported at every parse, so a few records of each kind are read, once.
+Standard library only: this is imported at every parse. A few records of each kind are read, once.
 """
 
 from __future__ import annotations
