@@ -26,6 +26,7 @@ from optlab.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+WARM = Path(__file__).parents[1] / "warm.py"
 MEETING_SECONDS = 300  # for all nodes of a job to come to the meeting point
 GRACE_SECONDS = 20  # for a process to save its state once it is told to end
 # What the others say when one process has gone: not the reason, and not worth a traceback.
@@ -180,7 +181,10 @@ def launch(
     if processes % nodes:
         raise UserError(f"gpus: {processes} processes cannot be shared out among {nodes} nodes")
     os.environ[_STARTED] = str(started)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # torchrun would choose, and say so
+    member = [sys.executable, str(WARM), sys.argv[0], *words]
+    if "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torchrun would choose, and say so
+        member = ["env", "-u", "OMP_NUM_THREADS", *member]  # as in all other runs
     if nodes == 1 and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # also where the host has no address
     from torch.distributed import run as torchrun
@@ -194,7 +198,7 @@ def launch(
     if "--shutdown-timeout" in known:
         options.append(f"--shutdown-timeout={GRACE_SECONDS}")
     try:
-        torchrun.run(torchrun.parse_args([*options, sys.argv[0], *words]))
+        torchrun.run(torchrun.parse_args([*options, "--no-python", *member]))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
