@@ -348,6 +348,10 @@ def test_a_row_for_each_question():
     assert all(row["speedup"] == "1" for row in lines if row["scaling"] != "replayed")
 
 
+def test_nothing_is_replayed_where_nothing_is_compared():
+    assert {row["scaling"] for row in table(finished({1: [10.0] * 3}))} == {"strong"}
+
+
 def test_study_without_scaling_is_told(capsys):
     found = resolved({"fit": {"datasets": ["line"], "models": ["linear"],
                               "optimizers": {"sgd": {"lr": [0.1]}}}})  # fmt: skip
@@ -386,7 +390,7 @@ def test_pictures_follow_from_the_study():
     assert kinds() == ["speedup", "time", "replay"]
     every = {"batch_sizes": [50, 100], "target_accuracy": 0.9, "scaling": ["weak"]}
     assert kinds(**every) == list(scaling_plan.PICTURES)
-    assert kinds(epochs=[1, 2], gpus=[1]) == ["time", "settings"]
+    assert kinds(epochs=[1, 2], batch_sizes=[50, 100], gpus=[1]) == ["time", "settings"]
     two = scaling_plan.pictures(study(models=["cnn", "mlp"]), "scaling")
     assert [p.name for p in two][::3] == ["digits-cnn-speedup", "digits-mlp-speedup"]
     assert len({tuple(p.labels.values()) for p in two}) == len(two)
