@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler
 
-from optlab import models, optimizers, schedules
+from optlab import models, optimizers, schedules, stepping
 from optlab.datasets import Dataset
 from optlab.errors import UserError
-from optlab.evaluation import BLOCK, Evaluation, Judge, Loss
+from optlab.evaluation import Evaluation, Judge, Loss
 
-Step = Callable[[Tensor, Tensor], Tensor]  # inputs, targets -> scalar
+BLOCK = 2**18  # input values gathered at once: a block stays in the processor's second cache
 
 
 @dataclass(frozen=True)
@@ -146,47 +146,9 @@ def make_step(
     optimizer: torch.optim.Optimizer,
     loss: Loss,
     schedule: LRScheduler | None = None,
-) -> Step:
-    """A function that takes one step on one batch, and one of the learning rate's schedule.
-
-    It returns the loss before the step, a scalar left on the device.
-    """
-    parameters = list(model.parameters())
-    one = torch.ones((), device=parameters[0].device, dtype=parameters[0].dtype)
-
-    def clear() -> None:
-        for parameter in parameters:
-            parameter.grad = None  # what zero_grad does, without its bookkeeping
-
-    def gradient(x: Tensor, y: Tensor) -> Tensor:
-        value = loss(model(x), y)
-        value.backward(one)
-        return value.detach()
-
-    def step(x: Tensor, y: Tensor) -> Tensor:
-        value = gradient(x, y)
-        optimizer.step()
-        clear()
-        return value
-
-    def step_with_closure(x: Tensor, y: Tensor) -> Tensor:
-        def closure() -> Tensor:
-            clear()
-            return gradient(x, y)
-
-        return cast(Any, optimizer).step(closure)
-
-    take = step_with_closure if optimizers.needs_closure(optimizer) else step
-    return take if schedule is None else _scheduled(take, schedule)
-
-
-def _scheduled(take: Step, schedule: LRScheduler) -> Step:
-    def step(x: Tensor, y: Tensor) -> Tensor:
-        value = take(x, y)
-        schedule.step()
-        return value
-
-    return step
+) -> stepping.Step:
+    """A function that takes one step on one batch: see `stepping.eager`."""
+    return stepping.eager(model, list(model.parameters()), optimizer, loss, schedule)
 
 
 def build_model(settings: Settings, data: Dataset, seed: int) -> nn.Module:
