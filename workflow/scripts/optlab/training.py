@@ -24,7 +24,7 @@ from optlab.datasets import Dataset
 from optlab.errors import UserError
 from optlab.evaluation import Evaluation, Judge, Loss
 
-BLOCK = 2**18  # input values gathered at once: a block stays in the processor's second cache
+BLOCK = 2**18  # input values gathered at once: few enough to stay in the processor's cache
 
 
 @dataclass(frozen=True)
