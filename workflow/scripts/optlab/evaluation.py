@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from optlab import precision
 from optlab.datasets import Dataset, Split
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Judge:
         sample = slice(settings.train_loss_examples)
         self._sample = Split(data.train.x[sample], data.train.y[sample])
         self._data, self._model, self._loss = data, model, loss
-        self._dtype = getattr(torch, settings.precision)
+        self._dtype = precision.WEIGHTS[settings.precision]
         self._limit = math.inf
         self._step = 0
         self._best_loss, self._best_epoch = math.inf, 0

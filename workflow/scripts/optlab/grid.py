@@ -23,7 +23,7 @@ TRAINING_CODE = (
         f"optlab/{module}.py"
         for module in (
             *("custom", "datasets", "evaluation", "metrics", "models", "muon", "optimizers"),
-            *("schedules", "stepping", "training"),
+            *("precision", "schedules", "stepping", "training"),
         )
     ),
 )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler
 
-from optlab import models, optimizers, schedules, stepping
+from optlab import models, optimizers, precision, schedules, stepping
 from optlab.datasets import Dataset
 from optlab.errors import UserError
 from optlab.evaluation import Evaluation, Judge, Loss
@@ -156,14 +156,20 @@ def build_model(settings: Settings, data: Dataset, seed: int) -> nn.Module:
     outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
     torch.manual_seed(derived_seed("weights", seed))
     usual = torch.get_default_dtype()
-    torch.set_default_dtype(getattr(torch, settings.precision))  # constants in full precision too
+    torch.set_default_dtype(
+        precision.WEIGHTS[settings.precision]
+    )  # constants in full precision too
     try:
         model = models.build(settings.network, data.shape, outputs, settings.network_options)
     finally:
         torch.set_default_dtype(usual)
+    if settings.precision == "bfloat16":
+        precision.mix(model, torch.device(settings.device).type)
     torch.manual_seed(derived_seed("dropout", seed))
-    # Convolutions are faster on channels-last weights, on CPU and GPU; other layers do not care.
-    return cast(Any, model).to(settings.device, memory_format=torch.channels_last)
+    # Convolutions are faster on channels-last weights, on CPU and GPU; other layers do not care,
+    # but PyTorch's L-BFGS lays the gradients side by side in a way that cannot take them.
+    layout = torch.preserve_format if settings.optimizer == "lbfgs" else torch.channels_last
+    return cast(Any, model).to(settings.device, memory_format=layout)
 
 
 def loss_function(data: Dataset) -> Loss:
@@ -193,7 +199,7 @@ class Batches:
         self._examples = settings.epoch_examples
         self.per_epoch = 1 if full else -(-(self._examples or examples) // self.size)
         self._data, self._seed = data, seed
-        self._dtype = getattr(torch, settings.precision)
+        self._dtype = precision.WEIGHTS[settings.precision]
         self._whole = self._take(None) if full else None
         values = math.prod(data.shape)
         self._block = self.size * max(1, BLOCK // (self.size * values))
