@@ -118,6 +118,8 @@ class Judge:
         if not losses:
             return None
         values = torch.stack(losses)
-        bad = ~(values <= self._limit)
-        number = int(torch.where(bad.any(), bad.int().argmax(), -1))
-        return None if number < 0 else (self._step + number, float(values[number]))
+        good = values <= self._limit
+        if good.all():  # the one wait for the device
+            return None
+        number = int((~good).int().argmax())
+        return self._step + number, float(values[number])
