@@ -22,6 +22,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/search.smk"
+include: "workflow/rules/scaling.smk"
 
 
 # -- targets ---------------------------------------------------------------------------------
@@ -31,7 +32,9 @@ rule all:
     default_target: True
     input:
         rules.study.output,
-        rules.tables.output if SWEEPS else [],
+        rules.tables.output if RUNS else [],
         PICTURES.values(),
         rules.search_tables.output if SEARCHES else [],
         SEARCH_PICTURES.values(),
+        rules.scaling_tables.output if SCALINGS else [],
+        SCALING_PICTURES.values(),

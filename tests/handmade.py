@@ -1,10 +1,18 @@
 """Studies and metrics made by hand, for the tests of tables and figures."""
 
+import json
 import math
 from pathlib import Path
 
 from optlab import grid, metrics, study
 
+SCALING = {
+    "kind": "scaling",
+    "datasets": ["digits"],
+    "models": ["cnn"],
+    "epochs": [2],
+    "optimizers": {"sgd": {"lr": [0.1]}},
+}
 CLASSES = {"datasets": ["digits"], "models": ["softmax"], "epochs": [2]}
 LINE = {"datasets": ["line"], "models": ["linear"], "epochs": [200], "batch_sizes": ["full"]}
 
@@ -74,3 +82,46 @@ def descend(run, rate, top=1e3, start=23.66):
             if status == "diverged":
                 break
     write(run, rows)
+
+
+def timed(run, seconds, accuracies=None, examples=1000, steps=None, evaluation=0.01, **hardware):
+    """The files of a timed run; ``seconds`` has one training time a seed, None diverges.
+
+    A seed's accuracies rise evenly from 0.1 to the one given, an evaluation an epoch, each of which
+    takes ``evaluation`` seconds.
+    """
+    rows, seeds, accuracies = [], [], accuracies or [0.9] * len(seconds)
+    for seed, (whole, accuracy) in enumerate(zip(seconds, accuracies, strict=True)):
+        own = [row(run, seed, 0, 2.3, seconds=0.0, val_accuracy=0.1)]
+        if whole is None:
+            own.append(row(run, seed, 1, math.inf, step=27, seconds=0.1, status="diverged"))
+        for epoch in range(1, run.epochs + 1) if whole else ():
+            share = epoch / run.epochs
+            reached = 0.1 + share * (accuracy - 0.1)
+            more = {"test_accuracy": accuracy - 0.01} if epoch == run.epochs else {}
+            figures = {"seconds": whole * share, "val_accuracy": reached, "val_loss": 1 - reached}
+            own.append(row(run, seed, epoch, 0.3, **figures, **more))
+        took = {"seconds": own[-1]["seconds"], "evaluation_seconds": evaluation * len(own)}
+        seeds.append({"seed": seed, **took})
+        rows += own
+    device = {"device": "cuda" if "gpu" in hardware else "cpu"}
+    write(run, [{**one, **device} for one in rows])
+    wall = {"start_up": 2.0, "training": sum(one["seconds"] for one in seeds),
+            "evaluation": evaluation * len(rows)}  # fmt: skip
+    record = {
+        "seeds": seeds,
+        "wall": {**wall, "total": 1.0 + sum(wall.values())},
+        "usage": {"cpu_seconds": 9.0, "peak_memory_mb": 512.5},
+        "hardware": {"host": "here", "cpu": "Handmade 1", "cores": 2, **hardware},
+        **({"steps": steps} if steps else {}),
+    }
+    metrics.write_atomically(Path(run.folder, "run.json"), json.dumps(record))
+    metrics.write_atomically(Path(run.data), json.dumps({"sizes": {"train": examples}}))
+
+
+def step_parts(step=0.010, data=0.001, forward_backward=0.006, communication=0.0, optimizer=0.002):
+    """What a timed run says of its steps, in seconds; quartiles 10 % beside each median."""
+    parts = {"step": step, "data": data, "forward_backward": forward_backward,
+             "communication": communication, "optimizer": optimizer}  # fmt: skip
+    spreads = {n: {"median": v, "low": 0.9 * v, "high": 1.1 * v} for n, v in parts.items()}
+    return {"measured": 40, "warm_up": 10, "examples_per_step": 100, **spreads}

@@ -5,8 +5,20 @@ from pathlib import Path
 
 import pytest
 import yaml
+from handmade import SCALING, resolved, step_parts, timed
 
-from optlab import metrics, models, optimizers, schedules, schema, search_plan, sources
+import scaling_tables
+from optlab import (
+    grid,
+    metrics,
+    models,
+    optimizers,
+    scaling,
+    schedules,
+    schema,
+    search_plan,
+    sources,
+)
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "config/README.md").read_text(encoding="utf-8")
@@ -35,6 +47,18 @@ def keys_of_the_schema():
 )
 def test_the_reference_names_it(name):
     assert re.search(rf"`{re.escape(name)}\b", REFERENCE), f"config/README.md lacks `{name}`"
+
+
+def test_the_reference_names_every_column_of_the_scaling_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = resolved({"scaling": {**SCALING, "target_accuracy": 0.5}})
+    for run in grid.runs(study):
+        timed(run, [1.0] * 3, steps=step_parts())
+    columns = scaling_tables.cells(scaling.rows(study, "scaling")[0], 0.5)
+    text = REFERENCE[REFERENCE.index("`tables/scaling.tsv` has") :]
+    text = text[: text.index("**Replayed rows**")]
+    missing = {name for name in columns if f"`{re.sub('_(low|high)$', '', name)}`" not in text}
+    assert not missing
 
 
 def test_commands_and_files_that_the_readme_names_exist():

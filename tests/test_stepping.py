@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from optlab import models, optimizers, schedules, stepping
+from optlab.datasets import Dataset, Split
 
 SHAPE = (1, 8, 8)
 
@@ -18,6 +19,12 @@ def batch():
 def network(name="mlp"):
     torch.manual_seed(0)
     return models.build(name, SHAPE, 10, {"hidden": [8]} if name == "mlp" else {})
+
+
+def step_of(model, optimizer, schedule=None):
+    few = Split(*batch())
+    data = Dataset("few", "few", "classification", 10, SHAPE, 1.0, few, None, None)
+    return stepping.make_step(stepping.make_gradient(model, data), model, optimizer, schedule)
 
 
 def plain(model, optimizer, schedule, steps):
@@ -43,7 +50,7 @@ def test_a_step_gives_the_digits_of_pytorchs_plain_way(name, schedule):
     ours, theirs = network(), network()
     first, second = (optimizers.build(name, m.parameters(), knobs) for m in (ours, theirs))
     rates, same = (schedules.build(schedule, o, 6, knobs["lr"]) for o in (first, second))
-    step = stepping.eager(ours, list(ours.parameters()), first, functional.cross_entropy, rates)
+    step = step_of(ours, first, rates)
     losses = [float(step(*batch())) for _ in range(6)]
     assert losses == plain(theirs, second, same, 6)
     assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
@@ -53,7 +60,7 @@ def test_a_step_gives_the_digits_of_pytorchs_plain_way(name, schedule):
 def test_a_step_leaves_no_gradient_and_a_loss_without_a_graph():
     model = network()
     optimizer = optimizers.build("sgd", model.parameters(), {"lr": 0.1})
-    step = stepping.eager(model, list(model.parameters()), optimizer, functional.cross_entropy)
+    step = step_of(model, optimizer)
     loss = step(*batch())
     assert not loss.requires_grad and loss.shape == ()
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -67,7 +74,7 @@ def test_the_hooks_of_an_optimizer_of_ones_own_are_called():
     optimizer = Own(model.parameters(), lr=0.1)
     calls = []
     optimizer.register_step_post_hook(lambda *_: calls.append(1))
-    step = stepping.eager(model, list(model.parameters()), optimizer, functional.cross_entropy)
+    step = step_of(model, optimizer)
     step(*batch())
     assert calls == [1]
 
@@ -78,6 +85,6 @@ def test_hooks_on_gradients_are_called():
     seen = []
     for parameter in model.parameters():
         parameter.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.shape))
-    step = stepping.eager(model, list(model.parameters()), optimizer, functional.cross_entropy)
+    step = step_of(model, optimizer)
     step(*batch())
     assert sorted(seen) == sorted(p.shape for p in model.parameters())

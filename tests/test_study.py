@@ -233,7 +233,7 @@ BROKEN = {
     "unknown kind": (
         *("epochs: [10]", "kind: sweeep"),
         "7: exercises.fit.kind: 'sweeep' is not known; did you mean 'sweep'? "
-        "allowed: sweep, search",
+        "allowed: sweep, search, scaling",
     ),
     "study whose name is two words": (
         *("tiny", "my study"),

@@ -1,8 +1,9 @@
 """What all rules need: the study, its run table, and where programs lie. No rules.
 
 In:  the configuration.
-Out: STUDY (the resolved study), SWEEPS (its exercises that train a grid), RUNS (run path -> run),
-     SEARCHES (search path -> search), and the functions that the rules call.
+Out: STUDY (the resolved study), SWEEPS (its exercises that train a grid), SCALINGS (those that
+     measure scaling), RUNS (run path -> run), SEARCHES (search path -> search), and the functions
+     that the rules call.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from optlab import grid, pictures, search_plan
+from optlab import grid, pictures, scaling_plan, search_plan
 from optlab import study as studies
 from optlab.errors import UserError
 
@@ -50,9 +51,12 @@ except UserError as mistakes:
     sys.exit(1)
 
 SWEEPS = [
+    name for name, exercise in STUDY["exercises"].items() if exercise["kind"] == "sweep"
+]
+SCALINGS = [
     name
     for name, exercise in STUDY["exercises"].items()
-    if not search_plan.is_search(exercise)
+    if scaling_plan.is_scaling(exercise)
 ]
 RESULTS = f"results/{STUDY['study']}"
 # A path, not `rules.study.output`: with that, Snakemake hashes all inputs of a rule once for each
@@ -87,10 +91,26 @@ def run_of(w):
     return RUNS[f"{w.exercise}/{w.optimizer}/{w.problem}/{w.knobs}/{w.plan}"]
 
 
+def run_threads(run):
+    """The cores that a run occupies: all of them where its clock matters, so that it runs alone."""
+    processes = 1 if run.device == "cuda" else run.gpus
+    cores = workflow.cores if run.timed else None
+    return max(run.threads * processes, cores or 1)
+
+
 def metrics_of(exercise):
     return [
         f"{run.folder}/metrics.tsv" for run in RUNS.values() if run.exercise == exercise
     ]
+
+
+def timed_files(exercises):
+    """What the runs of scaling exercises left, and the descriptions of their data sets."""
+    runs = [run for run in RUNS.values() if run.exercise in exercises]
+    files = [
+        f"{run.folder}/{name}" for run in runs for name in ("metrics.tsv", "run.json")
+    ]
+    return [*files, *dict.fromkeys(run.data for run in runs)]
 
 
 def pictures_of(exercise):
@@ -129,6 +149,14 @@ def search_pictures_of(exercise):
             {"picture": search_plan.PICTURES[kind], "dataset": dataset},
         )
         for name, kind, dataset in search_plan.pictures(STUDY, exercise)
+    ]
+
+
+def scaling_pictures_of(exercise):
+    """The pictures of a scaling exercise, for the report."""
+    return [
+        in_report(exercise, picture.name, f"scaling-{picture.kind}", picture.labels)
+        for picture in scaling_plan.pictures(STUDY, exercise)
     ]
 
 

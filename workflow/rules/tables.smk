@@ -3,7 +3,8 @@
 In:  the metrics of every run.
 Out: study.yaml (the study with every default filled in), tables/runs.tsv (a row a run),
      tables/best.tsv (a row per exercise, data set, network and optimizer) and
-     tables/optimizers.tsv (the same rows by rank, with tests of the differences).
+     tables/optimizers.tsv (the same rows by rank, with tests of the differences), both without
+     scaling exercises, which have a table of their own.
 """
 
 
@@ -26,7 +27,9 @@ rule study:
 
 rule tables:
     input:
-        metrics=[file for exercise in SWEEPS for file in metrics_of(exercise)],
+        metrics=[
+            file for exercise in SWEEPS + SCALINGS for file in metrics_of(exercise)
+        ],
         study=STUDY_FILE,
         code=CODE(
             "tables.py",

@@ -68,11 +68,12 @@ def remaining(standings: list[Standing], cores: int) -> float | None:
     for one in standings:
         if one.state == "done":
             continue
+        used = cores if one.run.timed else one.run.threads  # a timed run has the machine to itself
         if one.state == "running" and one.seconds is not None:
-            total += one.seconds * one.run.threads
+            total += one.seconds * used
             continue
         group = known.get(one.run.exercise) or everything
-        total += sum(group) / len(group) * one.run.threads * (1 - one.share)
+        total += sum(group) / len(group) * used * (1 - one.share)
     return total / cores
 
 

@@ -2,7 +2,8 @@
 
 In:  the resolved study (--study) and the metrics of its runs, below results/<study>/runs.
 Out: in --output-folder runs.tsv (a row a run), best.tsv (a row per exercise, data set, model and
-     optimizer) and optimizers.tsv (the same rows by rank, where optimizers can be compared).
+     optimizer) and optimizers.tsv (the same rows by rank, where optimizers can be compared). The
+     last two leave out scaling exercises, which compare numbers of processes.
 
 Each figure is a mean over the seeds that did not diverge, with the ends of its 95 % interval
 beside it; the interval of a single seed is empty.
@@ -40,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
         summaries = results.summarise(grid.runs(resolved))
         knobs = other_knobs(summaries)
         write(arguments.output_folder / "runs.tsv", [run_row(s, knobs) for s in summaries])
-        best = results.best(summaries)
+        best = results.best([s for s in summaries if not s.run.timed])
         write(arguments.output_folder / "best.tsv", [best_row(b, knobs) for b in best])
         ranked = comparison.rank(best, targets(resolved))
         rows = [ranked_row(one, knobs, targets(resolved)) for one in ranked]

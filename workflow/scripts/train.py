@@ -17,9 +17,10 @@ and this data, are kept, and only the missing ones are trained.
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +28,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, grid, metrics, record, schedules
+from optlab import command_line, devices, distributed, grid, metrics, record, schedules
+from optlab.checkpoints import Checkpoints, Interruption
+from optlab.distributed import World
 from optlab.errors import UserError
 from optlab.progress import Progress
 
@@ -35,30 +38,16 @@ HERE = Path(__file__).parent
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    started = record.process_start()
+    started = distributed.started() or record.process_start()
     arguments = command_line.parser(__doc__).parse_args(words)
     if arguments.list:
         print(command_line.listing())
         return 0
-    progress: Progress | None = None
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption = Interruption()
+    job: Job | None = None
     try:
-        run = command_line.to_run(arguments)
-        output = arguments.output or Path(run.folder)
-        mark = fingerprint(run)
-        rows, seeds = record.kept(output, mark, run.seeds)
-        progress = Progress(arguments.state, run.seeds, run.epochs, len(seeds))
-        if len(seeds) < run.seeds:
-            results = train_seeds(run, progress, {entry["seed"] for entry in seeds}, started)
-            rows += results.pop("rows")
-            seeds += results.pop("seeds")
-        else:
-            results = json.loads((output / "run.json").read_text(encoding="utf-8"))
-            results = {key: results[key] for key in ("hardware", "wall", "usage")}
-        record.write(output, rows, {**description(run, mark), "seeds": seeds, **results})
-        progress.finish()
-        print(f"results: {output}")
-        return 0
+        job = Job(arguments, started)
+        return job.do(sys.argv[1:] if words is None else words, interruption)
     except UserError as error:
         message = str(error)
     except KeyboardInterrupt:
@@ -66,13 +55,71 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as error:
         message = f"{error.filename or 'results'}: {error.strerror}"
     except BaseException as error:
-        if progress:
-            progress.fail(repr(error))
+        if distributed.is_consequence(error):
+            distributed.await_the_end()
+        if job:
+            job.progress.fail(repr(error))
         raise
-    if progress:
-        progress.fail(message)
-    print(f"error: {message}", file=sys.stderr)
+    if distributed.is_first_to_tell():
+        if job:
+            job.progress.fail(message)
+        print(f"error: {message}", file=sys.stderr)
     return 1
+
+
+class Job:
+    """One call of this program: a run, what is there of it, and where the rest goes."""
+
+    def __init__(self, arguments: argparse.Namespace, started: float):
+        self.run, self.started = command_line.to_run(arguments), started
+        self.output = arguments.output or Path(self.run.folder)
+        self.state = arguments.state or Path(self.run.state)
+        if self.run.device != "cpu" and not distributed.is_member() and devices.present():
+            devices.take(distributed.processes_here(self.run.gpus))
+        self.mark = fingerprint(self.run)
+        self.rows, self.seeds = record.kept(self.output, self.mark, self.run.seeds)
+        self.progress = Progress(self.state, self.run.seeds, self.run.epochs, len(self.seeds))
+
+    def do(self, words: Sequence[str], interruption: Interruption) -> int:
+        """Train what is missing, in as many processes as the run has; the exit status."""
+        if len(self.seeds) == self.run.seeds:
+            earlier = json.loads((self.output / "run.json").read_text(encoding="utf-8"))
+            self.write({key: earlier[key] for key in _MEASURED if key in earlier})
+        elif self.run.gpus > 1 and not distributed.is_member():
+            run = self.run
+            return distributed.launch(words, run.gpus, run.threads, self.state, self.started)
+        else:
+            self.train(interruption)
+        return 0
+
+    def train(self, interruption: Interruption) -> None:
+        """Train the missing seeds; the first of several processes writes them."""
+        world = distributed.join(_device(self.run.device))
+        done = world.follow({entry["seed"] for entry in self.seeds})
+        checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world)
+        with checkpoints.patience():
+            results = train_seeds(self.run, self.progress, done, self.started, checkpoints, world)
+            if world.rank == 0:
+                self.rows += results.pop("rows")
+                self.seeds += results.pop("seeds")
+                self.write(results)
+
+    def write(self, results: dict[str, Any]) -> None:
+        """The run's two files, after which nothing of how far it was is of interest."""
+        facts = {**description(self.run, self.mark), "seeds": self.seeds, **results}
+        record.write(self.output, self.rows, facts)
+        self.checkpoint.unlink(missing_ok=True)
+        self.progress.finish()
+        print(f"results: {self.output}")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a seed on its way is saved."""
+        return self.state.with_suffix(".pt")
+
+
+# What run.json keeps of the call that trained, when a later one finds nothing to train.
+_MEASURED = ("hardware", "wall", "usage", "steps")
 
 
 def fingerprint(run: grid.Run) -> str:
@@ -84,10 +131,17 @@ def fingerprint(run: grid.Run) -> str:
     return record.fingerprint(settings, [*code, *run.code, run.data])
 
 
-_NOT_DIGITS = {"study", "seeds", "data", "path", "shown_knobs"}
+_NOT_DIGITS = {"study", "seeds", "data", "path", "shown_knobs", "timed"}
 
 
-def train_seeds(run: grid.Run, progress: Progress, done: set[int], started: float) -> dict:
+def train_seeds(
+    run: grid.Run,
+    progress: Progress,
+    done: set[int],
+    started: float,
+    checkpoints: Checkpoints,
+    world: World,
+) -> dict[str, Any]:
     """Train the seeds that are not done, one after another.
 
     Returns:
@@ -102,28 +156,52 @@ def train_seeds(run: grid.Run, progress: Progress, done: set[int], started: floa
     data = datasets.load(Path(run.data), device)
     settings = settings_of(run, device)
     ready = time.time()
-    rows: list[metrics.Row] = []
-    seeds: list[dict[str, Any]] = []
-    evaluation = 0.0
-    for seed in range(run.seeds):
-        if seed in done:
-            continue
-        outcome = training.train(settings, data, seed, partial(progress.update, seed))
-        rows += [{**identity(run, device, seed), **vars(row)} for row in outcome.evaluations]
-        seeds.append(seed_record(seed, outcome))
-        evaluation += outcome.evaluation_seconds
+    checkpoints.load()
+    finished = checkpoints.finished
+    known = done | {entry["seed"] for entry in finished["seeds"]}
+    missing = sorted(set(range(run.seeds)) - known)
+    for seed in missing:
+        report = partial(progress.update, seed) if not world.rank else _silent
+        outcome = training.train(settings, data, seed, report, checkpoints, world)
+        rows = [{**identity(run, device, seed), **vars(row)} for row in outcome.evaluations]
+        checkpoints.finish(rows, seed_record(seed, outcome), last=seed == missing[-1])
+    seeds = [entry for entry in finished["seeds"] if entry["seed"] not in done]
+    wanted = {entry["seed"] for entry in seeds}
     return {
-        "rows": rows,
+        "rows": [row for row in finished["rows"] if row["seed"] in wanted],
         "seeds": seeds,
-        "hardware": record.hardware(device),
+        **measurements(run, device, settings, data, world),
         "wall": {
             "start_up": round(ready - started, 3),
             "training": round(sum(entry["seconds"] for entry in seeds), 3),
-            "evaluation": round(evaluation, 3),
+            "evaluation": round(sum(entry["evaluation_seconds"] for entry in seeds), 3),
             "total": round(time.time() - started, 3),
         },
-        "usage": record.usage(),
     }
+
+
+def measurements(run: grid.Run, device: str, settings: Any, data: Any, world: World) -> dict:
+    """What the run was made on and what it used, over all of its processes."""
+    steps = None
+    if run.timed:
+        from optlab import step_times
+
+        steps = step_times.measure(settings, data, world)
+    usages = world.gather(record.usage())
+    shared = distributed.oversubscribed(world, device, run.threads)
+    distributed.leave(world)
+    return {
+        "hardware": {**record.hardware(device), "oversubscribed": shared},
+        "usage": {
+            "cpu_seconds": round(sum(usage["cpu_seconds"] for usage in usages), 3),
+            "peak_memory_mb": max(usage["peak_memory_mb"] for usage in usages),
+        },
+        **({"steps": steps} if steps else {}),
+    }
+
+
+def _silent(evaluation: object) -> None:
+    """What a process other than the first one tells."""
 
 
 def settings_of(run: grid.Run, device: str) -> Any:
@@ -162,6 +240,7 @@ def seed_record(seed: int, outcome: Any) -> dict[str, Any]:
         "status": last.status,
         "last_step": last.step,
         "seconds": round(outcome.seconds, 6),
+        "evaluation_seconds": round(outcome.evaluation_seconds, 6),
         "weights": sum(map(len, weights.values())),
     }
     return {**facts, "final_weights": weights} if facts["weights"] <= 16 else facts
@@ -184,6 +263,7 @@ def description(run: grid.Run, mark: str) -> dict[str, Any]:
 def _device(wanted: str) -> str:
     if wanted == "cpu":
         return "cpu"
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asks without starting CUDA
     import torch
 
     if torch.cuda.is_available():
@@ -191,10 +271,6 @@ def _device(wanted: str) -> str:
     if wanted == "cuda":
         raise UserError("device: cuda, but PyTorch sees no GPU here; use cpu or auto")
     return "cpu"
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

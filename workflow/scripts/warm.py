@@ -37,6 +37,8 @@ IMPORT_VARIABLES = (
     *("TORCH", "PYTORCH_", "TRITON_", "CUDA", "CUBLAS_", "NVIDIA_", "NCCL_", "HIP_", "ROC", "HSA_"),
     *("PYTHON", "NPY_", "LD_", "GLIBC_", "MALLOC_", "LC_", "LANG"),
 )
+# What torchrun tells each process of a run: nothing that an import reads.
+TORCHRUN_VARIABLES = ("TORCHELASTIC_", "TORCH_NCCL_ASYNC_ERROR_HANDLING")
 JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 # Lines of /proc/self/status: identity, rights, processors and memory nodes.
 STATUS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "Cpus_allowed:", "Mems_allowed:")
@@ -55,6 +57,8 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__, flush=True)
         return 0 if len(sys.argv) > 1 else 2
+    if any(name.startswith(TORCHRUN_VARIABLES) for name in os.environ):
+        die_with_parent()  # torchrun, when it is killed, leaves its processes alone
     program = sys.argv[1]
     # A program that cannot be read is left to Python too, which says so in its own words.
     readable = program.endswith(".py") and os.access(program, os.R_OK) and os.path.isfile(program)
@@ -67,6 +71,15 @@ def main() -> int:
         with suppress(OSError):
             os.write(2, f"no warm start: {text}\n".encode(errors="backslashreplace"))
     start_cold()
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, however that happens."""
+    if sys.platform == "linux":
+        import ctypes  # slow to import, so only where it is needed
+
+        parent_death_signal = 1
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
 
 
 def start_cold() -> NoReturn:
@@ -126,7 +139,8 @@ def circumstances() -> str:
     here += [
         item
         for item in sorted(os.environ.items())
-        if item[0].startswith(IMPORT_VARIABLES) or item[0] in JOB_VARIABLES
+        if (item[0].startswith(IMPORT_VARIABLES) or item[0] in JOB_VARIABLES)
+        and not item[0].startswith(TORCHRUN_VARIABLES)
     ]
     text = repr(here).encode(errors="backslashreplace")
     return f"{zlib.crc32(text):08x}{zlib.crc32(text[::-1]):08x}"

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from optlab import custom, grid, models, optimizers, schedules, schema, search_plan, sources
+from optlab import (
+    custom,
+    grid,
+    models,
+    optimizers,
+    scaling_plan,
+    schedules,
+    schema,
+    search_plan,
+    sources,
+)
 from optlab.errors import DataError, UserError
 from optlab.mistakes import Key, Mistakes
 from optlab.wording import allowed as _allowed
@@ -14,7 +24,7 @@ from optlab.wording import show as _show
 
 RESERVED = (
     *("all", "prepare_data", "train", "tables", "figures", "study", "clean"),
-    *("search_worker", "retrain", "search_tables"),
+    *("search_worker", "retrain", "search_tables", "scaling_tables"),
 )
 
 
@@ -40,7 +50,10 @@ def names(study: dict[str, Any], mistakes: Mistakes) -> None:
         for number, model in enumerate(exercise["models"]):
             if model not in study["models"]:
                 _check_network((*key, "models", number), model, study["models"], mistakes)
-        for number, schedule in enumerate(exercise["schedules"]):
+        if scaling_plan.is_scaling(exercise):
+            for place, message in scaling_plan.mistakes(exercise):
+                mistakes.add((*key, *place), message)
+        for number, schedule in enumerate(exercise.get("schedules", ())):
             try:
                 schedules.text(schedule)
             except UserError as error:
@@ -151,7 +164,7 @@ def runs(study: dict[str, Any], mistakes: Mistakes) -> None:
             mistakes.add(key, f"the run {run.path}: {name}: {error.message}")
     for name, exercise in study["exercises"].items():
         rows = [run for run in table if run.exercise == name]
-        if not rows and exercise["kind"] == "sweep":
+        if not rows and not search_plan.is_search(exercise):
             reasons = dict.fromkeys(why for run, why in grid.skipped(study) if run.exercise == name)
             mistakes.add(("exercises", name), f"nothing is left to train: {'; '.join(reasons)}")
         for number, settings in enumerate(exercise.get("compare", ())):

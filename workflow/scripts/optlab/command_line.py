@@ -89,6 +89,8 @@ def _where(group: Any) -> None:
     group.add_argument("--threads", default=1, type=_whole, metavar="N", help="CPU threads (1)")
     group.add_argument("--gpus", default=1, type=_whole, metavar="N",
                        help="processes that train together (1)")  # fmt: skip
+    group.add_argument("--timed", action="store_true",
+                       help="take steps apart afterwards, to tell where the time goes")  # fmt: skip
     group.add_argument("--output", type=Path, metavar="FOLDER",
                        help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
     group.add_argument("--exercise", default="hand", metavar="NAME", help="name in the tables")
@@ -159,7 +161,7 @@ def to_run(arguments: argparse.Namespace) -> grid.Run:
 # Options that are fields of a run under the same name.
 _SAME = (
     *("batch_size", "epochs", "gpus", "schedule", "seeds", "device", "threads", "precision"),
-    *("evaluate_every", "train_loss_examples"),
+    *("evaluate_every", "train_loss_examples", "timed"),
 )
 
 

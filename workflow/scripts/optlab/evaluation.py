@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from optlab import precision
 from optlab.datasets import Dataset, Split
+from optlab.distributed import ALONE, World
 
 if TYPE_CHECKING:
     from optlab.training import Settings
@@ -54,10 +55,11 @@ class Judge:
         data: Dataset,
         model: nn.Module,
         loss: Loss,
+        world: World = ALONE,
     ):
         sample = slice(settings.train_loss_examples)
         self._sample = Split(data.train.x[sample], data.train.y[sample])
-        self._data, self._model, self._loss = data, model, loss
+        self._data, self._model, self._loss, self._world = data, model, loss, world
         self._dtype = precision.WEIGHTS[settings.precision]
         self._limit = math.inf
         self._step = 0
@@ -95,14 +97,29 @@ class Judge:
             row.best_test_loss, row.best_test_accuracy = self.measure(self._data.test)
             self._model.load_state_dict(last)
 
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on from here."""
+        best = {"best_loss": self._best_loss, "best_epoch": self._best_epoch}
+        return {"limit": self._limit, "step": self._step, **best, "best_state": self._best_state}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` told."""
+        self._limit, self._step = state["limit"], state["step"]
+        self._best_loss, self._best_epoch = state["best_loss"], state["best_epoch"]
+        self._best_state = state["best_state"]
+
     @torch.inference_mode()
     def measure(self, split: Split) -> tuple[float, float | None]:
-        """Loss and accuracy on a split, in evaluation mode; one wait for the device."""
+        """Loss and accuracy on a split, in evaluation mode; one wait for the device.
+
+        Several processes share the examples out, and all of them get the figures of the whole.
+        """
         classes = self._data.task == "classification"
         block = max(1, 4 * BLOCK // math.prod(self._data.shape))
         total = torch.zeros(2, dtype=torch.float64, device=split.x.device)
         self._model.eval()
-        for x, y in zip(split.x.split(block), split.y.split(block), strict=True):
+        shares = (self._world.share(values).split(block) for values in (split.x, split.y))
+        for x, y in zip(*shares, strict=True):
             output = self._model(self._data.inputs(x).to(self._dtype))
             if classes:
                 total[0] += functional.cross_entropy(output, y, reduction="sum")
@@ -110,14 +127,14 @@ class Judge:
             else:
                 total[0] += self._loss(output, y.to(self._dtype))
         self._model.train()
-        loss, correct = total.tolist()
+        loss, correct = self._world.sum(total).tolist()
         return (loss / len(split.x), correct / len(split.x)) if classes else (loss, None)
 
     def _first_bad(self, losses: list[Tensor]) -> tuple[int, float] | None:
         """The first step whose loss was not finite or over the limit, and that loss."""
         if not losses:
             return None
-        values = torch.stack(losses)
+        values = self._world.sum(torch.stack(losses))
         good = values <= self._limit
         if good.all():  # the one wait for the device
             return None

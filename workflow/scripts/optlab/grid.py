@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from optlab import custom, optimizers, schedules, sources
+from optlab import custom, optimizers, scaling_plan, schedules, sources
 
 # What the digits of a run depend on. A training job lists these files as inputs, so an edit of
 # one trains again; what only names, draws or summarises lives in other modules.
@@ -22,8 +22,16 @@ TRAINING_CODE = (
     *(
         f"optlab/{module}.py"
         for module in (
-            *("custom", "datasets", "evaluation", "metrics", "models", "muon", "optimizers"),
-            *("precision", "schedules", "stepping", "training"),
+            *(
+                "batches",
+                "checkpoints",
+                "custom",
+                "datasets",
+                "distributed",
+                "evaluation",
+                "metrics",
+            ),
+            *("models", "muon", "optimizers", "precision", "schedules", "stepping", "training"),
         )
     ),
 )
@@ -54,6 +62,7 @@ class Run:
     evaluate_every: int
     train_loss_examples: int
     schedule: str = schedules.CONSTANT
+    timed: bool = False  # whether its clock matters: it runs alone, and its steps are taken apart
 
     @cached_property
     def path(self) -> str:
@@ -129,7 +138,8 @@ class Run:
             ("evaluate-every", self.evaluate_every),
             ("train-loss-examples", self.train_loss_examples),
         ]
-        return [word for name, value in options for word in (f"--{name}", str(value))]
+        words = [word for name, value in options for word in (f"--{name}", str(value))]
+        return [*words, "--timed"] if self.timed else words
 
 
 def runs(study: Mapping[str, Any]) -> list[Run]:
@@ -144,6 +154,8 @@ def skipped(study: Mapping[str, Any]) -> list[tuple[Run, str]]:
 
 def skip_reason(run: Run) -> str | None:
     """Why this run is left out of the run table; None where it is in it."""
+    if isinstance(run.batch_size, int) and run.batch_size < run.gpus:
+        return f"a batch of {run.batch_size} cannot be shared by {run.gpus} processes"
     entry = optimizers.OPTIMIZERS.get(run.optimizer)
     return entry.skip(run) if entry else None
 
@@ -152,36 +164,60 @@ def _grid(study: Mapping[str, Any]) -> Iterator[Run]:
     for name, exercise in study["exercises"].items():
         if exercise["kind"] == "sweep":
             yield from _sweep(study, name, exercise)
+        elif scaling_plan.is_scaling(exercise):
+            yield from {run.path: run for _, run in scaling_runs(study, name)}.values()
 
 
 def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> Iterator[Run]:
+    make = _maker(study, name, exercise)
     axes = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules")
-    fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
-    shared = {key: exercise[key] for key in fixed}
-    data = {d: prepared(study, d) for d in exercise["datasets"]}
     for optimizer, grid in exercise["optimizers"].items():
         points = list(_points(grid))
         for dataset, model, batch_size, epochs, gpus, schedule in itertools.product(
             *(exercise[axis] for axis in axes)
         ):
-            network, options = network_of(study, model)
             for knobs in points:
-                yield Run(
-                    study=study["study"],
-                    exercise=name,
+                yield make(
                     dataset=dataset,
-                    data=data[dataset],
                     model=model,
-                    network=network,
-                    network_options=options,
                     optimizer=optimizer,
                     knobs=knobs,
                     batch_size=batch_size,
                     epochs=epochs,
                     gpus=gpus,
                     schedule=schedule,
-                    **shared,
                 )
+
+
+def scaling_runs(study: Mapping[str, Any], name: str) -> Iterator[tuple[scaling_plan.Point, Run]]:
+    """The rows of a scaling exercise's table, each with its run; rows may share a run."""
+    exercise = study["exercises"][name]
+    make = _maker(study, name, exercise)
+    (optimizer,) = exercise["optimizers"]
+    for point in scaling_plan.points(exercise):
+        yield point, make(optimizer=optimizer, timed=True, **point.settings)
+
+
+def _maker(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> Callable[..., Run]:
+    """Makes runs of an exercise from what differs between them."""
+    fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
+    shared = {"study": study["study"], "exercise": name, **{key: exercise[key] for key in fixed}}
+    data = {d: prepared(study, d) for d in exercise["datasets"]}
+    networks = {model: network_of(study, model) for model in exercise["models"]}
+
+    def make(dataset: str, model: str, **settings: Any) -> Run:
+        network, options = networks[model]
+        return Run(
+            dataset=dataset,
+            data=data[dataset],
+            model=model,
+            network=network,
+            network_options=options,
+            **settings,
+            **shared,
+        )
+
+    return make
 
 
 def knob_values(optimizer: str, given: Mapping[str, list[Value]]) -> dict[str, list[Value]]:

@@ -70,6 +70,16 @@ class MuonWithAdamW(Optimizer):
             part.step()
         return loss
 
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both parts."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with what `state_dict` told."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
 
 def divide(params: Iterable[Parameter]) -> tuple[list[Parameter], list[Parameter]]:
     """The parameters that Muon trains, and those that it leaves to AdamW."""

@@ -4,57 +4,95 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler
 
 from optlab import optimizers
+from optlab.datasets import Dataset
+from optlab.distributed import ALONE, World
 from optlab.evaluation import Loss
 
-Network = Callable[[Tensor], Tensor]  # inputs -> outputs
-Step = Callable[[Tensor, Tensor], Tensor]  # inputs, targets -> the loss before the step
+Gradient = Callable[..., Tensor]  # a batch -> its loss, a scalar; gradients in the parameters
+Step = Callable[..., Tensor]  # a batch -> its loss before the step
 
 
-def eager(
-    network: Network,
-    parameters: list[nn.Parameter],
+def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Gradient:
+    """A function that leaves the gradients of one batch in the parameters.
+
+    It returns the loss, a scalar left on the device. With several processes the gradients are
+    those of the whole batch, averaged exactly however its examples are shared out, and the
+    returned losses of all processes add up to that of the batch.
+    """
+    parameter = next(model.parameters())
+    one = torch.ones((), device=parameter.device, dtype=parameter.dtype)
+    loss = loss_function(data)
+
+    def gradient(x: Tensor, y: Tensor) -> Tensor:
+        value = loss(model(x), y)
+        backward(value, one)
+        return value.detach()
+
+    if world.size == 1:
+        return gradient
+    shared, total = world.wrap(model), loss_function(data, "sum")
+    mean = data.task == "classification"
+
+    def shared_gradient(x: Tensor, y: Tensor, examples: int) -> Tensor:
+        # A sum, since a share may be empty; times the processes, since DDP averages over them.
+        value = total(shared(x), y) / (examples if mean else 1)
+        (value * world.size).backward()
+        return value.detach()
+
+    shared_gradient.model = shared  # type: ignore[attr-defined]
+    return shared_gradient
+
+
+def make_step(
+    gradient: Gradient,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    loss: Loss,
     schedule: LRScheduler | None = None,
 ) -> Step:
     """A function that takes one step on one batch, and one of the learning rate's schedule.
 
     It returns the loss before the step, a scalar left on the device.
     """
-    one = torch.ones((), device=parameters[0].device, dtype=parameters[0].dtype)
+    parameters = list(model.parameters())
     update = update_of(optimizer)
 
     def clear() -> None:
         for parameter in parameters:
             parameter.grad = None  # what zero_grad does, without its bookkeeping
 
-    def gradient(x: Tensor, y: Tensor) -> Tensor:
-        value = loss(network(x), y)
-        backward(value, one)
-        return value.detach()
-
-    def step(x: Tensor, y: Tensor) -> Tensor:
-        value = gradient(x, y)
+    def step(*batch: Any) -> Tensor:
+        value = gradient(*batch)
         update()
         clear()
         return value
 
-    def step_with_closure(x: Tensor, y: Tensor) -> Tensor:
+    def step_with_closure(*batch: Any) -> Tensor:
         def closure() -> Tensor:
             clear()
-            return gradient(x, y)
+            return gradient(*batch)
 
         return cast(Any, optimizer).step(closure)
 
     take = step_with_closure if optimizers.needs_closure(optimizer) else step
     return take if schedule is None else _scheduled(take, schedule)
+
+
+def _scheduled(take: Step, schedule: LRScheduler) -> Step:
+    def step(*batch: Any) -> Tensor:
+        value = take(*batch)
+        schedule.step()
+        return value
+
+    return step
 
 
 def backward(value: Tensor, one: Tensor) -> None:
@@ -92,10 +130,10 @@ def update_of(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
     return update
 
 
-def _scheduled(take: Step, schedule: LRScheduler) -> Step:
-    def step(x: Tensor, y: Tensor) -> Tensor:
-        value = take(x, y)
-        schedule.step()
-        return value
-
-    return step
+def loss_function(data: Dataset, reduction: str = "mean") -> Loss:
+    """Cross entropy for classes, its mean or sum over the batch; else the sum of squared errors."""
+    if data.task == "classification" and reduction == "mean":
+        return functional.cross_entropy
+    if data.task == "classification":
+        return partial(functional.cross_entropy, reduction=reduction)
+    return lambda output, y: functional.mse_loss(output, y, reduction="sum")

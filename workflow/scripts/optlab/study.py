@@ -111,7 +111,8 @@ def _fill(study: dict[str, Any]) -> None:
                 name: grid.knob_values(name, given or {})
                 for name, given in exercise["optimizers"].items()
             }
-            exercise["schedules"] = [_schedule(given) for given in exercise["schedules"]]
+            if exercise["kind"] == "sweep":
+                exercise["schedules"] = [_schedule(given) for given in exercise["schedules"]]
         for name in exercise["datasets"]:
             if name in sources.SOURCES and name != "npz":
                 study["datasets"].setdefault(name, {"source": name, **definition})
@@ -133,7 +134,7 @@ def _ordered(study: Mapping[str, Any]) -> dict[str, Any]:
         return {key: settings[key] for key in level["properties"] if key in settings}
 
     def level_of(kind: str, one: Mapping[str, Any]) -> Mapping[str, Any]:
-        return top["$defs"]["search" if search_plan.is_search(one) else kind]
+        return top["$defs"][kind if one.get("kind", "sweep") == "sweep" else one["kind"]]
 
     return ordered(
         {

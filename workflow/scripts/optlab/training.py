@@ -7,24 +7,24 @@ evaluation. The clock runs only while training.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim.lr_scheduler import LRScheduler
 
 from optlab import models, optimizers, precision, schedules, stepping
+from optlab.batches import Batches, derived_seed
+from optlab.checkpoints import Checkpoints
 from optlab.datasets import Dataset
-from optlab.errors import UserError
-from optlab.evaluation import Evaluation, Judge, Loss
+from optlab.distributed import ALONE, World
+from optlab.evaluation import Evaluation, Judge
 
-BLOCK = 2**18  # input values gathered at once: few enough to stay in the processor's cache
+Report = Callable[[Evaluation], None]
 
 
 @dataclass(frozen=True)
@@ -78,150 +78,158 @@ class Clock:
         self._wait()
         self.seconds += time.perf_counter() - self._start
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """In here the clock, which is running, stands still."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
     def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
 
-def derived_seed(*words: object) -> int:
-    """A seed of its own for each purpose, from the words that name it."""
-    digest = hashlib.blake2b("/".join(map(str, words)).encode(), digest_size=7).digest()
-    return int.from_bytes(digest)
+class Trainer:
+    """One replicate on its way: seed k has the same initial weights and batch order in every run.
+
+    Args:
+        settings: the run.
+        data: the prepared data set, on the settings' device.
+        seed: number of the replicate.
+        world: the processes that train it together, each with an object like this one.
+
+    Raises:
+        UserError: network, optimizer, batch size and data do not fit together.
+    """
+
+    def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
+        self.settings, self.seed, self.world = settings, seed, world
+        self.device = torch.device(settings.device)
+        self.model = build_model(settings, data, seed, world.rank)
+        self.optimizer = optimizers.build(
+            settings.optimizer, self.model.parameters(), settings.knobs
+        )
+        self.batches = Batches(settings, data, seed, world)
+        self.steps = settings.epochs * self.batches.per_epoch
+        self.schedule = schedules.build(
+            settings.schedule, self.optimizer, self.steps, settings.knobs.get("lr", 0.0)
+        )
+        self.gradient = stepping.make_gradient(self.model, data, world)
+        self.take_step = stepping.make_step(
+            self.gradient, self.model, self.optimizer, self.schedule
+        )
+        self.judge = Judge(settings, data, self.model, stepping.loss_function(data), world)
+        self.training, self.evaluating = Clock(self.device), Clock(self.device)
+        self.rows: list[Evaluation] = []
+        self.losses: list[Tensor] = []  # of the steps since the last evaluation
+        self.step = 0
+
+    def run(self, report: Report, checkpoints: Checkpoints) -> Outcome:
+        """Train from where it is to the end, or until the loss diverges."""
+        if not self.rows:
+            self._evaluate(0, report)
+        while self.step < self.steps and self.rows[-1].status == "ok":
+            epoch = self.step // self.batches.per_epoch + 1
+            self._train(epoch, checkpoints)
+            if epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0:
+                self._evaluate(epoch, report)
+        return Outcome(self.rows, self.model, self.training.seconds, self.evaluating.seconds)
+
+    def _train(self, epoch: int, checkpoints: Checkpoints) -> None:
+        """One epoch, or what is left of it."""
+        take_step, losses, due = self.take_step, self.losses, checkpoints.due
+        with self.training:
+            for batch in self.batches.epoch(epoch, self.step % self.batches.per_epoch):
+                if due():
+                    with self.training.paused():
+                        checkpoints.save(self.state())
+                losses.append(take_step(*batch))
+                self.step += 1
+
+    def _evaluate(self, epoch: int, report: Report) -> None:
+        with self.evaluating:
+            row = self.judge.evaluate(epoch, self.step, self.training.seconds, self.losses)
+            if epoch == self.settings.epochs and row.status == "ok":
+                self.judge.test(row)
+        self.losses.clear()
+        self.rows.append(row)
+        report(row)
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on with the next step as if nothing had happened."""
+        mine = {"losses": list(self.losses), "random": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            mine["random_cuda"] = torch.cuda.get_rng_state()
+        return {
+            "seed": self.seed,
+            "step": self.step,
+            "rows": [vars(row) for row in self.rows],
+            "seconds": [self.training.seconds, self.evaluating.seconds],
+            "judge": self.judge.state(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "processes": self.world.gather(mine),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that an object like this one had."""
+        self.step = state["step"]
+        self.rows = [Evaluation(**row) for row in state["rows"]]
+        self.training.seconds, self.evaluating.seconds = state["seconds"]
+        self.judge.restore(state["judge"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        mine = state["processes"][self.world.rank]
+        self.losses[:] = [loss.to(self.device) for loss in mine["losses"]]
+        torch.set_rng_state(mine["random"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(mine["random_cuda"])
 
 
 def train(
     settings: Settings,
     data: Dataset,
     seed: int,
-    report: Callable[[Evaluation], None] = lambda evaluation: None,
+    report: Report = lambda evaluation: None,
+    checkpoints: Checkpoints | None = None,
+    world: World = ALONE,
 ) -> Outcome:
-    """Train one replicate: seed k has the same initial weights and batch order in every run.
+    """Train one replicate, from its checkpoint where there is one.
 
     Args:
-        settings: the run.
-        data: the prepared data set, on the settings' device.
-        seed: number of the replicate.
-        report: called with each evaluation as it is made.
+        report: called with each evaluation as it is made; it may raise to end the training.
+        checkpoints: where it is saved, and what an earlier process saved; None saves nothing.
 
     Raises:
         UserError: network, optimizer, batch size and data do not fit together.
     """
-    device = torch.device(settings.device)
-    model = build_model(settings, data, seed)
-    optimizer = optimizers.build(settings.optimizer, model.parameters(), settings.knobs)
-    loss = loss_function(data)
-    batches = Batches(settings, data, seed)
-    steps = settings.epochs * batches.per_epoch
-    schedule = schedules.build(settings.schedule, optimizer, steps, settings.knobs.get("lr", 0.0))
-    take_step = make_step(model, optimizer, loss, schedule)
-    judge = Judge(settings, data, model, loss)
-    training, evaluating = Clock(device), Clock(device)
-    losses: list[Tensor] = []
-    step = 0
-
-    with evaluating:
-        rows = [judge.evaluate(0, 0, 0.0, [])]
-    report(rows[0])
-    for epoch in range(1, settings.epochs + 1):
-        with training:
-            for x, y in batches.epoch(epoch):
-                losses.append(take_step(x, y))
-                step += 1
-        last = epoch == settings.epochs
-        if last or epoch % settings.evaluate_every == 0:
-            with evaluating:
-                row = judge.evaluate(epoch, step, training.seconds, losses)
-                if last and row.status == "ok":
-                    judge.test(row)
-            rows.append(row)
-            report(row)
-            losses.clear()
-            if row.status != "ok":
-                break
-    return Outcome(rows, model, training.seconds, evaluating.seconds)
+    trainer = Trainer(settings, data, seed, world)
+    checkpoints = checkpoints or Checkpoints(None, "")
+    if state := checkpoints.resume(seed):
+        trainer.restore(state)
+    return trainer.run(report, checkpoints)
 
 
-def make_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loss: Loss,
-    schedule: LRScheduler | None = None,
-) -> stepping.Step:
-    """A function that takes one step on one batch: see `stepping.eager`."""
-    return stepping.eager(model, list(model.parameters()), optimizer, loss, schedule)
-
-
-def build_model(settings: Settings, data: Dataset, seed: int) -> nn.Module:
+def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> nn.Module:
     """The network with the initial weights of ``seed``, made on the CPU for every device."""
     outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
     torch.manual_seed(derived_seed("weights", seed))
     usual = torch.get_default_dtype()
-    torch.set_default_dtype(
-        precision.WEIGHTS[settings.precision]
-    )  # constants in full precision too
+    torch.set_default_dtype(precision.WEIGHTS[settings.precision])  # of constants too
     try:
         model = models.build(settings.network, data.shape, outputs, settings.network_options)
     finally:
         torch.set_default_dtype(usual)
     if settings.precision == "bfloat16":
         precision.mix(model, torch.device(settings.device).type)
-    torch.manual_seed(derived_seed("dropout", seed))
+    torch.manual_seed(derived_seed("dropout", seed, *([rank] if rank else [])))
     # Convolutions are faster on channels-last weights, on CPU and GPU; other layers do not care,
     # but PyTorch's L-BFGS lays the gradients side by side in a way that cannot take them.
     layout = torch.preserve_format if settings.optimizer == "lbfgs" else torch.channels_last
     return cast(Any, model).to(settings.device, memory_format=layout)
-
-
-def loss_function(data: Dataset) -> Loss:
-    """Mean cross entropy for classes, else the sum of squared errors."""
-    if data.task == "classification":
-        return functional.cross_entropy
-    return lambda output, y: functional.mse_loss(output, y, reduction="sum")
-
-
-class Batches:
-    """The training examples in the order of one seed, gathered a block of batches at a time."""
-
-    def __init__(self, settings: Settings, data: Dataset, seed: int):
-        examples = len(data.train.x)
-        full = settings.batch_size == "full"
-        if not full and int(settings.batch_size) > examples:
-            raise UserError(
-                f"a batch of {settings.batch_size} is more than the {examples} training examples "
-                f"of {data.name}; use at most {examples}, or full"
-            )
-        if (settings.epoch_examples or 0) > examples:
-            raise UserError(
-                f"an epoch of {settings.epoch_examples} examples is more than the {examples} "
-                f"training examples of {data.name}"
-            )
-        self.size = examples if full else int(settings.batch_size)
-        self._examples = settings.epoch_examples
-        self.per_epoch = 1 if full else -(-(self._examples or examples) // self.size)
-        self._data, self._seed = data, seed
-        self._dtype = precision.WEIGHTS[settings.precision]
-        self._whole = self._take(None) if full else None
-        values = math.prod(data.shape)
-        self._block = self.size * max(1, BLOCK // (self.size * values))
-
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch, a new order each; the last one may be smaller."""
-        if self._whole is not None:
-            yield self._whole
-            return
-        for rows in self.order(epoch).split(self._block):
-            x, y = self._take(rows)
-            yield from zip(x.split(self.size), y.split(self.size), strict=True)
-
-    def order(self, epoch: int) -> Tensor:
-        """The training examples of an epoch, by row number: a permutation, or its beginning."""
-        generator = torch.Generator().manual_seed(derived_seed("order", self._seed, epoch))
-        order = torch.randperm(len(self._data.train.x), generator=generator)
-        return order[: self._examples].to(self._data.train.x.device)
-
-    def _take(self, rows: Tensor | None) -> tuple[Tensor, Tensor]:
-        x, y = self._data.train.x, self._data.train.y
-        if rows is not None:  # copies whole rows, where indexing would go value by value
-            x, y = x.index_select(0, rows), y.index_select(0, rows)
-        x = self._data.inputs(x).to(self._dtype)
-        return x, y.to(self._dtype) if y.is_floating_point() else y

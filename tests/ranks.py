@@ -1,0 +1,33 @@
+"""What each process of a distributed test does: train, and have the first one save the weights.
+
+Started by torchrun; see tests/test_distributed.py.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow/scripts"))
+from optlab import datasets, distributed, training
+from optlab.checkpoints import Checkpoints
+
+
+def main(data_file: str, jobs_file: str, output: str) -> None:
+    torch.set_num_threads(1)
+    world = distributed.join("cpu")
+    data = datasets.load(data_file)
+    found = {}
+    for name, settings, steps in torch.load(jobs_file, weights_only=False):
+        trainer = training.Trainer(settings, data, 0, world)
+        trainer.steps = steps
+        outcome = trainer.run(lambda row: None, Checkpoints(None, "", world=world))
+        losses = [row.train_loss for row in outcome.evaluations]
+        found[name] = (outcome.model.state_dict(), losses)
+    if world.rank == 0:
+        torch.save(found, output)
+    distributed.leave(world)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,276 @@
+"""Several processes against one: real processes, started by torchrun, that meet through Gloo."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from optlab import devices, optimizers, sources, training
+from optlab.batches import Batches
+from optlab.checkpoints import Checkpoints
+from optlab.datasets import load
+from optlab.distributed import World
+from optlab.errors import UserError
+
+TESTS = Path(__file__).parent
+TRAIN = TESTS.parents[0] / "workflow/scripts/train.py"
+STEPS = 50
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "digits.json"
+    sources.prepare("digits", {"source": "digits"}, path, None)
+    return path
+
+
+# -- the same weights as one process ---------------------------------------------------------
+
+
+def jobs(examples):
+    """Every optimizer that takes mini-batches, in both precisions, and a convolution."""
+    size = (examples - 1) // 3  # three batches and one of a single example
+    assert examples % size in (1, 2, 3)
+    found = []
+    for name, entry in optimizers.OPTIMIZERS.items():
+        if name == "lbfgs":
+            continue
+        knobs = {"lr": entry.grid[len(entry.grid) // 2], **entry.knobs}
+        for precision in ("float64", "float32"):
+            settings = training.Settings("mlp", name, knobs, size, 20, precision,
+                                         network_options={"hidden": [16]})  # fmt: skip
+            found.append((f"{name} {precision}", settings, STEPS))
+    adam = {"lr": 0.001, **optimizers.OPTIMIZERS["adam"].knobs}
+    cnn = training.Settings("cnn", "adam", adam, size, 3, "float64",
+                            network_options={"dropout": 0.0})  # fmt: skip
+    full = training.Settings("softmax", "sgd", {"lr": 0.5}, "full", 10, "float64")
+    return [*found, ("cnn", cnn, 8), ("full", full, 10)]
+
+
+@pytest.fixture(scope="module")
+def alone(digits):
+    """Weights and losses of one process after its steps."""
+    data = load(digits)
+    torch.set_num_threads(1)
+    found = {}
+    for name, settings, steps in jobs(len(data.train.x)):
+        trainer = training.Trainer(settings, data, 0)
+        trainer.steps = steps
+        outcome = trainer.run(lambda row: None, Checkpoints(None, ""))
+        losses = [row.train_loss for row in outcome.evaluations]
+        found[name] = (outcome.model.state_dict(), losses)
+    return found
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_processes_together_give_the_weights_of_one(digits, here, alone, processes):
+    torch.save(jobs(len(load(digits).train.x)), "jobs")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={processes}", str(TESTS / "ranks.py")]
+    command += [str(digits), "jobs", "weights"]
+    subprocess.run(command, check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    together = torch.load("weights")
+    for name, (weights, losses) in alone.items():
+        if name == "muon float32":  # bfloat16 inside: rounding is magnified
+            continue
+        others, other_losses = together[name]
+        exact = "float32" not in name
+        for key, value in weights.items():
+            scale = value.abs().max().item() if not exact else 1.0
+            far = (others[key] - value).abs().max().item()
+            assert far <= (1e-10 if exact else 1e-3 * scale), (name, key, far)
+        assert other_losses == pytest.approx(losses, rel=1e-9 if exact else 1e-3), name
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("size", [100, 399, "full"])
+def test_shares_cover_each_epoch_exactly_and_never_overlap(digits, processes, size):
+    data = load(digits)
+    settings = training.Settings("softmax", "sgd", {"lr": 0.5}, size, 1)
+    whole = list(Batches(settings, data, 3).epoch(2))
+    shares = [
+        list(Batches(settings, data, 3, World(rank, processes)).epoch(2))
+        for rank in range(processes)
+    ]
+    assert {len(batches) for batches in shares} == {len(whole)}
+    for number, (x, y) in enumerate(whole):
+        parts = [batches[number] for batches in shares]
+        assert torch.equal(torch.cat([part[0] for part in parts]), x)
+        assert torch.equal(torch.cat([part[1] for part in parts]), y)
+        if processes > 1:
+            assert {part[2] for part in parts} == {len(x)}
+            assert max(len(p[0]) for p in parts) - min(len(p[0]) for p in parts) <= 1
+
+
+def test_an_epoch_may_be_taken_up_in_its_middle(digits):
+    data = load(digits)
+    settings = training.Settings("softmax", "sgd", {"lr": 0.5}, 100, 1)
+    whole = list(Batches(settings, data, 0).epoch(1))
+    rest = list(Batches(settings, data, 0).epoch(1, skip=5))
+    assert len(rest) == len(whole) - 5
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(rest, whole[5:], strict=True))
+
+
+# -- as a run of the study -------------------------------------------------------------------
+
+
+def command(digits, folder, *more):
+    words = ["--data", str(digits), "--model", "softmax", "--lr", "0.5", "--device", "cpu"]
+    return [sys.executable, str(TRAIN), *words, "--output", str(folder), *more]
+
+
+def rows(folder):
+    with (folder / "metrics.tsv").open() as stream:
+        return [{**row, "seconds": None} for row in csv.DictReader(stream, delimiter="\t")]
+
+
+def ranks_of(process):
+    """The training processes below torchrun, by rank."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == process.pid:
+                variables = (status.parent / "environ").read_bytes().split(b"\0")
+                rank = next((v for v in variables if v.startswith(b"RANK=")), None)
+                if rank:
+                    found[int(rank[5:])] = int(status.parent.name)
+    return found
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def alive(pid):
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.fixture
+def long_run(digits, here):
+    """A run of two processes that would go on for hours, once it trains."""
+    more = ("--epochs", "1000000", "--gpus", "2", "--state", "state.json")
+    with (here / "log").open("w") as log:
+        process = subprocess.Popen(command(digits, here / "run", *more), stdout=log, stderr=log)
+    wait_until(lambda: "epoch" in (here / "log").read_text())
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def test_only_the_first_process_writes_and_all_are_counted(digits, here):
+    one, two = here / "one", here / "two"
+    subprocess.run(command(digits, one, "--epochs", "2"), check=True, timeout=60)
+    more = ("--epochs", "2", "--gpus", "2", "--timed")
+    done = subprocess.run(
+        command(digits, two, *more), check=True, timeout=60, capture_output=True, text=True
+    )
+    assert done.stdout.count("results: ") == 1 and "Traceback" not in done.stderr
+    for first, second in zip(rows(one), rows(two), strict=True):
+        assert (first.pop("gpus"), second.pop("gpus")) == ("1", "2")
+        assert float(second["val_loss"]) == pytest.approx(float(first["val_loss"]), rel=1e-4)
+    record = json.loads((two / "run.json").read_text())
+    parts = record["steps"]
+    assert parts["measured"] >= 20 and parts["communication"]["median"] > 0
+    assert parts["step"]["median"] > parts["forward_backward"]["median"] > 0
+    assert record["hardware"]["oversubscribed"] is (len(os.sched_getaffinity(0)) < 2)
+    assert record["wall"]["start_up"] > 0.5
+
+
+def test_a_killed_process_ends_the_run_with_a_clear_error_and_no_process_left(long_run, here):
+    ranks = wait_until(lambda: len(r := ranks_of(long_run)) == 2 and r)
+    os.kill(ranks[1], signal.SIGKILL)
+    assert long_run.wait(timeout=30) == 1
+    last = (here / "log").read_text().splitlines()[-1]
+    assert last == "error: process 1 of 2 was killed (SIGKILL); the others were ended"
+    assert "was killed" in json.loads((here / "state.json").read_text())["message"]
+    wait_until(lambda: not any(map(alive, ranks.values())), 10)
+
+
+def test_no_process_outlives_the_one_that_started_it(long_run):
+    ranks = wait_until(lambda: len(r := ranks_of(long_run)) == 2 and r)
+    long_run.kill()
+    long_run.wait()
+    wait_until(lambda: not any(map(alive, ranks.values())), 10)
+
+
+def test_two_runs_at_once_and_a_port_in_use(digits, here):
+    with socket.socket() as usual:
+        usual.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody else has it: as good
+            usual.bind(("", 29500))
+            usual.listen()
+        both = [
+            subprocess.Popen(command(digits, here / name, "--epochs", "3", "--gpus", "2"))
+            for name in ("a", "b")
+        ]
+        assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert rows(here / "a") == rows(here / "b")
+
+
+def test_a_mistake_is_told_once(digits, here):
+    more = ("--batch-size", "5000", "--gpus", "2")
+    done = subprocess.run(
+        command(digits, here / "x", *more), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert len(errors) == 1 and "a batch of 5000 is more than" in errors[0]
+    done = subprocess.run(
+        command(digits, here / "x", "--batch-size", "2", "--gpus", "4"),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == "error: a batch of 2 cannot be shared by 4 processes\n"
+
+
+# -- GPUs ------------------------------------------------------------------------------------
+
+
+HOLDER = (
+    "import sys, time; sys.path.insert(0, sys.argv[1]); from optlab import devices;"
+    "print(*devices.take(int(sys.argv[2])), flush=True); sys.stdin.read()"
+)
+
+
+def holder(count):
+    """A process that takes GPUs and keeps them until its standard input is closed."""
+    command = [sys.executable, "-u", "-c", HOLDER, str(TRAIN.parent), str(count)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_runs_at_once_never_get_the_same_gpu(here, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    monkeypatch.setenv("TMPDIR", str(here))
+    first, second, third = holder(1), holder(2), holder(1)
+    taken = [process.stdout.readline().split() for process in (first, second, third)]
+    assert sorted([*taken[0], *taken[1], *taken[2]]) == ["0", "1", "2", "3"]
+    late = holder(2)
+    assert late.stdout.readline() == "waiting for 2 free GPU(s) of 4\n"
+    second.kill()  # the lock goes with the process, however it ends
+    assert late.stdout.readline().split() == taken[1]
+    for process in (first, third, late):
+        process.stdin.close()
+        process.wait(timeout=10)
+
+
+def test_more_gpus_than_there_are_is_told(here, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(UserError, match="gpus: 2, but only 1 are here; use device: cpu"):
+        devices.take(2)

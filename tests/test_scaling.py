@@ -1,0 +1,476 @@
+"""Scaling: laws against closed forms, the table from hand-made runs, and what its pictures show."""
+
+import csv
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handmade import SCALING, resolved, save, step_parts, timed
+from scipy import stats
+
+import scaling_figures
+import scaling_tables
+import status
+from optlab import grid, scaling, scaling_pictures, scaling_plan, style
+from optlab import timed as timing
+from optlab.errors import UserError
+from optlab.scaling_laws import (
+    amdahl,
+    amdahl_time,
+    karp_flatt,
+    mapped,
+    paired_ratio,
+    replayed_seconds,
+)
+from optlab.statistics import Estimate
+
+REPORT = Path(scaling_tables.__file__).parents[1] / "report"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def study(seeds=3, **changes):
+    return resolved({"scaling": {**SCALING, "scaling": ["strong"], **changes}}, seeds)
+
+
+def finished(times, seeds=3, **changes):
+    """A study whose runs of p processes took ``times[p]`` seconds, a list of one value a seed."""
+    found = study(seeds, gpus=list(times), **changes)
+    for run in grid.runs(found):
+        timed(run, times[run.gpus])
+    return found
+
+
+def rows(found, scaling_="strong"):
+    """The rows of one kind by their number of processes."""
+    return {row.gpus: row for row in scaling.rows(found, "scaling") if row.scaling == scaling_}
+
+
+def table(found):
+    words = ["--study", str(save(found)), "--output-folder", "tables"]
+    assert scaling_tables.main(words) == 0
+    with open("tables/scaling.tsv", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+# -- laws -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.0, 0.07, 0.5, 1.3, -0.1])
+def test_amdahl_of_exact_times_is_exact(share):
+    """Shares below 0 (more than p times as fast) and above 1 (slower) are told as they are."""
+    times = {p: {0: 7 * amdahl_time(share, p), 1: 8 * amdahl_time(share, p)} for p in (1, 2, 4, 8)}
+    fit = amdahl(times)
+    assert fit.share.mean == pytest.approx(share, abs=1e-12)
+    assert (fit.share.low, fit.share.high) == pytest.approx((share, share), abs=1e-9)
+    assert fit.error == pytest.approx(0, abs=1e-12)
+    assert 1 / fit.speedup(4) == pytest.approx(share + (1 - share) / 4)
+
+
+def test_amdahl_is_the_least_squares_fit():
+    ratios = {2: 0.61, 4: 0.33, 8: 0.29}
+    fit = amdahl({1: {0: 1.0}, **{p: {0: value} for p, value in ratios.items()}})
+    x = np.array([1 - 1 / p for p in ratios])
+    y = np.array([value - 1 / p for p, value in ratios.items()])
+    share, error = (x @ y) / (x @ x), math.inf
+    error = math.sqrt(((y - share * x) ** 2).sum() / 2 / (x @ x))
+    half = stats.t.ppf(0.975, 2) * error
+    found = (fit.share.mean, fit.share.low, fit.share.high)
+    assert found == pytest.approx((share, share - half, share + half))
+    worst = max(abs(v / (share + (1 - share) / p) - 1) for p, v in ratios.items())
+    assert fit.error == pytest.approx(worst)
+
+
+def test_amdahl_of_noisy_seeds_has_their_interval():
+    """Where the means fit exactly, the uncertainty is that of the seeds."""
+    shares = [0.1, 0.2, 0.3]
+    times = {p: {k: amdahl_time(s, p) for k, s in enumerate(shares)} for p in (1, 2, 4)}
+    fit = amdahl(times)
+    low, high = stats.t.interval(0.95, 2, 0.2, stats.sem(shares))
+    assert fit.share.low <= low + 1e-9 and fit.share.high >= high - 1e-9
+    assert fit.share.high - fit.share.low < 1.3 * (high - low)
+
+
+def test_times_that_amdahl_does_not_describe_have_a_wide_interval():
+    """Times that rise with the processes are no serial share of any size."""
+    fit = amdahl({1: {0: 1.0}, 2: {0: 0.5}, 4: {0: 0.9}})
+    assert fit.error > 0.2 and fit.share.high - fit.share.low > 1
+
+
+def test_amdahl_needs_three_counts_and_one_among_them():
+    assert amdahl({1: {0: 1.0}, 2: {0: 0.6}}) is None
+    assert amdahl({2: {0: 0.6}, 4: {0: 0.4}, 8: {0: 0.3}}) is None
+    assert amdahl({1: {0: 1.0}, 2: {0: 0.6}, 4: {}}) is None
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.4, 1.0])
+@pytest.mark.parametrize("p", [2, 3, 16])
+def test_karp_flatt_of_amdahl_is_its_share(share, p):
+    found = karp_flatt(Estimate(1 / amdahl_time(share, p)), p)
+    assert found.mean == pytest.approx(share, abs=1e-12)
+
+
+def test_karp_flatt_turns_the_interval_round():
+    found = karp_flatt(Estimate(1.6, 1.5, 1.8), 2)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.25, 1 / 9, 1 / 3))
+    assert karp_flatt(Estimate(1.0), 1) is None
+
+
+def test_ratio_is_paired_and_geometric():
+    """Seeds that are slow with every number of processes make no interval wider."""
+    below = {0: 1.0, 1: 10.0, 2: 3.0}
+    found = paired_ratio({seed: 2 * t for seed, t in below.items()}, below)
+    assert (found.mean, found.low, found.high) == pytest.approx((2, 2, 2))
+    above = {0: 1.5, 1: 20.0, 2: 9.0}
+    logs = np.log([1.5, 2.0, 3.0])
+    ends = np.exp(stats.t.interval(0.95, 2, logs.mean(), stats.sem(logs)))
+    found = paired_ratio(above, below)
+    assert found.mean == pytest.approx(np.exp(logs.mean()))
+    assert (found.low, found.high) == pytest.approx(tuple(ends))
+    assert paired_ratio({0: 1.0}, {0: 2.0}) == Estimate(0.5)
+    assert paired_ratio({0: 1.0}, {1: 2.0}) is None
+    assert mapped(Estimate(2, 1, 4), lambda v: 1 / v) == Estimate(0.5, 0.25, 1)
+
+
+def test_replay_gives_the_published_times():
+    """300 epochs at batch 5000: 285.0, 232.9 and 203.5 s on 1, 2 and 4 GPUs.
+
+    A line through the three has a slope of 0.36 s an evaluation, and they lie on it.
+    """
+    published = {1: 285.0, 2: 232.9, 4: 203.5}
+    evaluations = [replayed_seconds(0, 1, 300, p) for p in published]
+    assert evaluations == [300, 150, 75]
+    slope, training = np.polyfit(evaluations, list(published.values()), 1)
+    assert (slope, training) == (pytest.approx(0.36, abs=0.001), pytest.approx(177.5, abs=0.1))
+    for p, seconds in published.items():
+        assert replayed_seconds(177.5, 0.36, 300, p) == pytest.approx(seconds, abs=1.5)
+    assert replayed_seconds(10, 1, 5, 2) == 13  # three evaluations: the last half epoch has one
+
+
+# -- the table --------------------------------------------------------------------------------
+
+
+def test_figures_of_a_row():
+    found = finished({1: [10.0, 12.0, 14.0], 2: [5.0, 8.0, 7.0]})
+    one, two = (rows(found)[p] for p in (1, 2))
+    assert one.samples_per_second.mean == pytest.approx(np.mean([200, 2000 / 12, 2000 / 14]))
+    assert two.seconds_per_epoch.mean == pytest.approx(10 / 3)
+    low, high = stats.t.interval(0.95, 2, 10 / 3, stats.sem([2.5, 4, 3.5]))
+    found_ = two.seconds_per_epoch
+    assert (found_.low, found_.high) == pytest.approx((low, high))
+    assert one.speedup == Estimate(1.0) and one.karp_flatt is None
+    logs = np.log([2, 1.5, 2])
+    mean = np.exp(logs.mean())
+    assert two.speedup.mean == pytest.approx(mean)
+    assert two.efficiency.mean == pytest.approx(mean / 2)
+    assert two.efficiency.high == pytest.approx(two.speedup.high / 2)
+    assert two.karp_flatt.mean == pytest.approx(2 / mean - 1)
+    assert one.fit is None and two.fit is None  # two counts are no fit
+
+
+def test_three_counts_have_a_fit():
+    times = {p: [9 * amdahl_time(0.2, p)] * 3 for p in (1, 2, 4)}
+    lines = {row["gpus"]: row for row in table(finished(times)) if row["scaling"] == "strong"}
+    assert lines["1"]["serial_share"] == lines["1"]["karp_flatt"] == ""
+    for p in ("2", "4"):
+        assert float(lines[p]["serial_share"]) == pytest.approx(0.2)
+        assert float(lines[p]["karp_flatt"]) == pytest.approx(0.2)
+        assert float(lines[p]["serial_fit_error"]) == pytest.approx(0, abs=1e-9)
+
+
+def test_one_seed_has_no_interval():
+    lines = table(finished({1: [8.0], 2: [5.0]}, seeds=1))
+    two = lines[1]
+    assert (two["gpus"], two["speedup"], two["efficiency"]) == ("2", "1.6", "0.8")
+    for name in ("speedup", "efficiency", "karp_flatt", "seconds", "samples_per_second"):
+        assert two[name] and two[f"{name}_low"] == two[f"{name}_high"] == ""
+
+
+def test_diverged_seeds_are_counted_and_left_out_of_both_sides():
+    found = finished({1: [10.0, None, 12.0], 2: [5.0, 6.0, None]})
+    two = rows(found)[2]
+    assert two.speedup == Estimate(2.0)  # seed 0 alone has both
+    assert two.timed.summary.diverged == 1
+    line = table(found)[1]
+    assert (line["seeds"], line["diverged"], line["status"]) == ("3", "1", "diverged")
+    assert float(line["seconds"]) == pytest.approx(5.5)
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+def test_a_run_of_which_every_seed_diverged_has_empty_cells(gone):
+    times = {1: [10.0] * 3, 2: [5.0] * 3, 4: [3.0] * 3, gone: [None] * 3}
+    lines = {r["gpus"]: r for r in table(finished(times)) if r["scaling"] == "strong"}
+    assert lines[str(gone)]["seconds"] == lines[str(gone)]["speedup"] == ""
+    assert lines[str(gone)]["test_accuracy"] == ""
+    assert (lines["4"]["speedup"] == "") == (gone == 1)
+    assert lines["4"]["serial_share"] == ""
+
+
+@pytest.mark.parametrize(
+    "other", [{"gpu": "Handmade GPU"}, {"cpu": "Handmade 2"}], ids=["device", "processor"]
+)
+def test_times_of_different_machines_are_not_compared(other):
+    found = finished({p: [12.0 / p] * 3 for p in (1, 2, 4, 8)})
+    moved = next(run for run in grid.runs(found) if run.gpus == 4)
+    timed(moved, [1.0] * 3, **other)
+    measured = rows(found)
+    assert measured[4].speedup is measured[4].efficiency is measured[4].karp_flatt is None
+    assert measured[4].samples_per_second.mean == pytest.approx(2000)
+    assert measured[8].speedup.mean == pytest.approx(8)
+    assert measured[8].fit.share.mean == pytest.approx(0, abs=1e-9)
+
+
+def test_missing_seed_and_missing_run_are_told_in_one_line(capsys):
+    found = finished({1: [10.0] * 2, 2: [5.0] * 2}, seeds=2)
+    words = ["--study", str(save(found)), "--output-folder", "tables"]
+    (first, second) = grid.runs(found)
+    timed(second, [5.0])
+    assert scaling_tables.main(words) == 1
+    assert "seed 1 is missing; train this run again" in capsys.readouterr().err
+    Path(first.folder, "run.json").unlink()
+    assert scaling_tables.main(words) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "has this run been trained?" in told
+    Path(first.folder, "run.json").write_text('{"wall": {}}')
+    assert scaling_tables.main(words) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "train this run again" in told
+
+
+def test_weak_scaling_is_against_one_process_and_has_no_serial_share():
+    found = study(scaling=["weak"], gpus=[1, 2, 4], batch_sizes=[50], lr_scaling="linear")
+    for run in grid.runs(found):
+        timed(run, [8.0 / run.gpus] * 3)
+    lines = {r["gpus"]: r for r in table(found) if r["scaling"] == "weak"}
+    assert [(r["batch_size"], r["global_batch"], r["lr"]) for r in lines.values()] == [
+        *(("50", "50", "0.1"), ("50", "100", "0.2"), ("50", "200", "0.4"))
+    ]
+    assert lines["4"]["speedup"] == "4" and lines["4"]["efficiency"] == "1"
+    assert lines["4"]["karp_flatt"] == lines["4"]["serial_share"] == ""
+
+
+def test_rows_share_a_run_and_points_left_out_have_none():
+    found = study(scaling=["strong", "weak"], gpus=[1, 2, 4], batch_sizes=[2])
+    for run in grid.runs(found):
+        timed(run, [8.0] * 3)
+    lines = table(found)
+    kinds = [(r["scaling"], r["gpus"]) for r in lines]
+    assert ("strong", "4") not in kinds and ("weak", "4") in kinds  # 2 examples for 4 processes
+    paths = {r["path"] for r in lines if r["gpus"] == "1"}
+    assert len(paths) == 1
+    assert kinds.count(("replayed", "1")) == 1  # once, although two rows have that run
+
+
+def test_replayed_rows_are_all_evaluation():
+    found = finished({1: [10.0, 20.0, 30.0], 2: [6.0] * 3}, epochs=[7])
+    each = 0.5
+    for run in grid.runs(found):
+        timed(run, [10.0, 20.0, 30.0] if run.gpus == 1 else [6.0] * 3, evaluation=each)
+    lines = {(r["scaling"], r["gpus"]): r for r in table(found)}
+    two = lines["replayed", "2"]
+    assert float(two["seconds_per_evaluation"]) == each
+    assert float(two["seconds"]) == pytest.approx(20 + 4 * each)
+    ratios = [math.log((t + 7 * each) / (t + 4 * each)) for t in (10, 20, 30)]
+    assert float(two["speedup"]) == pytest.approx(math.exp(sum(ratios) / 3), rel=1e-5)
+    assert two["gain_from_evaluation"] == "1" and two["evaluations"] == "4"
+    assert lines["strong", "2"]["gain_from_evaluation"] == "0"
+    assert lines["strong", "2"]["evaluations"] == "8"
+    for name in ("test_accuracy", "samples_per_second", "step_seconds", "oversubscribed"):
+        assert two[name] == ""
+
+
+def test_an_evaluation_takes_what_those_of_the_studys_seeds_took():
+    """Not what `wall` says, which is of the last job alone; and seeds may have been given up."""
+    fewer, more = (study(seeds, gpus=[1]) for seeds in (2, 3))
+    timed(grid.runs(more)[0], [10.0, None, 30.0], evaluation=0.25)
+    for found in (fewer, more):
+        (run,) = grid.runs(found)
+        assert timing.read(run).evaluation_seconds == pytest.approx(0.25)
+
+
+def test_shares_of_a_step():
+    found = finished({1: [10.0] * 3, 2: [6.0] * 3})
+    for run in grid.runs(found):
+        parts = {"communication": 0.002} if run.gpus == 2 else {"communication": -0.0001}
+        timed(run, [6.0] * 3, steps=step_parts(step=0.0125, **parts), oversubscribed=run.gpus == 2)
+    one, two = table(found)[:2]
+    assert float(two["wall_seconds"]) == pytest.approx(2 + 18 + 9 * 0.01 + 1)
+    assert (two["start_up_seconds"], two["evaluation_seconds"]) == ("2", "0.09")
+    shares = ("data", "forward_backward", "communication", "optimizer", "other")
+    measured = [float(two[f"{name}_share"]) for name in shares]
+    assert measured == pytest.approx([0.08, 0.48, 0.16, 0.16, 0.12])
+    assert float(one["communication_share"]) == 0  # not below: a difference of two medians
+    assert sum(float(one[f"{name}_share"]) for name in shares) == pytest.approx(1, abs=1e-5)
+    assert (two["step_seconds"], two["step_seconds_low"]) == ("0.0125", "0.01125")
+    assert (one["oversubscribed"], two["oversubscribed"]) == ("false", "true")
+    assert two["peak_memory_mb"] == "512.5" and two["gpu_peak_memory_mb"] == ""
+
+
+def test_parts_that_are_more_than_the_step_still_sum_to_one():
+    found = finished({1: [10.0] * 3})
+    (run,) = grid.runs(found)
+    timed(run, [10.0] * 3, steps=step_parts(step=0.005))
+    shares = timing.read(run).shares
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["other"] == 0 and shares["forward_backward"] == pytest.approx(6 / 9)
+
+
+def test_target_is_a_median_in_which_a_miss_takes_for_ever():
+    found = study(gpus=[1, 2], target_accuracy=0.5)
+    one, two = grid.runs(found)
+    timed(one, [10.0, 20.0, 30.0], accuracies=[0.9, 0.9, 0.3])
+    timed(two, [10.0, 20.0, None], accuracies=[0.6, 0.4, 0.9])
+    lines = table(found)
+    # 0.1, 0.5, 0.9 after 0, 1 and 2 epochs: half of the training.
+    assert (lines[0]["reached_target"], lines[0]["seconds_to_target"]) == ("2", "10")
+    assert (lines[1]["reached_target"], lines[1]["seconds_to_target"]) == ("1", "inf")
+    assert lines[0]["target_accuracy"] == "0.5"
+    replayed = [r for r in lines if r["scaling"] == "replayed"]
+    assert {r["seconds_to_target"] for r in replayed} == {""}
+
+
+def test_a_row_for_each_question():
+    axes = {"gpus": [1, 2], "batch_sizes": [50, 100], "epochs": [1, 2], "models": ["cnn", "mlp"]}
+    found = study(scaling=["strong", "weak"], **axes)
+    for run in grid.runs(found):
+        timed(run, [1.0] * 3)
+    lines = table(found)
+    names = ("exercise", "dataset", "model", "scaling", "batch_size", "epochs", "gpus")
+    keys = [tuple(row[name] for name in names) for row in lines]
+    assert len(keys) == len(set(keys)) == 3 * 2**4
+    assert all(row["speedup"] == "1" for row in lines if row["scaling"] != "replayed")
+
+
+def test_study_without_scaling_is_told(capsys):
+    found = resolved({"fit": {"datasets": ["line"], "models": ["linear"],
+                              "optimizers": {"sgd": {"lr": [0.1]}}}})  # fmt: skip
+    words = ["--study", str(save(found)), "--output-folder", "x"]
+    assert scaling_tables.main(words) == 1
+    assert "has no exercise of the kind scaling" in capsys.readouterr().err
+    words = ["--study", str(save(found)), "--exercise", "fit", "--output-folder", "x"]
+    assert scaling_figures.main(words) == 1
+    assert "'fit' is not a scaling exercise" in capsys.readouterr().err
+
+
+def test_a_waiting_timed_run_takes_the_whole_machine():
+    found = finished({1: [10.0] * 3, 2: [6.0] * 3})
+    done, waiting = (status.Standing(run, "done", 10.0) for run in grid.runs(found))
+    waiting = replace(waiting, state="waiting", seconds=None)
+    assert status.remaining([done, waiting], cores=8) == pytest.approx(10)
+
+
+# -- pictures ---------------------------------------------------------------------------------
+
+
+def drawn(found, kind):
+    (picture,) = (p for p in scaling_plan.pictures(found, "scaling") if p.kind == kind)
+    target = found["exercises"]["scaling"]["target_accuracy"]
+    figure = scaling_pictures.draw(picture, scaling.rows(found, "scaling"), target)
+    svg = style.svg(figure)
+    texts = re.findall(r"<text.*?</text>", svg, re.S)
+    return figure, [re.sub(r"<[^>]*>", "", text).strip() for text in texts]
+
+
+def test_pictures_follow_from_the_study():
+    def kinds(**changes):
+        return [p.name for p in scaling_plan.pictures(study(**changes), "scaling")]
+
+    assert kinds(gpus=[1]) == ["time"]
+    assert kinds() == ["speedup", "time", "replay"]
+    every = {"batch_sizes": [50, 100], "target_accuracy": 0.9, "scaling": ["weak"]}
+    assert kinds(**every) == list(scaling_plan.PICTURES)
+    assert kinds(epochs=[1, 2], gpus=[1]) == ["time", "settings"]
+    two = scaling_plan.pictures(study(models=["cnn", "mlp"]), "scaling")
+    assert [p.name for p in two][::3] == ["digits-cnn-speedup", "digits-mlp-speedup"]
+    assert len({tuple(p.labels.values()) for p in two}) == len(two)
+    for kind in scaling_plan.PICTURES:
+        assert (REPORT / f"scaling-{kind}.rst").is_file()
+
+
+def test_speedup_has_the_fit_and_the_ideal():
+    times = {p: [9 * amdahl_time(0.2, p) * k for k in (1, 1.1, 1.2)] for p in (1, 2, 4)}
+    figure, words = drawn(finished(times), "speedup")
+    assert "strong, batch 100; serial share 0.20 (0.20 to 0.20)" in words
+    assert "Amdahl's law, fitted (strong)" in words and "ideal" in words
+    (axes,) = figure.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    (law,) = (x for x in axes.get_lines() if len(x.get_xdata()) > 50)
+    assert law.get_ydata()[-1] == pytest.approx(1 / amdahl_time(0.2, 4))
+
+
+def test_speedup_of_two_counts_has_no_fit():
+    figure, words = drawn(finished({1: [10.0] * 3, 2: [6.25] * 3}), "speedup")
+    assert "strong, batch 100; Karp-Flatt 0.25" in words
+    assert not any("Amdahl" in word for word in words)
+    assert all(len(line.get_xdata()) < 50 for line in figure.axes[0].get_lines())
+
+
+def test_oversubscribed_runs_are_open():
+    found = finished({1: [10.0] * 3, 2: [6.0] * 3})
+    _, words = drawn(found, "speedup")
+    assert not any("share cores" in word for word in words)
+    timed(grid.runs(found)[1], [6.0] * 3, oversubscribed=True)
+    figure, words = drawn(found, "speedup")
+    assert "open: processes share cores or a device" in words
+    faces = [x.get_markerfacecolor() for x in figure.axes[0].get_lines() if len(x.get_xdata()) == 1]
+    assert faces.count("white") == 1
+    assert "* processes share cores or a device" in drawn(found, "time")[1]
+
+
+def test_bars_are_the_shares():
+    found = finished({1: [10.0] * 3, 2: [6.0] * 3})
+    timed(grid.runs(found)[0], [10.0] * 3, steps=step_parts())
+    figure, words = drawn(found, "time")
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    assert widths[:5] == [0] * 5  # the lowest bar is of the last run, whose steps were not measured
+    assert widths[5:] == pytest.approx([0.1, 0.6, 0, 0.2, 0.1])
+    assert "not measured" in words and "10 ms" in words
+    assert "batch 100, 1 process" in words and "strong, batch 100, 2 processes" in words
+
+
+def test_gpus_are_called_so():
+    found = finished({1: [10.0] * 3, 2: [6.0] * 3})
+    for run in grid.runs(found):
+        timed(run, [6.0] * 3, gpu="Handmade GPU", gpu_peak_memory_mb=77.0)
+    figure, _ = drawn(found, "speedup")
+    assert figure.axes[0].get_xlabel() == "GPUs"
+    assert table(found)[0]["hardware"] == "Handmade GPU"
+    assert table(found)[0]["gpu_peak_memory_mb"] == "77"
+
+
+@pytest.mark.parametrize("dead", [(), (0,), (1,), (0, 1, 2, 3, 4, 5)])
+def test_every_picture_can_be_drawn(dead):
+    axes = {"gpus": [1, 2], "batch_sizes": [50, 100], "epochs": [1, 2]}
+    found = study(scaling=["strong", "weak"], target_accuracy=0.5, **axes)
+    for number, run in enumerate(grid.runs(found)):
+        timed(run, [None] * 3 if number in dead or len(dead) > 2 else [1.0, 1.2, None])
+    for kind in scaling_plan.PICTURES:
+        drawn(found, kind)
+
+
+def test_programs_write_and_tidy():
+    found = finished({1: [10.0] * 3, 2: [6.0] * 3})
+    Path("figures").mkdir()
+    words = ["--study", str(save(found)), "--exercise", "scaling", "--output-folder", "figures"]
+    assert scaling_figures.main(words) == 0
+    assert sorted(p.stem for p in Path("figures").glob("*.svg")) == ["replay", "speedup", "time"]
+    again = finished({1: [10.0] * 3})
+    save(again)
+    assert scaling_figures.main(words) == 0
+    assert [p.stem for p in Path("figures").glob("*.svg")] == ["time"]
+
+
+def test_reading_what_is_no_record():
+    found = finished({1: [10.0] * 3})
+    (run,) = grid.runs(found)
+    for text in ("[]", "{", json.dumps({"seeds": []})):
+        Path(run.folder, "run.json").write_text(text)
+        with pytest.raises(UserError, match=r"run\.json: .*again"):
+            timing.read(run)

@@ -1,0 +1,106 @@
+"""The training examples in the order of one seed, in batches, and the share of one process."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from optlab import precision
+from optlab.datasets import Dataset
+from optlab.distributed import ALONE, World
+from optlab.errors import UserError
+
+if TYPE_CHECKING:
+    from optlab.training import Settings
+
+BLOCK = 2**18  # input values gathered at once: few enough to stay in the processor's cache
+
+# Inputs and targets; where there are several processes, also the examples of all of them together.
+Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, int]
+
+
+def derived_seed(*words: object) -> int:
+    """A seed of its own for each purpose, from the words that name it."""
+    digest = hashlib.blake2b("/".join(map(str, words)).encode(), digest_size=7).digest()
+    return int.from_bytes(digest)
+
+
+class Batches:
+    """The batches of one process, gathered a block of batches at a time.
+
+    All processes draw the same order; each takes its share of every batch, so that a run has the
+    same batches with any number of processes. A share may be empty where a last batch is small.
+    """
+
+    def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
+        examples = len(data.train.x)
+        full = settings.batch_size == "full"
+        if not full and int(settings.batch_size) > examples:
+            raise UserError(
+                f"a batch of {settings.batch_size} is more than the {examples} training examples "
+                f"of {data.name}; use at most {examples}, or full"
+            )
+        if (settings.epoch_examples or 0) > examples:
+            raise UserError(
+                f"an epoch of {settings.epoch_examples} examples is more than the {examples} "
+                f"training examples of {data.name}"
+            )
+        self.size = examples if full else int(settings.batch_size)
+        self._examples = settings.epoch_examples
+        self.per_epoch = 1 if full else -(-(self._examples or examples) // self.size)
+        self._data, self._seed, self._world = data, seed, world
+        self._dtype = precision.WEIGHTS[settings.precision]
+        self._whole: Batch | None = None
+        if full:
+            self._whole = (
+                next(self.gather(torch.arange(examples))) if world.size > 1 else (self.take(None))
+            )
+        values = math.prod(data.shape)
+        self._block = self.size * max(1, BLOCK // (self.size * values))
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from batch ``skip`` on, a new order each epoch.
+
+        The last batch may be smaller.
+        """
+        if self._whole is not None:
+            yield self._whole
+            return
+        for rows in self.order(epoch)[skip * self.size :].split(self._block):
+            yield from self.gather(rows)
+
+    def block(self, epoch: int) -> Tensor:
+        """The rows that are gathered at once at the beginning of an epoch."""
+        return self.order(epoch)[: self._block if self._whole is None else 0]
+
+    def gather(self, rows: Tensor) -> Iterator[Batch]:
+        """The batches of a block of rows, gathered at once."""
+        if self._world.size == 1:
+            x, y = self.take(rows)
+            yield from zip(x.split(self.size), y.split(self.size), strict=True)
+            return
+        batches = rows.split(self.size)
+        shares = [self._world.share(batch) for batch in batches]
+        x, y = self.take(torch.cat(shares))
+        sizes = [len(share) for share in shares]
+        yield from zip(x.split(sizes), y.split(sizes), map(len, batches), strict=True)
+
+    def order(self, epoch: int) -> Tensor:
+        """The training examples of an epoch, by row number: a permutation, or its beginning."""
+        generator = torch.Generator().manual_seed(derived_seed("order", self._seed, epoch))
+        order = torch.randperm(len(self._data.train.x), generator=generator)
+        return order[: self._examples].to(self._data.train.x.device)
+
+    def take(self, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of these rows as a network takes them; None is all rows."""
+        x, y = self._data.train.x, self._data.train.y
+        if rows is not None:  # copies whole rows, where indexing would go value by value
+            rows = rows.to(x.device)
+            x, y = x.index_select(0, rows), y.index_select(0, rows)
+        x = self._data.inputs(x).to(self._dtype)
+        return x, y.to(self._dtype) if y.is_floating_point() else y

@@ -1,0 +1,255 @@
+"""Several processes that train one run: the only reader of RANK, WORLD_SIZE and SLURM's layout.
+
+`launch` starts the processes with torchrun, one a GPU or one a share of the CPU cores; `join` makes
+one of them a `World`, through which the loop asks for its share of a batch and for sums over all
+processes. A run with one process has the world `ALONE`, where all of this is nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optlab import metrics
+from optlab.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WARM = Path(__file__).parents[1] / "warm.py"
+MEETING_SECONDS = 300  # for all nodes of a job to come to the meeting point
+GRACE_SECONDS = 20  # for a process to save its state once it is told to end
+# What the others say when one process has gone: not the reason, and not worth a traceback.
+_STARTED = "OPTLAB_STARTED"
+_GONE = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|store", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of one run, seen from one of them.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+        local_rank: number of this process on its machine, which is that of its GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    def share(self, rows: Tensor) -> Tensor:
+        """This process's part of rows that all processes share out; sizes differ by at most 1."""
+        low, high = (len(rows) * rank // self.size for rank in (self.rank, self.rank + 1))
+        return rows[low:high]
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model with gradients averaged over all processes at the end of each backward."""
+        if self.size == 1:
+            return model
+        from torch.nn.parallel import DistributedDataParallel
+
+        return DistributedDataParallel(model)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, in place."""
+        if self.size > 1:
+            import torch.distributed
+
+            torch.distributed.all_reduce(values)
+        return values
+
+    def gather(self, value: Any) -> list[Any]:
+        """What each process says, in the order of their ranks, as every process hears it."""
+        if self.size == 1:
+            return [value]
+        import torch.distributed
+
+        values: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def follow(self, value: Any) -> Any:
+        """What the first process says."""
+        return self.gather(value)[0]
+
+
+ALONE = World()
+
+
+def is_member() -> bool:
+    """Whether this process is one of several that train a run together."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def is_first_to_tell() -> bool:
+    """Whether this process should tell a mistake: others leave that to the first one, if it can.
+
+    A mistake that all processes find is told once, since torchrun ends those that wait here.
+    """
+    if os.environ.get("RANK", "0") == "0" or not is_member():
+        return True
+    try:
+        time.sleep(2)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def join(device: str) -> World:
+    """Meet the other processes of the run; this process dies when the one that started it does."""
+    if not is_member():
+        return ALONE
+    import torch.distributed
+
+    _die_with_parent()
+    rank, size, local = (int(os.environ[n]) for n in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if device == "cuda":
+        torch.cuda.set_device(local)
+    torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    return World(rank, size, local)
+
+
+def oversubscribed(world: World, device: str, threads: int) -> bool:
+    """Whether the processes of this machine have to share CPU cores, or a GPU."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world.size > 1 else 1
+    if device == "cuda":
+        import torch
+
+        return here > torch.cuda.device_count()
+    return here * threads > len(os.sched_getaffinity(0))
+
+
+def leave(world: World) -> None:
+    """Part from the other processes, all of which have come to this point."""
+    if world.size > 1:
+        import torch.distributed
+
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def is_consequence(error: BaseException) -> bool:
+    """Whether an error only says that another process of the run has ended."""
+    return is_member() and isinstance(error, RuntimeError) and bool(_GONE.search(str(error)))
+
+
+def await_the_end() -> None:
+    """Give the process that failed first the time to be named; torchrun ends this one meanwhile."""
+    time.sleep(GRACE_SECONDS)
+
+
+def started() -> float | None:
+    """When the program that launched this process was started, in seconds since the epoch."""
+    return float(os.environ[_STARTED]) if is_member() and _STARTED in os.environ else None
+
+
+def processes_here(processes: int) -> int:
+    """How many of the run's processes this node has, itself being one of SLURM's."""
+    return -(-processes // _layout()[0])
+
+
+def launch(
+    words: Sequence[str], processes: int, threads: int, meeting: Path, started: float
+) -> int:
+    """Run this program in several processes, through torchrun, and wait for them.
+
+    Args:
+        words: the program's own arguments.
+        processes: how many, over all nodes of the SLURM job step where there is one.
+        threads: CPU threads of each.
+        meeting: beside this file, which all nodes see, they find each other.
+        started: when this program was started, in seconds since the epoch.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: the processes cannot be shared out evenly among the nodes, or one was killed.
+    """
+    nodes, node = _layout()
+    if processes % nodes:
+        raise UserError(f"gpus: {processes} processes cannot be shared out among {nodes} nodes")
+    os.environ[_STARTED] = str(started)
+    member = [sys.executable, str(WARM), sys.argv[0], *words]
+    if "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torchrun would choose, and say so
+        member = ["env", "-u", "OMP_NUM_THREADS", *member]  # as in all other runs
+    if nodes == 1 and sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # also where the host has no address
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say it shorter
+    place = ["--standalone"] if nodes == 1 else _meet(meeting, nodes, node)
+    options = [*place, f"--nproc-per-node={processes // nodes}", "--monitor-interval=0.2"]
+    known = torchrun.get_args_parser()._option_string_actions
+    if "--shutdown-timeout" in known:
+        options.append(f"--shutdown-timeout={GRACE_SECONDS}")
+    try:
+        torchrun.run(torchrun.parse_args([*options, "--no-python", *member]))
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            message = f"process {rank} of {processes} was killed ({name}); the others were ended"
+            raise UserError(message) from error
+        return failure.exitcode  # it has told why
+    except SignalException as error:
+        raise KeyboardInterrupt from error
+    return 0
+
+
+def _layout() -> tuple[int, int]:
+    """Number of nodes that run this program, and the number of this one, as SLURM tells them."""
+    step = os.environ.get("SLURM_STEP_NUM_NODES", "1")
+    return int(step), int(os.environ.get("SLURM_NODEID", "0")) if step != "1" else 0
+
+
+def _meet(meeting: Path, nodes: int, node: int) -> list[str]:
+    """The options by which several torchruns find each other; the first one names the place."""
+    attempt = "-".join(
+        os.environ.get(name, "0")
+        for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
+    )
+    file = meeting.with_name(f"{meeting.name}.{attempt}")
+    if node == 0:
+        with socket.create_server(("", 0)) as server:
+            port = server.getsockname()[1]
+        host = socket.gethostname()
+        metrics.write_atomically(file, f"{host} {port}")
+    else:
+        host, port = _read_meeting(file)
+    return [f"--nnodes={nodes}", f"--node-rank={node}", f"--master-addr={host}",
+            f"--master-port={port}"]  # fmt: skip
+
+
+def _read_meeting(file: Path) -> tuple[str, int]:
+    end = time.monotonic() + MEETING_SECONDS
+    while time.monotonic() < end:
+        try:
+            os.listdir(file.parent)  # a network file system looks again
+            host, port = file.read_text(encoding="utf-8").split()
+            return host, int(port)
+        except (OSError, ValueError):
+            time.sleep(0.2)
+    raise UserError(f"the first node has not written {file} within {MEETING_SECONDS} s")
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, however that happens (Linux)."""
+    if sys.platform != "linux":
+        return
+    parent_death_signal = 1
+    ctypes.CDLL(None, use_errno=True).prctl(parent_death_signal, signal.SIGKILL)

@@ -1,0 +1,158 @@
+"""What a timed run says: its clock, where the time went, and on what machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from optlab import results
+from optlab.errors import UserError
+from optlab.grid import Run
+
+# What a step consists of, each measured by itself; what is left of the step is `other`.
+PARTS = ("data", "forward_backward", "communication", "optimizer")
+OTHER = "other"
+WALL = ("start_up", "training", "evaluation", "total")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median over the measured steps, and the quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One run of a scaling exercise.
+
+    Attributes:
+        summary: its figures over the seeds.
+        curves: its evaluations, seed by seed.
+        hardware: the name of the GPU that trained, else of the processor.
+        oversubscribed: whether processes share cores or a device.
+        examples: of the training set.
+        seconds: seed -> training clock, of the seeds that did not diverge.
+        step: seconds of a step; None where no step was measured.
+        shares: what the time of a step goes to, in parts of 1; empty where none was measured.
+        wall: seconds of the job that trained last: start_up (until the first seed begins),
+            training, evaluation, and total; of the seeds that it did not find there already.
+        evaluation_seconds: of one evaluation.
+        memory, gpu_memory: the peak of the largest process on the host, and of the device, in MB.
+    """
+
+    summary: results.Summary
+    curves: Sequence[results.Curve]
+    hardware: str
+    oversubscribed: bool
+    examples: int
+    seconds: Mapping[int, float]
+    step: Spread | None
+    shares: Mapping[str, float]
+    wall: Mapping[str, float]
+    evaluation_seconds: float
+    memory: float | None
+    gpu_memory: float | None
+
+    @property
+    def run(self) -> Run:
+        return self.summary.run
+
+    @property
+    def machine(self) -> tuple[str, str]:
+        """What times must have in common to be compared."""
+        return self.summary.device, self.hardware
+
+    @cached_property
+    def rates(self) -> dict[int, float]:
+        """Seed -> examples a second of the training clock."""
+        return {seed: self.run.epochs * self.examples / s for seed, s in self.seconds.items()}
+
+    def to_target(self, accuracy: float) -> list[float]:
+        """Seconds of training of each seed to a validation accuracy; infinite where it misses."""
+        return [_first(curve, accuracy) for curve in self.curves]
+
+    def target(self, accuracy: float) -> tuple[int, float]:
+        """How many seeds reach a validation accuracy, and after how many seconds the median one.
+
+        A seed that misses it takes forever, so the median is infinite where half of them do.
+        """
+        times = self.to_target(accuracy)
+        reached = [t for t in times if t < math.inf]
+        return len(reached), statistics.median(times)
+
+
+def read(run: Run) -> Timed:
+    """What a finished run says.
+
+    Raises:
+        UserError: the run has not been trained, or its files are not those of this program.
+    """
+    summary, curves = results.summary(run), results.curves(run)
+    file = Path(run.folder, "run.json")
+    record = _load(file)
+    try:
+        hardware = record["hardware"]
+        step, shares = _parts(record.get("steps") or {})
+        return Timed(
+            summary=summary,
+            curves=curves,
+            hardware=hardware.get("gpu") or hardware["cpu"],
+            oversubscribed=bool(hardware.get("oversubscribed")),
+            examples=_load(Path(run.data))["sizes"]["train"],
+            seconds={c.seed: float(c.seconds[-1]) for c in curves if not c.diverged},
+            step=step,
+            shares=shares,
+            wall={name: record["wall"][name] for name in WALL},
+            evaluation_seconds=_evaluation_seconds(record, curves),
+            memory=record["usage"].get("peak_memory_mb"),
+            gpu_memory=hardware.get("gpu_peak_memory_mb"),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file}: lacks {error}; remove it and train this run again") from error
+
+
+def _parts(steps: Mapping[str, Any]) -> tuple[Spread | None, dict[str, float]]:
+    """The time of a step, and its shares, which sum to 1.
+
+    Each part is timed by itself: communication, a difference, may have a median below zero, which
+    counts as zero, and together they may be more than the step, which they then divide.
+    """
+    if not steps.get("step"):
+        return None, {}
+    step = Spread(**{name: steps["step"][name] for name in ("median", "low", "high")})
+    seconds = {name: max(0.0, steps[name]["median"]) for name in PARTS}
+    seconds[OTHER] = max(0.0, step.median - sum(seconds.values()))
+    whole = sum(seconds.values()) or 1.0
+    return step, {name: value / whole for name, value in seconds.items()}
+
+
+def _evaluation_seconds(record: Mapping[str, Any], curves: Sequence[results.Curve]) -> float:
+    """Seconds of one evaluation, over all of the study's seeds."""
+    took = {entry["seed"]: entry["evaluation_seconds"] for entry in record["seeds"]}
+    return sum(took[c.seed] for c in curves) / sum(len(c.epoch) for c in curves)
+
+
+def _first(curve: results.Curve, accuracy: float) -> float:
+    there = curve.values["val_accuracy"] >= accuracy
+    return float(curve.seconds[int(there.argmax())]) if there.any() else math.inf
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}; has this run been trained?") from error
+    except ValueError as error:
+        raise UserError(f"{file}: not a file of this program; remove it and run again") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{file}: not a file of this program; remove it and run again")
+    return found
