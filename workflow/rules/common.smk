@@ -42,14 +42,18 @@ def DIGEST(*names):
 try:
     STUDY = studies.resolve(config, map(os.path.relpath, workflow.configfiles))
     RUNS = {run.path: run for run in grid.runs(STUDY)}
-    # What a profile says of the machines, as `default-resources`; the default one says nothing.
-    SITE = resources.Site.of(
-        {
-            name: resource.raw
-            for name, resource in workflow.resource_settings._parsed_default_resources.items()
-            if name in resources.Site.__dataclass_fields__
-        }
-    )
+    # What a cluster's profile says of its machines, as `default-resources`; else it is this one.
+    SAID = {
+        name: resource.raw
+        for name, resource in workflow.resource_settings._parsed_default_resources.items()
+        if name in resources.Site.__dataclass_fields__
+    }
+    SITE = resources.Site.of(SAID)
+    if workflow.is_main_process and "gpus_per_node" not in SAID:
+        SITE = resources.this_machine(SITE, RUNS.values())
+        # Runs that wait for a GPU then hold no core; which GPU is theirs, `optlab.devices` decides.
+        if "gpu" not in workflow.global_resources:
+            workflow.register_resource("gpu", SITE.gpus_per_node)
 except UserError as mistakes:
     # A traceback or a WorkflowError would bury the one line that matters.
     print(
