@@ -188,7 +188,7 @@ def test_only_the_first_process_writes_and_all_are_counted(digits, here):
         assert float(second["val_loss"]) == pytest.approx(float(first["val_loss"]), rel=1e-4)
     record = json.loads((two / "run.json").read_text())
     parts = record["steps"]
-    assert parts["measured"] >= 30 and parts["communication"]["median"] > 0
+    assert parts["measured"] >= 20 and parts["communication"]["median"] > 0
     assert parts["step"]["median"] > parts["forward_backward"]["median"] > 0
     assert record["hardware"]["oversubscribed"] is (len(os.sched_getaffinity(0)) < 2)
     assert record["wall"]["start_up"] > 0.5

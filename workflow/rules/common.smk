@@ -91,6 +91,13 @@ def run_of(w):
     return RUNS[f"{w.exercise}/{w.optimizer}/{w.problem}/{w.knobs}/{w.plan}"]
 
 
+def run_threads(run):
+    """The cores that a run occupies: all of them where its clock matters, so that it runs alone."""
+    processes = 1 if run.device == "cuda" else run.gpus
+    cores = workflow.cores if run.timed else None
+    return max(run.threads * processes, cores or 1)
+
+
 def metrics_of(exercise):
     return [
         f"{run.folder}/metrics.tsv" for run in RUNS.values() if run.exercise == exercise

@@ -21,7 +21,7 @@ rule train:
         f"{RESULTS}/logs/{RUN}.benchmark.tsv"
     conda:
         "../envs/optlab.yaml"
-    threads: lambda w: run_of(w).threads
+    threads: lambda w: run_threads(run_of(w))
     params:
         launcher=PROGRAM("warm.py"),
         # The content of all modules as one text: as inputs, Snakemake would look at each of them

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from optlab import precision
 from optlab.datasets import Dataset
 from optlab.distributed import ALONE, World
 from optlab.errors import UserError
-from optlab.evaluation import BLOCK
 
 if TYPE_CHECKING:
     from optlab.training import Settings
+
+BLOCK = 2**18  # input values gathered at once: few enough to stay in the processor's cache
 
 # Inputs and targets; where there are several processes, also the examples of all of them together.
 Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, int]
@@ -52,7 +54,7 @@ class Batches:
         self._examples = settings.epoch_examples
         self.per_epoch = 1 if full else -(-(self._examples or examples) // self.size)
         self._data, self._seed, self._world = data, seed, world
-        self._dtype = getattr(torch, settings.precision)
+        self._dtype = precision.WEIGHTS[settings.precision]
         self._whole: Batch | None = None
         if full:
             self._whole = (

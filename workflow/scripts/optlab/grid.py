@@ -31,7 +31,7 @@ TRAINING_CODE = (
                 "evaluation",
                 "metrics",
             ),
-            *("models", "muon", "optimizers", "schedules", "training"),
+            *("models", "muon", "optimizers", "precision", "schedules", "stepping", "training"),
         )
     ),
 )

@@ -18,7 +18,7 @@ from optlab.batches import Batch
 from optlab.datasets import Dataset
 from optlab.distributed import ALONE, World
 
-WARM_UP, MEASURED = 10, 40
+WARM_UP, MEASURED = 5, 25
 
 Times = dict[str, list[float]]
 
