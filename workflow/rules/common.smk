@@ -2,10 +2,11 @@
 
 In:  the configuration.
 Out: STUDY (the resolved study), SWEEPS (its exercises that train a grid), SCALINGS (those that
-     measure scaling), RUNS (run path -> run), SEARCHES (search path -> search), and the functions
-     that the rules call.
+     measure scaling), RUNS (run path -> run), SEARCHES (search path -> search), SITE (the machines),
+     and the functions that the rules call.
 """
 
+import functools
 import hashlib
 import shlex
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from optlab import grid, pictures, scaling_plan, search_plan
+from optlab import grid, pictures, resources, scaling_plan, search_plan
 from optlab import study as studies
 from optlab.errors import UserError
 
@@ -41,6 +42,14 @@ def DIGEST(*names):
 try:
     STUDY = studies.resolve(config, map(os.path.relpath, workflow.configfiles))
     RUNS = {run.path: run for run in grid.runs(STUDY)}
+    # What a profile says of the machines, as `default-resources`; the default one says nothing.
+    SITE = resources.Site.of(
+        {
+            name: resource.raw
+            for name, resource in workflow.resource_settings._parsed_default_resources.items()
+            if name in resources.Site.__dataclass_fields__
+        }
+    )
 except UserError as mistakes:
     # A traceback or a WorkflowError would bury the one line that matters.
     print(
@@ -91,11 +100,35 @@ def run_of(w):
     return RUNS[f"{w.exercise}/{w.optimizer}/{w.problem}/{w.knobs}/{w.plan}"]
 
 
+@functools.cache
+def _needs_of(kind, path):
+    """What a job asks for, worked out once for all of its attempts."""
+    of, found = {
+        "run": (resources.of_run, RUNS),
+        "worker": (resources.of_worker, SEARCHES),
+        "retraining": (resources.of_retraining, SEARCHES),
+    }[kind]
+    one = found[path]
+    return of(one, STUDY["datasets"][one.dataset], SITE)
+
+
+def run_needs(w):
+    return _needs_of("run", run_of(w).path)
+
+
+def worker_needs(w):
+    return _needs_of("worker", search_of(w).path)
+
+
+def retraining_needs(w):
+    return _needs_of("retraining", search_of(w).path)
+
+
 def run_threads(run):
     """The cores that a run occupies: all of them where its clock matters, so that it runs alone."""
-    processes = 1 if run.device == "cuda" else run.gpus
+    needs = _needs_of("run", run.path)
     cores = workflow.cores if run.timed else None
-    return max(run.threads * processes, cores or 1)
+    return max(run.threads * needs.processes, cores or 1)
 
 
 def metrics_of(exercise):

@@ -15,6 +15,8 @@ rule prepare_data:
         "results/data/logs/{dataset}.log",
     benchmark:
         "results/data/logs/{dataset}.benchmark.tsv"
+    # A login node has the network that a compute node may lack.
+    localrule: SITE.prepare_on == "login"
     conda:
         "../envs/optlab.yaml"
     params:

@@ -39,6 +39,7 @@ for exercise in SWEEPS:
             f"{RESULTS}/logs/figures_{exercise}.log",
         benchmark:
             f"{RESULTS}/logs/figures_{exercise}.benchmark.tsv"
+        localrule: True
         conda:
             "../envs/optlab.yaml"
         params:

@@ -28,6 +28,7 @@ rule scaling_tables:
         f"{RESULTS}/logs/scaling_tables.log",
     benchmark:
         f"{RESULTS}/logs/scaling_tables.benchmark.tsv"
+    localrule: True
     conda:
         "../envs/optlab.yaml"
     params:
@@ -59,6 +60,7 @@ for exercise in SCALINGS:
             f"{RESULTS}/logs/figures_{exercise}.log",
         benchmark:
             f"{RESULTS}/logs/figures_{exercise}.benchmark.tsv"
+        localrule: True
         conda:
             "../envs/optlab.yaml"
         params:

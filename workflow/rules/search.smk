@@ -27,6 +27,13 @@ rule search_worker:
     conda:
         "../envs/optlab.yaml"
     threads: lambda w: search_of(w).threads
+    resources:
+        mem_mb=lambda w, attempt: worker_needs(w).mem_mb(attempt),
+        runtime=lambda w, attempt: worker_needs(w).runtime(attempt),
+        predicted_seconds=lambda w, attempt: worker_needs(w).predicted(attempt),
+        nodes=lambda w: worker_needs(w).nodes,
+        gpu=lambda w: worker_needs(w).gpu,
+        gpu_model=lambda w: worker_needs(w).gpu_model,
     params:
         launcher=PROGRAM("warm.py"),
         study=lambda w: search_text(w.exercise, trials_only=True),
@@ -57,6 +64,13 @@ rule retrain:
     conda:
         "../envs/optlab.yaml"
     threads: lambda w: search_of(w).threads
+    resources:
+        mem_mb=lambda w, attempt: retraining_needs(w).mem_mb(attempt),
+        runtime=lambda w, attempt: retraining_needs(w).runtime(attempt),
+        predicted_seconds=lambda w, attempt: retraining_needs(w).predicted(attempt),
+        nodes=lambda w: retraining_needs(w).nodes,
+        gpu=lambda w: retraining_needs(w).gpu,
+        gpu_model=lambda w: retraining_needs(w).gpu_model,
     params:
         launcher=PROGRAM("warm.py"),
         study=lambda w: search_text(w.exercise),
@@ -91,6 +105,7 @@ rule search_tables:
         f"{RESULTS}/logs/search_tables.log",
     benchmark:
         f"{RESULTS}/logs/search_tables.benchmark.tsv"
+    localrule: True
     conda:
         "../envs/optlab.yaml"
     params:
@@ -124,6 +139,7 @@ for exercise in SEARCH_PICTURES:
             f"{RESULTS}/logs/figures_{exercise}.log",
         benchmark:
             f"{RESULTS}/logs/figures_{exercise}.benchmark.tsv"
+        localrule: True
         conda:
             "../envs/optlab.yaml"
         params:

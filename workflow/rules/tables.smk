@@ -15,6 +15,7 @@ rule study:
         f"{RESULTS}/logs/study.log",
     benchmark:
         f"{RESULTS}/logs/study.benchmark.tsv"
+    localrule: True
     conda:
         "../envs/optlab.yaml"
     params:
@@ -60,6 +61,7 @@ rule tables:
         f"{RESULTS}/logs/tables.log",
     benchmark:
         f"{RESULTS}/logs/tables.benchmark.tsv"
+    localrule: True
     conda:
         "../envs/optlab.yaml"
     params:

@@ -22,6 +22,17 @@ rule train:
     conda:
         "../envs/optlab.yaml"
     threads: lambda w: run_threads(run_of(w))
+    resources:
+        mem_mb=lambda w, attempt: run_needs(w).mem_mb(attempt),
+        runtime=lambda w, attempt: run_needs(w).runtime(attempt),
+        predicted_seconds=lambda w, attempt: run_needs(w).predicted(attempt),
+        nodes=lambda w: run_needs(w).nodes,
+        gpu=lambda w: run_needs(w).gpu,
+        gpu_model=lambda w: run_needs(w).gpu_model,
+        gres=lambda w: run_needs(w).gres,
+        alone=lambda w: int(run_of(w).timed),
+        # A program for each node; here and not in `params`, which another machine must not change.
+        spread=lambda w: run_needs(w).spread,
     params:
         launcher=PROGRAM("warm.py"),
         # The content of all modules as one text: as inputs, Snakemake would look at each of them
@@ -32,6 +43,6 @@ rule train:
         state=lambda w: run_of(w).state,
     shell:
         """
-        python3 {params.launcher:q} {input.code[0]:q} {params.settings:q} \
+        {resources.spread} python3 {params.launcher:q} {input.code[0]:q} {params.settings:q} \
             --output {params.folder:q} --state {params.state:q} >{log:q} 2>&1
         """
