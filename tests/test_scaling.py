@@ -175,6 +175,17 @@ def test_figures_of_a_row():
     assert one.fit is None and two.fit is None  # two counts are no fit
 
 
+def test_examples_are_those_that_the_run_names():
+    """The description of the data set may have gone, or be of other data by now."""
+    found = finished({1: [10.0] * 3})
+    (run,) = grid.runs(found)
+    assert timing.read(run).examples == 1000
+    file = Path(run.folder, "run.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "examples": 500}))
+    Path(run.data).unlink()
+    assert rows(found)[1].samples_per_second.mean == pytest.approx(100)
+
+
 def test_three_counts_have_a_fit():
     times = {p: [9 * amdahl_time(0.2, p)] * 3 for p in (1, 2, 4)}
     lines = {row["gpus"]: row for row in table(finished(times)) if row["scaling"] == "strong"}

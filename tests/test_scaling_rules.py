@@ -69,6 +69,13 @@ def test_moving_it_plans_nothing(checkout):
     assert checkout.planned() == ({}, [])
 
 
+def test_prepared_data_is_not_missed_until_it_is_needed(checkout):
+    shutil.rmtree(checkout.folder / "results/data")
+    assert checkout.planned() == ({}, [])
+    checkout.append("workflow/scripts/optlab/timed.py")
+    assert checkout.planned() == ({"scaling_tables": 1, "figures_speed": 1}, [])
+
+
 def test_more_processes_train_what_they_add(checkout):
     checkout.edit("study.yaml", ("gpus: [1]", "gpus: [1, 2]"))
     jobs, runs = checkout.planned()

@@ -142,12 +142,13 @@ def metrics_of(exercise):
 
 
 def timed_files(exercises):
-    """What the runs of scaling exercises left, and the descriptions of their data sets."""
-    runs = [run for run in RUNS.values() if run.exercise in exercises]
-    files = [
-        f"{run.folder}/{name}" for run in runs for name in ("metrics.tsv", "run.json")
+    """What the runs of scaling exercises left."""
+    return [
+        f"{run.folder}/{name}"
+        for run in RUNS.values()
+        if run.exercise in exercises
+        for name in ("metrics.tsv", "run.json")
     ]
-    return [*files, *dict.fromkeys(run.data for run in runs)]
 
 
 def pictures_of(exercise):

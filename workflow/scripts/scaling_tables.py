@@ -1,7 +1,7 @@
 """The table of the scaling exercises of a study.
 
 In:  the resolved study (--study), and metrics.tsv and run.json of the runs of its scaling
-     exercises, below results/<study>/runs; the descriptions of their data sets.
+     exercises, below results/<study>/runs.
 Out: scaling.tsv in --output-folder: a row per exercise, data set, network, kind of scaling, batch
      size, epochs and number of processes; and rows that replay the original lab's arithmetic.
 
