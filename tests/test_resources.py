@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from optlab import grid, resources, study
+from optlab import earlier, grid, resources, study
 from optlab.errors import UserError
 from optlab.resources import Site
 
@@ -15,7 +15,7 @@ NOWHERE = Site()
 @pytest.fixture(autouse=True)
 def forget():
     resources._size.cache_clear()
-    resources._earlier.cache_clear()
+    earlier.like.cache_clear()
 
 
 @pytest.fixture
@@ -95,14 +95,14 @@ def test_a_run_like_an_earlier_one_is_predicted_from_that(needs, here):
     }
     (here / folder).mkdir(parents=True)
     (here / folder / "run.json").write_text(json.dumps(record))
-    resources._earlier.cache_clear()
+    earlier.like.cache_clear()
     after = needs()
     assert after.seconds == pytest.approx(2 + 10 * 10 * 3)
     assert after.mem_mb(1) == 6800
-    resources._earlier.cache_clear()
+    earlier.like.cache_clear()
     assert needs(batch_sizes=[50]).seconds == pytest.approx(before.seconds, rel=0.2)
     (here / folder / "run.json").write_text("{")
-    resources._earlier.cache_clear()
+    earlier.like.cache_clear()
     assert needs() == before
 
 

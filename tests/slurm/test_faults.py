@@ -10,8 +10,6 @@ from lab import queue, wait_until
 
 pytestmark = pytest.mark.slurm
 
-ONE_EACH = ("--optlab-slurm-together-seconds", "0")
-
 
 @pytest.fixture
 def holding(lab):

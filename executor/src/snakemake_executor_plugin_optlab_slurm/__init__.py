@@ -31,6 +31,19 @@ LOOK_SECONDS = 1.0  # between two looks at the bundles' reports, which cost SLUR
 CONFIRM_SECONDS = 30.0  # for which SLURM is asked after a bundle that seems to have ended
 
 
+async def _states(command: str, logger: Any) -> tuple[dict[str, str] | None, float | None]:
+    """What SLURM says of each job, in one word.
+
+    It says "CANCELLED by 0" of a job that somebody has cancelled, which the plugin (2.8.0) takes
+    for running, and waits for ever.
+    """
+    states, seconds = await _query(command, logger)
+    return states and {job: state.split()[0] for job, state in states.items() if state}, seconds
+
+
+_query, slurm.query_job_status = slurm.query_job_status, _states
+
+
 def _setting(default: int, text: str) -> Any:
     return field(default=default, metadata={"help": text, "env_var": False, "required": False})
 
@@ -54,6 +67,8 @@ class Executor(slurm.Executor):
         self._timer: threading.Timer | None = None
         self._submitted = 0
         self._ends = False
+        # Where the profile names none, SLURM has defaults; the plugin would guess, and complain.
+        self._fallback_account_arg = self._fallback_partition = ""
         self._replace_dead_call()
 
     # -- submission --------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optlab import devices, models
+from optlab import devices, earlier, models
 from optlab.errors import UserError
 from optlab.grid import Run
 from optlab.search_plan import Search
@@ -156,9 +156,10 @@ def of_run(run: Run, definition: Mapping[str, Any], where: Site) -> Needs:
         where: the machines.
     """
     work = Work.of(run.network, run.network_options, run.data, definition)
-    batch = work.examples if run.batch_size == "full" else min(run.batch_size, work.examples)
+    batch = work.batch(run.batch_size)
     gpus = wanted_gpus(run.device, run.gpus, where)
-    measured = _earlier(_family(run), run.batch_size)
+    family = os.path.dirname(os.path.dirname(run.folder))  # the same data, network and optimizer
+    measured = earlier.like(family, run.batch_size)
     epochs = run.epochs * run.seeds
     if measured:
         seconds = measured.seconds * epochs
@@ -188,7 +189,7 @@ def _of_trials(search: Search, definition: Mapping[str, Any], where: Site, trial
     work = Work.of(search.network, {}, search.data, definition)
     examples = min(search.epoch_examples or work.examples, work.examples)
     work = Work(examples, work.shape, work.products, work.weights, work.activations)
-    batch = examples if search.batch_size == "full" else min(search.batch_size, examples)
+    batch = work.batch(search.batch_size)
     gpus = wanted_gpus(search.device, 1, where)
     seconds = work.epoch_seconds(batch, search.threads, gpus) * search.epochs * trials
     # The space may hold larger networks than the default one.
@@ -217,6 +218,10 @@ class Work:
     ) -> Work:
         examples, shape = _size(data, definition["source"], definition.get("subset"))
         return cls(examples, shape, *_network(network, json.dumps(dict(options)), shape))
+
+    def batch(self, size: int | str) -> int:
+        """Examples of a batch; `full` is all of them."""
+        return min(size, self.examples) if isinstance(size, int) else self.examples
 
     def epoch_seconds(self, batch: int, threads: int, gpus: int) -> float:
         """Predicted seconds of one epoch of one seed, its evaluation included."""
@@ -266,50 +271,3 @@ def _network(name: str, options_text: str, shape: Shape) -> tuple[int, int, int]
         dense = depth * height * breadth * options["units"] + options["units"] * OUTPUTS
         return products + dense, weights + dense, activations + options["units"]
     return UNKNOWN
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a run like another one has taken: seconds of an epoch of a seed, and memory."""
-
-    seconds: float
-    megabytes: float
-
-
-def _family(run: Run) -> str:
-    """The folder of runs with the same network, data and optimizer."""
-    return os.path.dirname(os.path.dirname(run.folder))
-
-
-@cache
-def _earlier(folder: str, batch_size: int | str) -> Measured | None:
-    """The slowest of some runs in ``folder`` with this batch size; None where there is none."""
-    found = []
-    start = f"batch_size={batch_size},"
-    for knobs in _folders(folder):
-        for plan in _folders(knobs):
-            if os.path.basename(plan).startswith(start) and (one := _measured(plan)):
-                found.append(one)
-        if len(found) >= 3:
-            break
-    if not found:
-        return None
-    return Measured(max(one.seconds for one in found), max(one.megabytes for one in found))
-
-
-def _folders(folder: str) -> list[str]:
-    try:
-        return sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
-    except OSError:
-        return []
-
-
-def _measured(folder: str) -> Measured | None:
-    with suppress(OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
-        record = json.loads(Path(folder, "run.json").read_text(encoding="utf-8"))
-        wall, settings = record["wall"], record["settings"]
-        # A run that was continued says the times of its last seeds only.
-        seeds = max(1, min(settings["seeds"], len(record["seeds"])))
-        seconds = (wall["training"] + wall["evaluation"]) / (seeds * settings["epochs"])
-        return Measured(seconds, record["usage"]["peak_memory_mb"])
-    return None
