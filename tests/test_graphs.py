@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.nn import functional
 
 from optlab import graphs, models, optimizers, schedules, sources, stepping, training
 from optlab.datasets import Dataset, Split, load
@@ -13,11 +12,15 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 
 
 class Repeater:
-    """In the place of CUDA's recorder: does the work again where CUDA would replay it."""
+    """In the place of CUDA's recorder: does the work again where CUDA would replay it.
+
+    As a graph does, it goes on with the learning rates that the groups had when it recorded.
+    """
 
     def __init__(self, error=None):
         self.warm_ups = self.records = self.replays = 0
         self.error = error
+        self.groups = []
 
     def warm(self, work):
         self.warm_ups += 1
@@ -28,11 +31,21 @@ class Repeater:
         if self.error:
             raise self.error
 
+        rates = [group["lr"] for group in self.groups]
+
         def replay():
             self.replays += 1
-            return work()
+            now = [group["lr"] for group in self.groups]
+            self._set(rates)
+            result = work()
+            self._set(now)
+            return result
 
         return replay
+
+    def _set(self, rates):
+        for group, rate in zip(self.groups, rates, strict=True):
+            group["lr"] = rate
 
 
 def step_of(name="sgd", schedule="constant", recorder=None, knobs=None):
@@ -47,6 +60,7 @@ def step_of(name="sgd", schedule="constant", recorder=None, knobs=None):
     rates = schedules.build(schedule, optimizer, 12, full["lr"])
     take = stepping.make_step(gradient, model, optimizer)
     if recorder:
+        recorder.groups = optimizer.param_groups
         take = graphs.Graphed(take, optimizer, varying=rates is not None, recorder=recorder)
     return take if rates is None else stepping._scheduled(take, rates), list(model.parameters())
 
@@ -79,6 +93,7 @@ def test_a_recorded_step_reads_the_rate_of_its_schedule():
         for step in (ours, theirs, constant):
             step(*batch(number, size))
     assert recorder.replays == 5
+    assert type(recorder.groups[0]["lr"]) is float
     for mine, same, different in zip(weights, expected, other, strict=True):
         torch.testing.assert_close(mine, same, rtol=1e-5, atol=1e-7)
         assert not torch.allclose(mine, different, rtol=1e-3, atol=1e-5)
