@@ -18,7 +18,9 @@ from optlab.errors import UserError
 if TYPE_CHECKING:
     from optlab.training import Settings
 
-BLOCK = 2**18  # input values gathered at once: few enough to stay in the processor's cache
+# Input values gathered at once: few enough to stay in a processor's cache; many for a GPU, where
+# starting a gather is what takes time.
+BLOCK = {"cpu": 2**18, "cuda": 2**24}
 
 # Inputs and targets; where there are several processes, also the examples of all of them together.
 Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, int]
@@ -61,7 +63,7 @@ class Batches:
                 next(self.gather(torch.arange(examples))) if world.size > 1 else (self.take(None))
             )
         values = math.prod(data.shape)
-        self._block = self.size * max(1, BLOCK // (self.size * values))
+        self._block = self.size * max(1, BLOCK[data.train.x.device.type] // (self.size * values))
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from batch ``skip`` on, a new order each epoch.

@@ -29,6 +29,7 @@ TRAINING_CODE = (
                 "datasets",
                 "distributed",
                 "evaluation",
+                "graphs",
                 "metrics",
             ),
             *("models", "muon", "optimizers", "precision", "schedules", "stepping", "training"),

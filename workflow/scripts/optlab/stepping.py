@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler
 
-from optlab import optimizers
+from optlab import graphs, optimizers
 from optlab.datasets import Dataset
 from optlab.distributed import ALONE, World
 from optlab.evaluation import Loss
@@ -57,10 +57,12 @@ def make_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler | None = None,
+    graph: bool = False,
 ) -> Step:
     """A function that takes one step on one batch, and one of the learning rate's schedule.
 
-    It returns the loss before the step, a scalar left on the device.
+    It returns the loss before the step, a scalar left on the device. With ``graph`` the step is
+    recorded as a CUDA graph.
     """
     parameters = list(model.parameters())
     update = update_of(optimizer)
@@ -82,7 +84,9 @@ def make_step(
 
         return cast(Any, optimizer).step(closure)
 
-    take = step_with_closure if optimizers.needs_closure(optimizer) else step
+    take: Step = step_with_closure if optimizers.needs_closure(optimizer) else step
+    if graph:
+        take = graphs.Graphed(take, optimizer, varying=schedule is not None)
     return take if schedule is None else _scheduled(take, schedule)
 
 

@@ -216,6 +216,12 @@ def train(
     return trainer.run(report, checkpoints)
 
 
+def recordable(settings: Settings) -> bool:
+    """Whether a step never asks the device for a value; of the user's own code nobody knows."""
+    entry = optimizers.OPTIMIZERS.get(settings.optimizer)
+    return settings.network in models.NETWORKS and entry is not None and entry.capturable
+
+
 def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> nn.Module:
     """The network with the initial weights of ``seed``, made on the CPU for every device."""
     outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
