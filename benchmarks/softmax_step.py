@@ -77,7 +77,7 @@ def usual_loop(data: Dataset) -> None:
         optimizer.step()
 
 
-def main(rounds: int = 5) -> None:
+def main(rounds: int = 15) -> None:
     torch.set_num_threads(1)
     data = images()
     x = data.inputs(data.train.x).flatten(1)

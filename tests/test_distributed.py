@@ -272,5 +272,7 @@ def test_runs_at_once_never_get_the_same_gpu(here, monkeypatch):
 
 def test_more_gpus_than_there_are_is_told(here, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(UserError, match="gpus: 2, but only 1 are here; use device: cpu"):
+    with pytest.raises(
+        UserError, match="gpus: it takes 2 GPU\\(s\\) and there are 1 here; use device"
+    ):
         devices.take(2)

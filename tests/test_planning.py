@@ -496,3 +496,17 @@ print("5000" in done.stdout, time.monotonic() - start, used.ru_maxrss)
     planned, seconds, memory = done.stdout.split()
     assert planned == "True"
     assert float(seconds) < 30 and int(memory) < 2 * 2**20
+
+
+# -- GPUs ------------------------------------------------------------------------------------
+
+
+def test_gpus_are_counted_before_anything_runs(checkout, monkeypatch):
+    checkout.edit("study.yaml", ("device: cpu", "device: cuda"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    told = checkout.call("-n", status=1)
+    assert "it takes 1 GPU(s) and there is none here; use device: cpu" in told
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert "gpu=1" in checkout.call("-n")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "gpu=1" in checkout.call("-n", "--profile", "profiles/slurm")

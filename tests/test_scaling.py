@@ -175,6 +175,17 @@ def test_figures_of_a_row():
     assert one.fit is None and two.fit is None  # two counts are no fit
 
 
+def test_examples_are_those_that_the_run_names():
+    """The description of the data set may have gone, or be of other data by now."""
+    found = finished({1: [10.0] * 3})
+    (run,) = grid.runs(found)
+    assert timing.read(run).examples == 1000
+    file = Path(run.folder, "run.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "examples": 500}))
+    Path(run.data).unlink()
+    assert rows(found)[1].samples_per_second.mean == pytest.approx(100)
+
+
 def test_three_counts_have_a_fit():
     times = {p: [9 * amdahl_time(0.2, p)] * 3 for p in (1, 2, 4)}
     lines = {row["gpus"]: row for row in table(finished(times)) if row["scaling"] == "strong"}
@@ -348,6 +359,10 @@ def test_a_row_for_each_question():
     assert all(row["speedup"] == "1" for row in lines if row["scaling"] != "replayed")
 
 
+def test_nothing_is_replayed_where_nothing_is_compared():
+    assert {row["scaling"] for row in table(finished({1: [10.0] * 3}))} == {"strong"}
+
+
 def test_study_without_scaling_is_told(capsys):
     found = resolved({"fit": {"datasets": ["line"], "models": ["linear"],
                               "optimizers": {"sgd": {"lr": [0.1]}}}})  # fmt: skip
@@ -386,7 +401,7 @@ def test_pictures_follow_from_the_study():
     assert kinds() == ["speedup", "time", "replay"]
     every = {"batch_sizes": [50, 100], "target_accuracy": 0.9, "scaling": ["weak"]}
     assert kinds(**every) == list(scaling_plan.PICTURES)
-    assert kinds(epochs=[1, 2], gpus=[1]) == ["time", "settings"]
+    assert kinds(epochs=[1, 2], batch_sizes=[50, 100], gpus=[1]) == ["time", "settings"]
     two = scaling_plan.pictures(study(models=["cnn", "mlp"]), "scaling")
     assert [p.name for p in two][::3] == ["digits-cnn-speedup", "digits-mlp-speedup"]
     assert len({tuple(p.labels.values()) for p in two}) == len(two)

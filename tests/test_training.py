@@ -147,6 +147,48 @@ def test_training_equals_a_plain_pytorch_loop(data):
     assert last.test_accuracy == float((output.argmax(1) == digits.test.y).double().mean())
 
 
+def test_bfloat16_is_mixed_precision_as_a_plain_loop_with_autocast_writes_it(data):
+    digits = data("digits")
+    settings = softmax(
+        network="mlp", optimizer="adam", knobs={"lr": 0.01}, epochs=2, precision="bfloat16"
+    )
+    outcome = training.train(settings, digits, 0)
+    model = training.build_model(softmax(network="mlp"), digits, 0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    batches = training.Batches(settings, digits, 0)
+    for epoch in (1, 2):
+        for rows in batches.order(epoch).split(100):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                output = model(digits.inputs(digits.train.x[rows]))
+            assert output.dtype == torch.bfloat16
+            torch.nn.functional.cross_entropy(output.float(), digits.train.y[rows]).backward()
+            optimizer.step()
+    plain = torch.cat([value.flatten() for value in model.state_dict().values()])
+    assert plain.dtype == torch.float32 and torch.equal(weights(outcome), plain)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(digits.inputs(digits.test.x))
+    loss = float(torch.nn.functional.cross_entropy(output.float(), digits.test.y))
+    assert outcome.evaluations[-1].test_loss == pytest.approx(loss, rel=1e-6)
+    exact = training.train(softmax(**{**vars(settings), "precision": "float32"}), digits, 0)
+    assert exact.evaluations[-1].test_loss != outcome.evaluations[-1].test_loss
+    assert exact.evaluations[-1].test_loss == pytest.approx(loss, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [("linear", {}), ("softmax", {}), ("mlp", {}), ("cnn", {"channels": [4, 8], "units": 16})],
+)
+def test_every_network_trains_in_bfloat16_on_float32_weights(data, network, options):
+    name, lr = ("line", 0.01) if network == "linear" else ("digits", 0.1)
+    changes = {"network": network, "network_options": options, "knobs": {"lr": lr}}
+    settings = softmax(**changes, batch_size=4 if name == "line" else 20, precision="bfloat16")
+    outcome = training.train(settings, data(name), 0)
+    first, last = outcome.evaluations[0], outcome.evaluations[-1]
+    assert last.train_loss < 0.95 * first.train_loss
+    assert weights(outcome).dtype == torch.float32
+
+
 def test_the_same_settings_give_the_same_numbers_to_the_last_digit(data):
     settings = softmax(network="cnn", optimizer="adam", knobs={"lr": 0.001}, epochs=1)
     runs = [training.train(settings, data("digits"), 1) for _ in range(2)]
@@ -225,6 +267,13 @@ def test_a_loss_that_is_no_number_is_divergence(data):
     outcome = training.train(linear(), broken, 0)
     assert outcome.evaluations[-1].status == "diverged"
     assert len(outcome.evaluations) == 1  # it is seen before the first step
+
+
+def test_lbfgs_trains_a_convolution(data):
+    options = {"network_options": {"dropout": 0.0, "units": 16, "channels": [4, 8]}}
+    settings = softmax(network="cnn", optimizer="lbfgs", knobs={"lr": 1.0}, batch_size="full")
+    outcome = training.train(softmax(**{**vars(settings), **options}), data("digits"), 0)
+    assert outcome.evaluations[-1].train_loss < outcome.evaluations[0].train_loss
 
 
 # -- networks --------------------------------------------------------------------------------

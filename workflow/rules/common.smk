@@ -42,14 +42,18 @@ def DIGEST(*names):
 try:
     STUDY = studies.resolve(config, map(os.path.relpath, workflow.configfiles))
     RUNS = {run.path: run for run in grid.runs(STUDY)}
-    # What a profile says of the machines, as `default-resources`; the default one says nothing.
-    SITE = resources.Site.of(
-        {
-            name: resource.raw
-            for name, resource in workflow.resource_settings._parsed_default_resources.items()
-            if name in resources.Site.__dataclass_fields__
-        }
-    )
+    # What a cluster's profile says of its machines, as `default-resources`; else it is this one.
+    SAID = {
+        name: resource.raw
+        for name, resource in workflow.resource_settings._parsed_default_resources.items()
+        if name in resources.Site.__dataclass_fields__
+    }
+    SITE = resources.Site.of(SAID)
+    if workflow.is_main_process and "gpus_per_node" not in SAID:
+        SITE = resources.this_machine(SITE, RUNS.values())
+        # Runs that wait for a GPU then hold no core; which GPU is theirs, `optlab.devices` decides.
+        if "gpu" not in workflow.global_resources:
+            workflow.register_resource("gpu", SITE.gpus_per_node)
 except UserError as mistakes:
     # A traceback or a WorkflowError would bury the one line that matters.
     print(
@@ -138,12 +142,13 @@ def metrics_of(exercise):
 
 
 def timed_files(exercises):
-    """What the runs of scaling exercises left, and the descriptions of their data sets."""
-    runs = [run for run in RUNS.values() if run.exercise in exercises]
-    files = [
-        f"{run.folder}/{name}" for run in runs for name in ("metrics.tsv", "run.json")
+    """What the runs of scaling exercises left."""
+    return [
+        f"{run.folder}/{name}"
+        for run in RUNS.values()
+        if run.exercise in exercises
+        for name in ("metrics.tsv", "run.json")
     ]
-    return [*files, *dict.fromkeys(run.data for run in runs)]
 
 
 def pictures_of(exercise):

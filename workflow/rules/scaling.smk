@@ -1,7 +1,7 @@
 """Scaling: what more processes gain, and where the time goes.
 
-In:  metrics.tsv and run.json of the timed runs of the scaling exercises, the descriptions of their
-     data sets, and the part of the study that is about them.
+In:  metrics.tsv and run.json of the timed runs of the scaling exercises, and the part of the study
+     that is about them.
 Out: tables/scaling.tsv (a row per kind of scaling, batch size, epochs and number of processes) and
      figures/<exercise>/*.svg, with a target for each exercise.
 """

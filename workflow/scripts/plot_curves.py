@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from optlab import grid, pictures, results, study
 from optlab.command_line import Parser
-from optlab.errors import UserError
+from optlab.errors import UserError, in_one_line
 from optlab.grid import Run
 from optlab.wording import allowed
 
@@ -51,27 +51,21 @@ def parser() -> Parser:
     return p
 
 
+@in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     p = parser()
     arguments = p.parse_args(words)
     if not (arguments.list or arguments.optimizer):
         p.error("--optimizer is missing; --list says which there are")
-    try:
-        if arguments.output and arguments.output.suffix not in ENDINGS:
-            raise UserError(f"--output: {arguments.output} ends in none of {', '.join(ENDINGS)}")
-        resolved = study.load(arguments.study)
-        if arguments.list:
-            print("\n".join(listing(resolved)))
-            return 0
-        runs = chosen(resolved, arguments)
-        show(draw(resolved, runs), arguments.output)
+    if arguments.output and arguments.output.suffix not in ENDINGS:
+        raise UserError(f"--output: {arguments.output} ends in none of {', '.join(ENDINGS)}")
+    resolved = study.load(arguments.study)
+    if arguments.list:
+        print("\n".join(listing(resolved)))
         return 0
-    except UserError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.filename or arguments.output}: {error.strerror}"
-    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
-    return 1
+    runs = chosen(resolved, arguments)
+    show(draw(resolved, runs), arguments.output)
+    return 0
 
 
 def listing(resolved: dict[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import grid, metrics, optimizers, record, search_plan, search_space, study
-from optlab.errors import UserError
+from optlab.errors import UserError, in_one_line
 from optlab.search_plan import Search
 from optlab.search_space import Setting
 from search import HERE, find
@@ -36,6 +36,7 @@ Trial = dict[str, Any]
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
+@in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -46,32 +47,23 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--output-folder", type=Path, help="where the results go (the search's folder)")
     arguments = p.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        search = find(study.load(arguments.study), arguments.exercise, arguments.dataset)
-        folder = arguments.output_folder or Path(search.folder)
-        journal = search.journal(HERE)
-        trials = read(search, journal)
-        best = best_of(search, trials)
-        retrain_best(search, best, folder / "best")
-        again = retrain_pruned(search, trials, best, earlier(folder, journal))
-        facts = {
-            "journal": journal.name,
-            "metric": search.metric,
-            "epochs": search.epochs,
-            "best": best["number"],
-            "retrained_pruned": again,
-            "trials": trials,
-        }
-        metrics.write_atomically(folder / "trials.json", json.dumps(facts) + "\n")
-        return 0
-    except UserError as error:
-        message = str(error)
-    except KeyboardInterrupt:
-        message = "interrupted"
-    except OSError as error:
-        message = f"{error.filename or 'results'}: {error.strerror}"
-    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
-    return 1
+    search = find(study.load(arguments.study), arguments.exercise, arguments.dataset)
+    folder = arguments.output_folder or Path(search.folder)
+    journal = search.journal(HERE)
+    trials = read(search, journal)
+    best = best_of(search, trials)
+    retrain_best(search, best, folder / "best")
+    again = retrain_pruned(search, trials, best, earlier(folder, journal))
+    facts = {
+        "journal": journal.name,
+        "metric": search.metric,
+        "epochs": search.epochs,
+        "best": best["number"],
+        "retrained_pruned": again,
+        "trials": trials,
+    }
+    metrics.write_atomically(folder / "trials.json", json.dumps(facts) + "\n")
+    return 0
 
 
 def read(search: Search, path: Path) -> list[Trial]:

@@ -1,7 +1,7 @@
 """The table of the scaling exercises of a study.
 
 In:  the resolved study (--study), and metrics.tsv and run.json of the runs of its scaling
-     exercises, below results/<study>/runs; the descriptions of their data sets.
+     exercises, below results/<study>/runs.
 Out: scaling.tsv in --output-folder: a row per exercise, data set, network, kind of scaling, batch
      size, epochs and number of processes; and rows that replay the original lab's arithmetic.
 
@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from optlab import metrics, scaling, scaling_plan, study, timed
-from optlab.errors import UserError
+from optlab.errors import UserError, in_one_line
 from optlab.scaling import Row
 from optlab.statistics import Estimate
 
 Cells = dict[str, Any]
 
 
+@in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -33,25 +34,18 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
     p.add_argument("--output-folder", type=Path, required=True, help="where the table goes")
     arguments = p.parse_args(words)
-    try:
-        resolved = study.load(arguments.study)
-        exercises = resolved["exercises"].items()
-        found = {name: e for name, e in exercises if scaling_plan.is_scaling(e)}
-        if not found:
-            raise UserError(f"{arguments.study} has no exercise of the kind scaling")
-        rows = [
-            cells(row, exercise["target_accuracy"])
-            for name, exercise in found.items()
-            for row in scaling.rows(resolved, name)
-        ]
-        write(arguments.output_folder / "scaling.tsv", rows)
-        return 0
-    except UserError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.filename or arguments.output_folder}: {error.strerror}"
-    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
-    return 1
+    resolved = study.load(arguments.study)
+    exercises = resolved["exercises"].items()
+    found = {name: e for name, e in exercises if scaling_plan.is_scaling(e)}
+    if not found:
+        raise UserError(f"{arguments.study} has no exercise of the kind scaling")
+    rows = [
+        cells(row, exercise["target_accuracy"])
+        for name, exercise in found.items()
+        for row in scaling.rows(resolved, name)
+    ]
+    write(arguments.output_folder / "scaling.tsv", rows)
+    return 0
 
 
 def cells(row: Row, target: float | None) -> Cells:

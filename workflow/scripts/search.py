@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from optlab import metrics, record, search_plan, search_space, study
-from optlab.errors import UserError
+from optlab.errors import UserError, in_one_line
 from optlab.search_plan import Search
 
 HERE = Path(__file__).parent
 
 
+@in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -41,20 +42,11 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--output", type=Path, help="record of this worker (default: by its number)")
     arguments = p.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        search = find(study.load(arguments.study), arguments.exercise, arguments.dataset)
-        output = arguments.output or Path(search.folder, f"worker-{arguments.worker}.json")
-        facts = work(search, arguments.worker)
-        metrics.write_atomically(output, json.dumps(facts, indent=1) + "\n")
-        return 0
-    except UserError as error:
-        message = str(error)
-    except KeyboardInterrupt:
-        message = "interrupted"
-    except OSError as error:
-        message = f"{error.filename or 'results'}: {error.strerror}"
-    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
-    return 1
+    search = find(study.load(arguments.study), arguments.exercise, arguments.dataset)
+    output = arguments.output or Path(search.folder, f"worker-{arguments.worker}.json")
+    facts = work(search, arguments.worker)
+    metrics.write_atomically(output, json.dumps(facts, indent=1) + "\n")
+    return 0
 
 
 def find(resolved: dict[str, Any], exercise: str, dataset: str) -> Search:

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from optlab import search_plan, study
-from optlab.errors import UserError
+from optlab.errors import UserError, in_one_line
 
 
+@in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -28,15 +29,8 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--exercise", required=True, help="name of the search exercise")
     p.add_argument("--output-folder", type=Path, required=True, help="where the pictures go")
     arguments = p.parse_args(words)
-    try:
-        draw(arguments.study, arguments.exercise, arguments.output_folder)
-        return 0
-    except UserError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.filename or arguments.output_folder}: {error.strerror}"
-    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
-    return 1
+    draw(arguments.study, arguments.exercise, arguments.output_folder)
+    return 0
 
 
 def draw(study_file: Path, exercise: str, folder: Path) -> None:

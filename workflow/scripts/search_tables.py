@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import metrics, search_plan, study
-from optlab.errors import UserError
+from optlab.errors import UserError, in_one_line
 from optlab.search_plan import Search
 from optlab.statistics import estimate
 
@@ -24,6 +24,7 @@ Row = dict[str, Any]
 Found = dict[str, Any]  # a search's trials.json
 
 
+@in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -31,21 +32,14 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
     p.add_argument("--output-folder", type=Path, required=True, help="where the tables go")
     arguments = p.parse_args(words)
-    try:
-        searches = search_plan.searches(study.load(arguments.study))
-        if not searches:
-            raise UserError(f"{arguments.study} has no exercise of the kind search")
-        found = [(search, search_plan.results(search)) for search in searches]
-        rows = [row for pair in found for row in trial_rows(*pair)]
-        write(arguments.output_folder / "trials.tsv", rows)
-        write(arguments.output_folder / "search.tsv", [search_row(*pair) for pair in found])
-        return 0
-    except UserError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.filename or arguments.output_folder}: {error.strerror}"
-    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
-    return 1
+    searches = search_plan.searches(study.load(arguments.study))
+    if not searches:
+        raise UserError(f"{arguments.study} has no exercise of the kind search")
+    found = [(search, search_plan.results(search)) for search in searches]
+    rows = [row for pair in found for row in trial_rows(*pair)]
+    write(arguments.output_folder / "trials.tsv", rows)
+    write(arguments.output_folder / "search.tsv", [search_row(*pair) for pair in found])
+    return 0
 
 
 def trial_rows(search: Search, found: Found) -> list[Row]:

@@ -22,13 +22,14 @@ from typing import Any
 
 from optlab import comparison, grid, metrics, optimizers, results, schedules, study
 from optlab.comparison import Ranked
-from optlab.errors import UserError
+from optlab.errors import in_one_line
 from optlab.results import FIGURES, Best, Summary
 from optlab.statistics import Estimate
 
 Row = dict[str, Any]
 
 
+@in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -36,23 +37,16 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
     p.add_argument("--output-folder", type=Path, required=True, help="where the tables go")
     arguments = p.parse_args(words)
-    try:
-        resolved = study.load(arguments.study)
-        summaries = results.summarise(grid.runs(resolved))
-        knobs = other_knobs(summaries)
-        write(arguments.output_folder / "runs.tsv", [run_row(s, knobs) for s in summaries])
-        best = results.best([s for s in summaries if not s.run.timed])
-        write(arguments.output_folder / "best.tsv", [best_row(b, knobs) for b in best])
-        ranked = comparison.rank(best, targets(resolved))
-        rows = [ranked_row(one, knobs, targets(resolved)) for one in ranked]
-        write(arguments.output_folder / "optimizers.tsv", rows)
-        return 0
-    except UserError as error:
-        message = str(error)
-    except OSError as error:
-        message = f"{error.filename or arguments.output_folder}: {error.strerror}"
-    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
-    return 1
+    resolved = study.load(arguments.study)
+    summaries = results.summarise(grid.runs(resolved))
+    knobs = other_knobs(summaries)
+    write(arguments.output_folder / "runs.tsv", [run_row(s, knobs) for s in summaries])
+    best = results.best([s for s in summaries if not s.run.timed])
+    write(arguments.output_folder / "best.tsv", [best_row(b, knobs) for b in best])
+    ranked = comparison.rank(best, targets(resolved))
+    rows = [ranked_row(one, knobs, targets(resolved)) for one in ranked]
+    write(arguments.output_folder / "optimizers.tsv", rows)
+    return 0
 
 
 def targets(resolved: Mapping[str, Any]) -> dict[str, float]:

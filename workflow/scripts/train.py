@@ -119,7 +119,7 @@ class Job:
 
 
 # What run.json keeps of the call that trained, when a later one finds nothing to train.
-_MEASURED = ("hardware", "wall", "usage", "steps")
+_MEASURED = ("examples", "hardware", "wall", "usage", "steps")
 
 
 def fingerprint(run: grid.Run) -> str:
@@ -170,6 +170,7 @@ def train_seeds(
     return {
         "rows": [row for row in finished["rows"] if row["seed"] in wanted],
         "seeds": seeds,
+        "examples": len(data.train.x),
         **measurements(run, device, settings, data, world),
         "wall": {
             "start_up": round(ready - started, 3),

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from optlab import precision
 from optlab.datasets import Dataset
 from optlab.distributed import ALONE, World
 from optlab.errors import UserError
-from optlab.evaluation import BLOCK
 
 if TYPE_CHECKING:
     from optlab.training import Settings
+
+# Input values gathered at once: few enough to stay in a processor's cache; many for a GPU, where
+# starting a gather is what takes time.
+BLOCK = {"cpu": 2**18, "cuda": 2**24}
 
 # Inputs and targets; where there are several processes, also the examples of all of them together.
 Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, int]
@@ -52,14 +56,14 @@ class Batches:
         self._examples = settings.epoch_examples
         self.per_epoch = 1 if full else -(-(self._examples or examples) // self.size)
         self._data, self._seed, self._world = data, seed, world
-        self._dtype = getattr(torch, settings.precision)
+        self._dtype = precision.WEIGHTS[settings.precision]
         self._whole: Batch | None = None
         if full:
             self._whole = (
                 next(self.gather(torch.arange(examples))) if world.size > 1 else (self.take(None))
             )
         values = math.prod(data.shape)
-        self._block = self.size * max(1, BLOCK // (self.size * values))
+        self._block = self.size * max(1, BLOCK[data.train.x.device.type] // (self.size * values))
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from batch ``skip`` on, a new order each epoch.

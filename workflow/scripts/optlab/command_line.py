@@ -79,7 +79,8 @@ def _how(group: Any) -> None:
         help="epochs between two evaluations (1)")  # fmt: skip
     add("train-loss-examples", default=10_000, type=_whole, metavar="N",
         help="the training loss is measured on at most so many (10000)")  # fmt: skip
-    add("precision", choices=("float32", "float64"), default="float32", help="(float32)")
+    add("precision", choices=("float32", "float64", "bfloat16"), default="float32",
+        help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
 
 
 def _where(group: Any) -> None:

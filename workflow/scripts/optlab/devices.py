@@ -65,11 +65,12 @@ def take(count: int) -> list[str]:
     return taken
 
 
-def check(count: int, there: int) -> None:
-    """Raise UserError where fewer GPUs are there than a run asks for."""
+def check(count: int, there: int, key: str = "gpus") -> None:
+    """Raise UserError where fewer GPUs are there than a run asks for under ``key``."""
     if count > there:
+        found = f"there are {there} here" if there else "there is none here"
         raise UserError(
-            f"gpus: {count}, but only {there} are here; use device: cpu, for processes on CPU "
+            f"{key}: it takes {count} GPU(s) and {found}; use device: cpu, for processes on CPU "
             "cores, or a cluster: snakemake --profile profiles/slurm"
         )
 

@@ -1,6 +1,10 @@
 """The errors that are the user's to fix: programs print them as one line, without a traceback."""
 
 import errno
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # why a write fails where a disk is full
 
@@ -11,3 +15,22 @@ class UserError(Exception):
 
 class DataError(UserError):
     """A data set, or a file that holds one, is not what it has to be."""
+
+
+def in_one_line(main: Callable[..., int]) -> Callable[..., int]:
+    """A program's main function, in which the user's errors end in one line and status 1."""
+
+    @functools.wraps(main)
+    def program(*arguments: Any) -> int:
+        try:
+            return main(*arguments)
+        except UserError as error:
+            message = str(error)
+        except KeyboardInterrupt:
+            message = "interrupted"
+        except OSError as error:
+            message = f"{error.filename or 'results'}: {error.strerror}"
+        print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
+        return 1
+
+    return program

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from optlab import precision
 from optlab.datasets import Dataset, Split
 from optlab.distributed import ALONE, World
 
@@ -59,7 +60,7 @@ class Judge:
         sample = slice(settings.train_loss_examples)
         self._sample = Split(data.train.x[sample], data.train.y[sample])
         self._data, self._model, self._loss, self._world = data, model, loss, world
-        self._dtype = getattr(torch, settings.precision)
+        self._dtype = precision.WEIGHTS[settings.precision]
         self._limit = math.inf
         self._step = 0
         self._best_loss, self._best_epoch = math.inf, 0
@@ -134,6 +135,8 @@ class Judge:
         if not losses:
             return None
         values = self._world.sum(torch.stack(losses))
-        bad = ~(values <= self._limit)
-        number = int(torch.where(bad.any(), bad.int().argmax(), -1))
-        return None if number < 0 else (self._step + number, float(values[number]))
+        good = values <= self._limit
+        if good.all():  # the one wait for the device
+            return None
+        number = int((~good).int().argmax())
+        return self._step + number, float(values[number])

@@ -29,9 +29,10 @@ TRAINING_CODE = (
                 "datasets",
                 "distributed",
                 "evaluation",
+                "graphs",
                 "metrics",
             ),
-            *("models", "muon", "optimizers", "schedules", "training"),
+            *("models", "muon", "optimizers", "precision", "schedules", "stepping", "training"),
         )
     ),
 )

@@ -36,15 +36,19 @@ def read(path: Path) -> list[Row]:
         return list(csv.DictReader(stream, delimiter="\t"))
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Write a file so that it is seen whole or not at all, whenever the process is killed."""
+def write_atomically(path: Path, content: str, durable: bool = True) -> None:
+    """Write a file so that it is seen whole or not at all, whenever the process is killed.
+
+    A file that is not ``durable`` may be lost when the machine itself fails.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -40,12 +40,12 @@ def softmax(shape: Shape, outputs: int) -> nn.Module:
         """Multiplies the other way round: matrix libraries are faster at a wide product."""
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.addmm(self.bias[:, None], self.weight, x.T).T
+            return torch.addmm(self.bias[:, None], self.weight, x.flatten(1).T).T
 
     layer = WideLinear(math.prod(shape), outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    return _flat(shape, layer)
+    return layer
 
 
 def mlp(

@@ -248,15 +248,22 @@ def build(
     """
     import torch
 
+    weights = list(parameters)
     keywords = {k: tuple(v) if isinstance(v, list) else v for k, v in knobs.items()}
     entry = OPTIMIZERS.get(name)
     if entry is None:
-        return custom.call(name, parameters, **keywords)
+        return custom.call(name, weights, **keywords)
     if entry.fused:
         keywords["fused"] = True
     cls = custom.load(entry.cls) if ":" in entry.cls else getattr(torch.optim, entry.cls)
+    if (
+        entry.capturable
+        and weights[0].is_cuda
+        and "capturable" in inspect.signature(cls).parameters
+    ):
+        keywords["capturable"] = True  # its counters then lie on the GPU, as a CUDA graph needs
     try:
-        return cls(parameters, **keywords, **entry.fixed)
+        return cls(weights, **keywords, **entry.fixed)
     except ValueError as error:  # what only PyTorch knows, as nesterov with a momentum of 0
         raise UserError(f"the optimizer {name} refuses {keywords}: {error}") from error
 

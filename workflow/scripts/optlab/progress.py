@@ -67,9 +67,8 @@ class Progress:
         if self._state is None:
             return
         try:
-            metrics.write_atomically(
-                self._state, json.dumps({**self._facts, "updated": time.time(), **facts})
-            )
+            content = json.dumps({**self._facts, "updated": time.time(), **facts})
+            metrics.write_atomically(self._state, content, durable=False)
         except OSError as error:
             print(f"cannot write {self._state}: {error}", file=sys.stderr)
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def fingerprint(settings: Mapping[str, Any], files: Iterable[str | Path]) -> str
         files: programs, modules and the prepared data set's JSON.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(metadata.version("torch").encode())
+    digest.update(_torch().encode())
     for file in files:
         digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
     return digest.hexdigest()
@@ -77,9 +78,15 @@ def versions() -> dict[str, str | None]:
         commit = None
     return {
         "python": platform.python_version(),
-        "torch": metadata.version("torch"),
+        "torch": _torch(),
         "commit": commit,
     }
+
+
+@cache
+def _torch() -> str:
+    """The version of PyTorch, which need not be imported for it."""
+    return metadata.version("torch")
 
 
 def hardware(device: str) -> dict[str, Any]:

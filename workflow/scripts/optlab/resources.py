@@ -12,14 +12,14 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optlab import earlier, models
+from optlab import devices, earlier, models
 from optlab.errors import UserError
 from optlab.grid import Run
 from optlab.search_plan import Search
@@ -131,6 +131,20 @@ class Needs:
         one_each = f"--nodes={self.nodes} --ntasks={self.nodes} --ntasks-per-node=1"
         whole = f"--cpus-per-task={self.threads * self.processes} --kill-on-bad-exit=1"
         return f"srun {one_each} {whole}" if self.nodes > 1 else ""
+
+
+def this_machine(where: Site, runs: Iterable[Run]) -> Site:
+    """The site when nothing is submitted: this machine, or this allocation, with its GPUs.
+
+    Raises:
+        UserError: a run asks for more GPUs than there are.
+    """
+    here = replace(where, gpus_per_node=len(devices.present()))
+    for run in runs:
+        wanted = wanted_gpus(run.device, run.gpus, here)
+        if wanted > here.gpus_per_node:
+            devices.check(wanted, here.gpus_per_node, f"exercises.{run.exercise}.gpus")
+    return here
 
 
 def of_run(run: Run, definition: Mapping[str, Any], where: Site) -> Needs:

@@ -140,7 +140,7 @@ def _speedup(row: Row, above: Mapping[int, float], below: Mapping[int, float]) -
 
 def _replayed(measured: Iterable[Row], gpus: Sequence[int]) -> Iterator[Row]:
     """What the original lab's program would report, from the numbers of each run of one process."""
-    runs = {row.timed.run.path: row for row in measured if row.gpus == 1}
+    runs = {row.timed.run.path: row for row in measured if row.gpus == 1 < len(gpus)}
     for base in runs.values():
         one = base.timed
 

@@ -142,7 +142,7 @@ def _kinds(exercise: Mapping[str, Any]) -> Iterator[str]:
     yield "time"
     if several and exercise["target_accuracy"] is not None:
         yield "target"
-    if batches or (several and WEAK in exercise["scaling"]):
+    if several and (batches or WEAK in exercise["scaling"]):
         yield "accuracy"
     if batches or len(exercise["epochs"]) > 1:
         yield "settings"

@@ -12,23 +12,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim.lr_scheduler import LRScheduler
 
-from optlab import models, optimizers, schedules
+from optlab import models, optimizers, precision, schedules, stepping
 from optlab.batches import Batches, derived_seed
 from optlab.checkpoints import Checkpoints
 from optlab.datasets import Dataset
 from optlab.distributed import ALONE, World
-from optlab.evaluation import Evaluation, Judge, Loss
+from optlab.evaluation import Evaluation, Judge
 
-Gradient = Callable[..., Tensor]  # a batch -> its loss, a scalar; gradients in the parameters
-Step = Callable[..., Tensor]  # a batch -> its loss before the step
 Report = Callable[[Evaluation], None]
 
 
@@ -122,9 +117,11 @@ class Trainer:
         self.schedule = schedules.build(
             settings.schedule, self.optimizer, self.steps, settings.knobs.get("lr", 0.0)
         )
-        self.gradient = make_gradient(self.model, data, world)
-        self.take_step = make_step(self.gradient, self.model, self.optimizer, self.schedule)
-        self.judge = Judge(settings, data, self.model, loss_function(data), world)
+        self.gradient = stepping.make_gradient(self.model, data, world)
+        self.take_step = stepping.make_step(
+            self.gradient, self.model, self.optimizer, self.schedule
+        )
+        self.judge = Judge(settings, data, self.model, stepping.loss_function(data), world)
         self.training, self.evaluating = Clock(self.device), Clock(self.device)
         self.rows: list[Evaluation] = []
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
@@ -219,77 +216,10 @@ def train(
     return trainer.run(report, checkpoints)
 
 
-def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Gradient:
-    """A function that leaves the gradients of one batch in the parameters.
-
-    It returns the loss, a scalar left on the device. With several processes the gradients are
-    those of the whole batch, averaged exactly however its examples are shared out, and the
-    returned losses of all processes add up to that of the batch.
-    """
-    parameter = next(model.parameters())
-    one = torch.ones((), device=parameter.device, dtype=parameter.dtype)
-    loss = loss_function(data)
-
-    def gradient(x: Tensor, y: Tensor) -> Tensor:
-        value = loss(model(x), y)
-        value.backward(one)
-        return value.detach()
-
-    if world.size == 1:
-        return gradient
-    shared, total = world.wrap(model), loss_function(data, "sum")
-    mean = data.task == "classification"
-
-    def shared_gradient(x: Tensor, y: Tensor, examples: int) -> Tensor:
-        # A sum, since a share may be empty; times the processes, since DDP averages over them.
-        value = total(shared(x), y) / (examples if mean else 1)
-        (value * world.size).backward()
-        return value.detach()
-
-    shared_gradient.model = shared  # type: ignore[attr-defined]
-    return shared_gradient
-
-
-def make_step(
-    gradient: Gradient,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: LRScheduler | None = None,
-) -> Step:
-    """A function that takes one step on one batch, and one of the learning rate's schedule.
-
-    It returns the loss before the step, a scalar left on the device.
-    """
-    parameters = list(model.parameters())
-
-    def clear() -> None:
-        for parameter in parameters:
-            parameter.grad = None  # what zero_grad does, without its bookkeeping
-
-    def step(*batch: Any) -> Tensor:
-        value = gradient(*batch)
-        optimizer.step()
-        clear()
-        return value
-
-    def step_with_closure(*batch: Any) -> Tensor:
-        def closure() -> Tensor:
-            clear()
-            return gradient(*batch)
-
-        return cast(Any, optimizer).step(closure)
-
-    take = step_with_closure if optimizers.needs_closure(optimizer) else step
-    return take if schedule is None else _scheduled(take, schedule)
-
-
-def _scheduled(take: Step, schedule: LRScheduler) -> Step:
-    def step(*batch: Any) -> Tensor:
-        value = take(*batch)
-        schedule.step()
-        return value
-
-    return step
+def recordable(settings: Settings) -> bool:
+    """Whether a step never asks the device for a value; of the user's own code nobody knows."""
+    entry = optimizers.OPTIMIZERS.get(settings.optimizer)
+    return settings.network in models.NETWORKS and entry is not None and entry.capturable
 
 
 def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> nn.Module:
@@ -297,20 +227,15 @@ def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> 
     outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
     torch.manual_seed(derived_seed("weights", seed))
     usual = torch.get_default_dtype()
-    torch.set_default_dtype(getattr(torch, settings.precision))  # constants in full precision too
+    torch.set_default_dtype(precision.WEIGHTS[settings.precision])  # of constants too
     try:
         model = models.build(settings.network, data.shape, outputs, settings.network_options)
     finally:
         torch.set_default_dtype(usual)
+    if settings.precision == "bfloat16":
+        precision.mix(model, torch.device(settings.device).type)
     torch.manual_seed(derived_seed("dropout", seed, *([rank] if rank else [])))
-    # Convolutions are faster on channels-last weights, on CPU and GPU; other layers do not care.
-    return cast(Any, model).to(settings.device, memory_format=torch.channels_last)
-
-
-def loss_function(data: Dataset, reduction: str = "mean") -> Loss:
-    """Cross entropy for classes, its mean or sum over the batch; else the sum of squared errors."""
-    if data.task == "classification" and reduction == "mean":
-        return functional.cross_entropy
-    if data.task == "classification":
-        return partial(functional.cross_entropy, reduction=reduction)
-    return lambda output, y: functional.mse_loss(output, y, reduction="sum")
+    # Convolutions are faster on channels-last weights, on CPU and GPU; other layers do not care,
+    # but PyTorch's L-BFGS lays the gradients side by side in a way that cannot take them.
+    layout = torch.preserve_format if settings.optimizer == "lbfgs" else torch.channels_last
+    return cast(Any, model).to(settings.device, memory_format=layout)

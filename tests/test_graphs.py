@@ -1,0 +1,171 @@
+"""CUDA graphs: what surrounds the recording, on a CPU; the recording itself needs CUDA."""
+
+import pytest
+import torch
+
+from optlab import graphs, models, optimizers, schedules, sources, stepping, training
+from optlab.datasets import Dataset, Split, load
+
+SHAPE = (1, 4, 4)
+CAPTURABLE = [name for name, entry in optimizers.OPTIMIZERS.items() if entry.capturable]
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+class Repeater:
+    """In the place of CUDA's recorder: does the work again where CUDA would replay it.
+
+    As a graph does, it goes on with the learning rates that the groups had when it recorded.
+    """
+
+    def __init__(self, error=None):
+        self.warm_ups = self.records = self.replays = 0
+        self.error = error
+        self.groups = []
+
+    def warm(self, work):
+        self.warm_ups += 1
+        return work()
+
+    def record(self, work):
+        self.records += 1
+        if self.error:
+            raise self.error
+
+        rates = [group["lr"] for group in self.groups]
+
+        def replay():
+            self.replays += 1
+            now = [group["lr"] for group in self.groups]
+            self._set(rates)
+            result = work()
+            self._set(now)
+            return result
+
+        return replay
+
+    def _set(self, rates):
+        for group, rate in zip(self.groups, rates, strict=True):
+            group["lr"] = rate
+
+
+def step_of(name="sgd", schedule="constant", recorder=None, knobs=None):
+    """A step of a small network, with a recorder or without, and its parameters."""
+    torch.manual_seed(0)
+    model = models.build("mlp", SHAPE, 3, {"hidden": [5]})
+    full = optimizers.complete(name, knobs or {})
+    optimizer = optimizers.build(name, model.parameters(), full)
+    few = Split(*batch(1))
+    data = Dataset("few", "few", "classification", 3, SHAPE, 1.0, few, None, None)
+    gradient = stepping.make_gradient(model, data)
+    rates = schedules.build(schedule, optimizer, 12, full["lr"])
+    take = stepping.make_step(gradient, model, optimizer)
+    if recorder:
+        recorder.groups = optimizer.param_groups
+        take = graphs.Graphed(take, optimizer, varying=rates is not None, recorder=recorder)
+    return take if rates is None else stepping._scheduled(take, rates), list(model.parameters())
+
+
+def batch(number, size=8):
+    generator = torch.Generator().manual_seed(number)
+    x = torch.rand((size, *SHAPE), generator=generator)
+    return x, torch.randint(0, 3, (size,), generator=generator)
+
+
+SIZES = [8, 8, 8, 8, 5, 8, 8, 5, 8, 8]  # two epochs and a half, the last batch of each smaller
+
+
+def test_what_is_recorded_gives_the_same_steps_and_small_batches_are_taken_without_it():
+    recorder = Repeater()
+    ours, weights = step_of("adam", recorder=recorder)
+    theirs, expected = step_of("adam")
+    for number, size in enumerate(SIZES):
+        assert torch.equal(ours(*batch(number, size)), theirs(*batch(number, size)))
+    assert all(map(torch.equal, weights, expected))
+    assert (recorder.warm_ups, recorder.records, recorder.replays) == (3, 1, 5)
+
+
+def test_a_recorded_step_reads_the_rate_of_its_schedule():
+    recorder = Repeater()
+    ours, weights = step_of("sgd", "cosine", recorder, {"lr": 0.5})
+    theirs, expected = step_of("sgd", "cosine", None, {"lr": 0.5})
+    constant, other = step_of("sgd", "constant", None, {"lr": 0.5})
+    for number, size in enumerate(SIZES):
+        for step in (ours, theirs, constant):
+            step(*batch(number, size))
+    assert recorder.replays == 5
+    assert type(recorder.groups[0]["lr"]) is float
+    for mine, same, different in zip(weights, expected, other, strict=True):
+        torch.testing.assert_close(mine, same, rtol=1e-5, atol=1e-7)
+        assert not torch.allclose(mine, different, rtol=1e-3, atol=1e-5)
+
+
+def test_the_full_batch_is_copied_once():
+    ours, weights = step_of(recorder=Repeater())
+    theirs, expected = step_of()
+    whole = batch(0)
+    for _ in range(6):
+        ours(*whole)
+        theirs(*whole)
+    assert all(map(torch.equal, weights, expected))
+
+
+def test_where_recording_fails_training_goes_on_and_the_log_says_why(capsys):
+    recorder = Repeater(RuntimeError("operation not permitted\nwhen stream is capturing"))
+    ours, weights = step_of("adam", "cosine", recorder)
+    theirs, expected = step_of("adam", "cosine")
+    for number, size in enumerate(SIZES):
+        assert torch.equal(ours(*batch(number, size)), theirs(*batch(number, size)))
+    assert all(map(torch.equal, weights, expected))
+    assert recorder.records == 1
+    assert capsys.readouterr().out == (
+        "no CUDA graph, steps are taken kernel by kernel: operation not permitted\n"
+    )
+
+
+def test_what_nobody_has_checked_is_not_recorded():
+    def recordable(network, optimizer):
+        return training.recordable(training.Settings(network, optimizer, {}))
+
+    assert recordable("cnn", "adam") and recordable("softmax", "sgd")
+    assert not recordable("cnn", "muon") and not recordable("linear", "lbfgs")
+    assert not recordable("my/net.py:Net", "adam") and not recordable("mlp", "my/opt.py:Sign")
+
+
+# -- where there is CUDA (not run yet: no GPU was at hand) -------------------------------------
+
+
+def trained(tmp_path, monkeypatch, graph, **changes):
+    path = tmp_path / "digits.json"
+    if not path.exists():
+        sources.prepare("digits", {"source": "digits"}, path, None)
+    usual = {"network": "mlp", "optimizer": "adam", "knobs": {"lr": 0.01}, "epochs": 2}
+    settings = training.Settings(**{**usual, **changes}, device="cuda")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "recordable", lambda settings: graph)
+        return training.train(settings, load(path, "cuda"), 0)
+
+
+@needs_cuda
+@pytest.mark.parametrize("name", CAPTURABLE)
+@pytest.mark.parametrize("schedule", ["constant", "warmup_cosine"])
+def test_a_graph_gives_the_steps_that_kernels_one_by_one_give(
+    tmp_path, monkeypatch, capsys, name, schedule
+):
+    knobs = {"lr": 0.01, "momentum": 0.9} if name == "nesterov" else {"lr": 0.01}
+    changes = {"optimizer": name, "knobs": knobs, "schedule": schedule}
+    ours, theirs = (trained(tmp_path, monkeypatch, graph, **changes) for graph in (True, False))
+    assert "no CUDA graph" not in capsys.readouterr().out
+    for mine, same in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, same, rtol=1e-3, atol=1e-5)
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_graph_drops_out_what_kernels_one_by_one_drop_out(
+    tmp_path, monkeypatch, capsys, precision
+):
+    changes = {"network": "cnn", "knobs": {"lr": 1e-3}, "precision": precision, "epochs": 1}
+    ours, theirs = (trained(tmp_path, monkeypatch, graph, **changes) for graph in (True, False))
+    assert "no CUDA graph" not in capsys.readouterr().out
+    losses = [outcome.evaluations[-1].train_loss for outcome in (ours, theirs)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
