@@ -127,6 +127,7 @@ AccountingStoragePort=$ACCOUNTING_PORT
 AccountingStoragePass=$ROOT/run/munge.socket
 AccountingStorageEnforce=associations
 AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment
 $(for node in $(seq "$NODES"); do
     echo "NodeName=node$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((NODE_PORT + node))" \
         "CPUs=$CPUS Boards=1 SocketsPerBoard=1 CoresPerSocket=$CPUS ThreadsPerCore=1" \

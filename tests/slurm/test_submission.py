@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from lab import ROOT, wait_until
+from lab import wait_until
 
 pytestmark = pytest.mark.slurm
 
@@ -50,8 +50,7 @@ def test_each_run_has_the_processors_memory_time_and_gpus_it_should_have(lab):
     )
     (lab.folder / "hold").touch()
     together = ("--optlab-slurm-together-seconds", "0")
-    site = [("gpus_per_node", 4), ("constraint", "''")]
-    process = lab.start(*together, site=site[:1])
+    process = lab.start(*together, site=[("gpus_per_node", 4)])
     try:
         wait_until(lambda: len(lab.begun()) == 4, 90, "four runs")
     finally:
@@ -73,7 +72,8 @@ def test_each_run_has_the_processors_memory_time_and_gpus_it_should_have(lab):
 def test_data_are_prepared_by_a_job_where_the_user_wants_that(lab):
     lab.study("{sgd: {lr: [0.01]}}")
     lab.call(site=[("prepare_on", "compute")])
-    assert sorted(row[2].split("_")[1] for row in lab.slurm_jobs("comment")) == ["prepare", "train"]
+    comments = [row[2] for row in lab.slurm_jobs("comment")]
+    assert sorted(text.split("_")[1] for text in comments) == ["prepare", "train"]
 
 
 def test_inside_an_allocation_runs_are_its_processes(lab):
@@ -87,4 +87,3 @@ def test_inside_an_allocation_runs_are_its_processes(lab):
     assert "Provided cores: 8" in told or "cores: 8" in told.lower(), told
     assert len({facts[0] for runs in lab.begun().values() for facts in runs}) == 1
     assert len(lab.table()) == 3
-    assert (ROOT / "profiles/allocation/config.yaml").exists()
