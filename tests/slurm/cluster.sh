@@ -10,7 +10,7 @@
 #
 # Nodes are called node1, node2, …; each has stand-in GPUs, which are character devices that SLURM
 # hands out like real ones. All nodes share this machine's processors: sizes are pretended.
-set -euo pipefail
+set -Eeuo pipefail
 
 ROOT=${OPTLAB_SLURM_ROOT:-/tmp/optlab-slurm}   # everything that the cluster writes
 NODES=${OPTLAB_SLURM_NODES:-4}
@@ -191,14 +191,14 @@ start_database() {
 }
 
 start_accounting() {
-    slurmdbd
+    wait_for 10 slurmdbd
     wait_for 30 sacctmgr -n list cluster
-    sacctmgr -i -Q add cluster optlab >/dev/null
-    sacctmgr -i -Q add account lab Cluster=optlab >/dev/null
-    sacctmgr -i -Q add user root Account=lab Cluster=optlab DefaultAccount=lab >/dev/null
+    wait_for 10 sacctmgr -i -Q add cluster optlab
+    wait_for 10 sacctmgr -i -Q add account lab Cluster=optlab
+    wait_for 10 sacctmgr -i -Q add user root Account=lab Cluster=optlab DefaultAccount=lab
 }
 
-start_node() { mkdir -p "$ROOT/spool/node$1"; slurmd -N "node$1"; }
+start_node() { mkdir -p "$ROOT/spool/node$1"; wait_for 10 slurmd -N "node$1"; }
 
 all_idle() { [ "$(sinfo -h -N -t idle -o %N | wc -l)" = "$NODES" ]; }
 
@@ -209,6 +209,7 @@ start() {
     [ ! -s "$ROOT/owner" ] || kill -0 "$(cat "$ROOT/owner")" 2>/dev/null || gone 30 || true
     ! alive slurmctld || fail "one is running already; stop it with: $0 stop"
     stop
+    trap 'echo "test cluster: failed: $BASH_COMMAND" >&2' ERR
     trap stop EXIT
     trap 'exit 143' TERM
     trap 'exit 130' INT
@@ -219,11 +220,11 @@ start() {
     start_munge
     start_database
     start_accounting
-    slurmctld
+    wait_for 10 slurmctld
     wait_for 20 scontrol ping
     for node in $(seq "$NODES"); do start_node "$node"; done
     wait_for 60 all_idle
-    trap - EXIT TERM INT
+    trap - ERR EXIT TERM INT
     [ -z "${1:-}" ] || {
         echo "$1" >"$ROOT/owner"
         setsid "$0" guard "$1" >/dev/null 2>&1 </dev/null &
