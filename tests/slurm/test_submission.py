@@ -1,6 +1,7 @@
 """What reaches SLURM, what comes back, and that the results are those of a local run."""
 
 import subprocess
+from itertools import pairwise
 
 import pytest
 from lab import wait_until
@@ -67,6 +68,16 @@ def test_each_run_has_the_processors_memory_time_and_gpus_it_should_have(lab):
         seen.setdefault(node, []).append(gpu)
     assert max(map(len, seen.values())) > 1, "no two runs were on one node"
     assert all(len(set(gpus)) == len(gpus) for gpus in seen.values())
+
+
+def test_short_runs_on_gpus_share_one_and_take_it_in_turn(lab):
+    lab.study("{my/steps.py:Slow: {lr: [0.001, 0.002, 0.003]}}", ("device: cpu", "device: auto"))
+    lab.call(site=[("gpus_per_node", 4)])
+    (job,) = lab.slurm_jobs("alloctres", "alloccpus")
+    assert "gres/gpu=1" in job[2].split(",")
+    assert job[3] == "1"
+    begun = sorted(float(facts[3]) for (facts,) in lab.begun().values())
+    assert min(later - one for one, later in pairwise(begun)) > 3 * 1.5
 
 
 def test_data_are_prepared_by_a_job_where_the_user_wants_that(lab):
