@@ -79,7 +79,8 @@ def _lock(name: str) -> int | None:
     """A lock on one GPU, None where another process has it."""
     folder = Path(tempfile.gettempdir()) / f"optlab-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    owner = os.environ.get("SLURM_JOB_ID", "machine")
+    # Nodes of one job may share a folder for temporary files, and number their GPUs alike.
+    owner = os.environ.get("SLURM_JOB_ID", "machine") + os.environ.get("SLURMD_NODENAME", "")
     file = os.open(folder / f"gpu-{owner}-{name.replace('/', '+')}", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
