@@ -1,7 +1,7 @@
 """What sharing submissions gains on SLURM: `python benchmarks/slurm_jobs.py [RUNS]`.
 
 Brings up the test cluster (root, Debian) and trains short runs of exercise 1 in three ways: in
-shared SLURM jobs, in one SLURM job each (of the first tenth of the runs alone, scaled up), and
+shared SLURM jobs, in one SLURM job each (of a quarter of the runs alone), and
 locally. All of the cluster's nodes are this one machine, so processors are as scarce in each way.
 """
 
@@ -27,7 +27,7 @@ exercises:
     batch_sizes: [full]
     optimizers: {sgd: {lr: [RATES]}}
 """
-EPOCHS = 4_000
+EPOCHS = 1_000
 
 
 def seconds(folder: Path, runs: int, *words: str) -> tuple[float, int]:
@@ -49,7 +49,7 @@ def seconds(folder: Path, runs: int, *words: str) -> tuple[float, int]:
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    few = max(1, runs // 10)
+    few = max(1, runs // 4)
     cores = str(os.cpu_count())
     profile = ("--profile", str(ROOT / "profiles/slurm"), "--optlab-slurm-together-cpus", cores,
                "--optlab-slurm-init-seconds-before-status-checks", "5")  # fmt: skip
