@@ -129,9 +129,12 @@ def retraining_needs(w):
 
 
 def run_threads(run):
-    """The cores that a run occupies: all of them where its clock matters, so that it runs alone."""
+    """The cores that a run occupies: all of them where its clock matters, so that it runs alone.
+
+    On a cluster there is no such number; there, a run is alone on its node.
+    """
     needs = _needs_of("run", run.path)
-    cores = workflow.cores if run.timed else None
+    cores = workflow.resource_settings.cores if run.timed else None
     return max(run.threads * needs.processes, cores or 1)
 
 

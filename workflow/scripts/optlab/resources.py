@@ -168,7 +168,7 @@ def of_run(run: Run, definition: Mapping[str, Any], where: Site) -> Needs:
     here = min(gpus, where.gpus_per_node or gpus) if gpus else run.gpus  # processes on a node
     memory = here * (work.megabytes(batch) + (GPU_BASE_MB if gpus else 0))
     if measured and not gpus:
-        memory = max(memory, 1.3 * measured.megabytes + BASE_MB / 2)
+        memory = max(memory, here * (1.3 * measured.megabytes + BASE_MB / 2))
     # On a machine of one's own, nobody counts the processors of what runs on GPUs.
     members = 1 if run.device == "cuda" and not where.gpus_per_node else run.gpus
     return Needs(START_SECONDS + seconds, memory, gpus, where, members, run.threads)
