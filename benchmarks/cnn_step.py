@@ -27,9 +27,15 @@ def images() -> Dataset:
                    few, few)  # fmt: skip
 
 
-def trainer(data: Dataset) -> float:
+def trainer(data: Dataset, precision: str = "float32") -> float:
     settings = training.Settings(
-        "cnn", "adam", {"lr": 1e-4}, batch_size=BATCH, epochs=1, train_loss_examples=BATCH
+        "cnn",
+        "adam",
+        {"lr": 1e-4},
+        batch_size=BATCH,
+        epochs=1,
+        precision=precision,
+        train_loss_examples=BATCH,
     )
     return training.train(settings, data, 0).seconds
 
@@ -71,12 +77,13 @@ def products() -> float:
     return clock.seconds
 
 
-def main(rounds: int = 5) -> None:
+def main(rounds: int = 9) -> None:
     torch.set_num_threads(1)
     data = images()
     seconds = interleaved(
         {
             "trainer": lambda: trainer(data),
+            "trainer, bfloat16": lambda: trainer(data, "bfloat16"),
             "plain PyTorch loop": lambda: plain_loop(data),
             "bare convolutions and products": products,
         },
@@ -86,6 +93,7 @@ def main(rounds: int = 5) -> None:
         seconds,
         ("trainer", "plain PyTorch loop"),
         ("bare convolutions and products", "trainer"),
+        ("trainer, bfloat16", "trainer"),
     )
 
 

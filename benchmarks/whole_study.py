@@ -8,6 +8,7 @@ on data sets that are prepared already. The study may use every core; the loop c
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -34,10 +35,15 @@ for run in grid.runs(plan):
 """
 
 
+# Some machines forbid Python to write byte code: each job then compiles its modules anew, the loop
+# only once. Both run as Python does by default.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
 def snakemake(folder: Path, *options: str) -> float:
     start = time.perf_counter()
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "all", *options]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=ENVIRONMENT)
     return time.perf_counter() - start
 
 
@@ -51,14 +57,12 @@ def study(folder: Path, *options: str) -> float:
 
 def loop(folder: Path, config: str) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", LOOP, config], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-c", LOOP, config], cwd=folder, check=True, env=ENVIRONMENT)
     return time.perf_counter() - start
 
 
 def share_of_training(folder: Path, seconds: float) -> float:
     """The part of the cores' time that went to training and evaluation."""
-    import os
-
     records = (folder / "results/default/runs").rglob("run.json")
     walls = [json.loads(record.read_text())["wall"] for record in records]
     used = sum(wall["training"] + wall["evaluation"] for wall in walls)

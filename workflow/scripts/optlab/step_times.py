@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from optlab import optimizers, training
+from optlab import optimizers, stepping, training
 from optlab.batches import Batch
 from optlab.datasets import Dataset
 from optlab.distributed import ALONE, World
@@ -74,7 +74,7 @@ def _take_apart(
     wrapped = getattr(trainer.gradient, "model", None)
     with wrapped.no_sync() if wrapped is not None else nullcontext():
         alone = timed(lambda: trainer.gradient(*batch))
-    optimizer = timed(trainer.optimizer.step)
+    optimizer = timed(stepping.update_of(trainer.optimizer))
     clear()
     times["step"].append(data + whole)
     times["data"].append(data)
