@@ -67,6 +67,10 @@ SETTINGS = {
         )
         for schedule in ("cosine", "warmup", "warmup_cosine", "step", "one_cycle")
     },
+    "nadam float64": training.Settings(
+        "softmax", "nadam", {"lr": 0.01, **optimizers.OPTIMIZERS["nadam"].knobs}, 200, 4, "float64"
+    ),
+    "bfloat16": training.Settings("mlp", "adam", {"lr": 0.01}, 200, 3, "bfloat16"),
     "cnn": training.Settings("cnn", "adam", {"lr": 0.001}, 400, 2),
     "rare evaluation": training.Settings("softmax", "adam", {"lr": 0.1}, 200, 6, evaluate_every=4),
 }
@@ -142,12 +146,15 @@ def interrupted(command, log, numbers):
     return process.wait(timeout=30)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_process_saves_and_the_next_one_goes_on(number, digits, here):
+@pytest.mark.parametrize(
+    ("numbers"),
+    [[signal.SIGTERM] * 5, [signal.SIGINT]],  # SLURM tells everybody, who then tell others
+)
+def test_an_interrupted_process_saves_and_the_next_one_goes_on(numbers, digits, here):
     subprocess.run(command(digits, here / "whole"), check=True, stdout=subprocess.DEVNULL)
-    assert interrupted(command(digits, here / "cut"), "log", [number]) == 1
+    assert interrupted(command(digits, here / "cut"), "log", numbers) == 1
     assert Path("log").read_text().splitlines()[-1] == "error: interrupted"
-    saved = torch.load("cut.pt", weights_only=True)
+    saved = torch.load("cut.json.pt", weights_only=True)
     assert [entry["seed"] for entry in saved["finished"]["seeds"]] == [0]
     assert saved["current"]["seed"] == 1 and not Path("cut").exists()
     done = subprocess.run(command(digits, here / "cut"), check=True, capture_output=True, text=True)
@@ -162,9 +169,38 @@ def test_several_processes_go_on_too(digits, here):
     subprocess.run(command(digits, here / "whole", *two), check=True, stdout=subprocess.DEVNULL)
     assert interrupted(command(digits, here / "cut", *two), "log", [signal.SIGTERM]) == 1
     assert "Traceback" not in Path("log").read_text()
-    assert torch.load("cut.pt", weights_only=True)["current"]["seed"] == 1
+    assert torch.load("cut.json.pt", weights_only=True)["current"]["seed"] == 1
     subprocess.run(command(digits, here / "cut", *two), check=True, stdout=subprocess.DEVNULL)
     assert rows(here / "cut") == rows(here / "whole")
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(digits, here, capsys):
+    Path("blocked").write_text("no folder")
+    settings, data = SETTINGS["sgd"], load(digits)
+
+    class Once(Checkpoints):
+        def due(self):
+            return True
+
+    outcome = training.train(settings, data, 0, checkpoints=Once(Path("blocked/run.pt"), "mark"))
+    assert outcome.evaluations[-1].status == "ok"
+    assert "no checkpoint in blocked/run.pt: " in capsys.readouterr().out
+
+
+def test_an_optimizer_whose_state_cannot_be_read_back_is_told_of(digits, here, capsys):
+    (here / "own.py").write_text(
+        "import numpy, torch\n"
+        "class Own(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n"
+        "        super().step()\n"
+        "        for group in self.param_groups:\n"
+        "            for p in group['params']:\n"
+        "                self.state[p]['seen'] = numpy.ones(3)\n"
+    )
+    settings = training.Settings("softmax", "own.py:Own", {"lr": 0.1}, 200, 2)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(settings, load(digits), 0, checkpoints=Cut(Path("run.pt"), 4))
+    assert "no checkpoint in run.pt: " in capsys.readouterr().out and not Path("run.pt").exists()
 
 
 def test_what_was_saved_before_a_process_was_killed_is_not_lost(digits, here, monkeypatch):
@@ -179,7 +215,7 @@ def test_what_was_saved_before_a_process_was_killed_is_not_lost(digits, here, mo
     with monkeypatch.context() as patch:
         patch.setenv("PYTHONPATH", str(hook))
         status = interrupted(command(digits, here / "cut"), "log", [signal.SIGKILL])
-    assert status == -signal.SIGKILL and Path("cut.pt").exists()
+    assert status == -signal.SIGKILL and Path("cut.json.pt").exists()
     done = subprocess.run(command(digits, here / "cut"), check=True, capture_output=True, text=True)
     assert rows(here / "cut") == rows(here / "whole")
     assert done.stdout.count("epoch 0/") < 2

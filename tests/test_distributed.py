@@ -240,6 +240,59 @@ def test_a_mistake_is_told_once(digits, here):
     assert done.stderr == "error: a batch of 2 cannot be shared by 4 processes\n"
 
 
+NETS = """
+import torch
+from torch import nn
+
+class Norm(nn.Module):
+    def __init__(self, shape, outputs):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, outputs))
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.body(x)
+
+class Fails(Norm):
+    def forward(self, x):
+        import os
+        if os.environ.get("RANK") == "1" and self.training:
+            raise ValueError("a mistake of mine")
+        return super().forward(x)
+"""
+
+
+def test_networks_of_the_users_own(digits, here):
+    """Averages over each process's examples, unused parameters, and an error of one process."""
+    (here / "nets.py").write_text(NETS)
+    more = ("--model", "nets.py:Norm", "--gpus", "2", "--epochs", "2")
+    subprocess.run(command(digits, here / "a", *more), check=True, timeout=60, cwd=here)
+    assert float(rows(here / "a")[-1]["test_accuracy"]) > 0.5
+    more = ("--model", "nets.py:Fails", "--gpus", "2", "--epochs", "2")
+    done = subprocess.run(
+        command(digits, here / "b", *more), capture_output=True, text=True, timeout=60, cwd=here
+    )
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("ValueError: a mistake of mine")
+    assert done.stderr.count("Traceback") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a name of its own for the machine needs root")
+def test_a_machine_whose_name_leads_nowhere(digits, here):
+    words = command(digits, here / "a", "--gpus", "2", "--epochs", "1")
+    subprocess.run(
+        ["unshare", "-u", "sh", "-c", 'hostname nosuchhost; exec "$@"', "-", *words],
+        check=True,
+        timeout=60,
+    )
+
+
+def test_variables_of_another_launcher_are_not_ours(digits, here):
+    environment = os.environ | {"RANK": "0", "WORLD_SIZE": "4"}
+    words = command(digits, here / "a", "--epochs", "1")
+    subprocess.run(words, check=True, timeout=60, env=environment)
+
+
 # -- GPUs ------------------------------------------------------------------------------------
 
 

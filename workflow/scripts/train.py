@@ -55,8 +55,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as error:
         message = f"{error.filename or 'results'}: {error.strerror}"
     except BaseException as error:
-        if distributed.is_consequence(error):
-            distributed.await_the_end()
+        consequence = distributed.is_consequence(error)
+        if consequence and (interruption.wanted or distributed.await_the_end()):
+            return 1
         if job:
             job.progress.fail(repr(error))
         raise
@@ -74,7 +75,7 @@ class Job:
         self.run, self.started = command_line.to_run(arguments), started
         self.output = arguments.output or Path(self.run.folder)
         self.state = arguments.state or Path(self.run.state)
-        if self.run.device != "cpu" and not distributed.is_member() and devices.present():
+        if not distributed.is_member() and _uses_gpus(self.run.device):
             devices.take(distributed.processes_here(self.run.gpus))
         self.mark = fingerprint(self.run)
         self.rows, self.seeds = record.kept(self.output, self.mark, self.run.seeds)
@@ -96,7 +97,7 @@ class Job:
         """Train the missing seeds; the first of several processes writes them."""
         world = distributed.join(_device(self.run.device))
         done = world.follow({entry["seed"] for entry in self.seeds})
-        checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world)
+        checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world, self.started)
         with checkpoints.patience():
             results = train_seeds(self.run, self.progress, done, self.started, checkpoints, world)
             if world.rank == 0:
@@ -115,7 +116,7 @@ class Job:
     @property
     def checkpoint(self) -> Path:
         """Where a seed on its way is saved."""
-        return self.state.with_suffix(".pt")
+        return Path(f"{self.state}.pt")
 
 
 # What run.json keeps of the call that trained, when a later one finds nothing to train.
@@ -126,12 +127,14 @@ def fingerprint(run: grid.Run) -> str:
     """What the digits of the run depend on, as one text."""
     code = [HERE / name for name in grid.TRAINING_CODE]
     settings = {name: value for name, value in vars(run).items() if name not in _NOT_DIGITS}
+    if not run.timed:  # a clock that nothing disturbed is worth training for again, no other is
+        del settings["timed"]
     if run.device == "auto":
         settings["device"] = _device(run.device)
     return record.fingerprint(settings, [*code, *run.code, run.data])
 
 
-_NOT_DIGITS = {"study", "seeds", "data", "path", "shown_knobs", "timed"}
+_NOT_DIGITS = {"study", "seeds", "data", "path", "shown_knobs"}
 
 
 def train_seeds(
@@ -165,7 +168,8 @@ def train_seeds(
         outcome = training.train(settings, data, seed, report, checkpoints, world)
         rows = [{**identity(run, device, seed), **vars(row)} for row in outcome.evaluations]
         checkpoints.finish(rows, seed_record(seed, outcome), last=seed == missing[-1])
-    seeds = [entry for entry in finished["seeds"] if entry["seed"] not in done]
+    fresh = set(range(run.seeds)) - done
+    seeds = [entry for entry in finished["seeds"] if entry["seed"] in fresh]
     wanted = {entry["seed"] for entry in seeds}
     return {
         "rows": [row for row in finished["rows"] if row["seed"] in wanted],
@@ -176,7 +180,7 @@ def train_seeds(
             "start_up": round(ready - started, 3),
             "training": round(sum(entry["seconds"] for entry in seeds), 3),
             "evaluation": round(sum(entry["evaluation_seconds"] for entry in seeds), 3),
-            "total": round(time.time() - started, 3),
+            "total": round(time.time() - started + checkpoints.spent, 3),
         },
     }
 
@@ -259,6 +263,15 @@ def description(run: grid.Run, mark: str) -> dict[str, Any]:
         "versions": record.versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _uses_gpus(wanted: str) -> bool:
+    """Whether the run will train on GPUs, which it then has to take; told without starting CUDA."""
+    if wanted == "cpu" or not devices.present():
+        return False
+    import torch
+
+    return wanted == "cuda" or torch.backends.cuda.is_built()
 
 
 def _device(wanted: str) -> str:

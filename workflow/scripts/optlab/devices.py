@@ -8,6 +8,7 @@ Standard library only: the number of GPUs is asked for at every parse.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import tempfile
@@ -24,7 +25,9 @@ def present() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [name for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
+        names = [name.strip() for name in visible.split(",")]
+        seen = itertools.takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names)
+        return list(dict.fromkeys(seen))  # CUDA stops at the first that is none, too
     try:
         found = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
     except OSError:
@@ -60,8 +63,9 @@ def take(count: int) -> list[str]:
     for name in list(locks)[count:]:
         os.close(locks[name])
     _held.extend(locks[name] for name in taken)
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:  # these are numbers of the bus, not of speed
+        os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     return taken
 
 

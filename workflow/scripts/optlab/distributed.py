@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,9 @@ MEETING_SECONDS = 300  # for all nodes of a job to come to the meeting point
 GRACE_SECONDS = 20  # for a process to save its state once it is told to end
 # What the others say when one process has gone: not the reason, and not worth a traceback.
 _STARTED = "OPTLAB_STARTED"
-_GONE = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|store", re.IGNORECASE)
+_GONE = re.compile(
+    r"\b(gloo|nccl|tcpstore)\b|connection (closed|reset|refused)|broken pipe", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,24 @@ class World:
         low, high = (len(rows) * rank // self.size for rank in (self.rank, self.rank + 1))
         return rows[low:high]
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model with gradients averaged over all processes at the end of each backward."""
+    def wrap(self, model: nn.Module, unused: bool = False) -> nn.Module:
+        """The model with gradients averaged over all processes at the end of each backward.
+
+        ``unused``: whether it may have parameters that a loss does not depend on.
+        """
         if self.size == 1:
             return model
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(model)
+        return DistributedDataParallel(model, find_unused_parameters=unused)
+
+    def same(self, values: Iterable[Tensor]) -> None:
+        """Give every process the first one's values, in place."""
+        if self.size > 1:
+            import torch.distributed
+
+            for value in values:
+                torch.distributed.broadcast(value, 0)
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum of a tensor over all processes, in place."""
@@ -89,7 +102,7 @@ ALONE = World()
 
 def is_member() -> bool:
     """Whether this process is one of several that train a run together."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def is_first_to_tell() -> bool:
@@ -144,9 +157,13 @@ def is_consequence(error: BaseException) -> bool:
     return is_member() and isinstance(error, RuntimeError) and bool(_GONE.search(str(error)))
 
 
-def await_the_end() -> None:
-    """Give the process that failed first the time to be named; torchrun ends this one meanwhile."""
-    time.sleep(GRACE_SECONDS)
+def await_the_end() -> bool:
+    """Give the process that failed first the time to be named; whether torchrun ends this one."""
+    try:
+        time.sleep(GRACE_SECONDS)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def started() -> float | None:
@@ -192,7 +209,9 @@ def launch(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say it shorter
-    place = ["--standalone"] if nodes == 1 else _meet(meeting, nodes, node)
+    # By number: the name of a laptop's own may lead nowhere.
+    here = ["--standalone", "--local-addr=127.0.0.1"]
+    place = here if nodes == 1 else _meet(meeting, nodes, node)
     options = [*place, f"--nproc-per-node={processes // nodes}", "--monitor-interval=0.2"]
     known = torchrun.get_args_parser()._option_string_actions
     if "--shutdown-timeout" in known:

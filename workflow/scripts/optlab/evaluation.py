@@ -72,6 +72,7 @@ class Judge:
         if bad is not None:
             bad_step, value = bad
             return Evaluation(epoch, bad_step, seconds, value, status="diverged")
+        self._world.same(self._model.buffers())  # each process has averages of its own examples
         row = Evaluation(epoch, step, seconds, *self.measure(self._sample))
         if epoch == 0:
             self._limit = DIVERGED * max(row.train_loss, 1e-30)

@@ -17,25 +17,11 @@ from optlab import custom, optimizers, scaling_plan, schedules, sources
 
 # What the digits of a run depend on. A training job lists these files as inputs, so an edit of
 # one trains again; what only names, draws or summarises lives in other modules.
-TRAINING_CODE = (
-    "train.py",
-    *(
-        f"optlab/{module}.py"
-        for module in (
-            *(
-                "batches",
-                "checkpoints",
-                "custom",
-                "datasets",
-                "distributed",
-                "evaluation",
-                "graphs",
-                "metrics",
-            ),
-            *("models", "muon", "optimizers", "precision", "schedules", "stepping", "training"),
-        )
-    ),
+_MODULES = (
+    *("batches", "checkpoints", "custom", "datasets", "distributed", "evaluation", "graphs"),
+    *("metrics", "models", "muon", "optimizers", "precision", "schedules", "stepping", "training"),
 )
+TRAINING_CODE = ("train.py", *(f"optlab/{module}.py" for module in _MODULES))
 
 Value = Any  # a knob's value: a number, a truth value, or a list of numbers
 

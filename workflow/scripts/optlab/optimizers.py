@@ -272,3 +272,18 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     """Whether a step evaluates the loss by itself, as often as it likes: L-BFGS and its kin."""
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     return closure is not None and closure.default is closure.empty
+
+
+def restore(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load a state to the last digit: PyTorch gives some tensors the type of the weights."""
+    import torch
+
+    optimizer.load_state_dict(dict(saved))
+    parts = getattr(optimizer, "parts", (optimizer,))
+    for part, state in zip(parts, saved.get("parts", (saved,)), strict=True):
+        parameters = [p for group in part.param_groups for p in group["params"]]
+        for number, values in state.get("state", {}).items():
+            for name, value in values.items():
+                if isinstance(value, torch.Tensor):
+                    loaded = part.state[parameters[number]]
+                    loaded[name] = value.to(loaded[name].device, copy=True)

@@ -21,12 +21,15 @@ Gradient = Callable[..., Tensor]  # a batch -> its loss, a scalar; gradients in 
 Step = Callable[..., Tensor]  # a batch -> its loss before the step
 
 
-def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Gradient:
+def make_gradient(
+    model: nn.Module, data: Dataset, world: World = ALONE, own: bool = False
+) -> Gradient:
     """A function that leaves the gradients of one batch in the parameters.
 
     It returns the loss, a scalar left on the device. With several processes the gradients are
     those of the whole batch, averaged exactly however its examples are shared out, and the
-    returned losses of all processes add up to that of the batch.
+    returned losses of all processes add up to that of the batch. ``own`` is a network of the
+    user's, which may have parameters that it does not use.
     """
     parameter = next(model.parameters())
     one = torch.ones((), device=parameter.device, dtype=parameter.dtype)
@@ -39,7 +42,7 @@ def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Grad
 
     if world.size == 1:
         return gradient
-    shared, total = world.wrap(model), loss_function(data, "sum")
+    shared, total = world.wrap(model, own), loss_function(data, "sum")
     mean = data.task == "classification"
 
     def shared_gradient(x: Tensor, y: Tensor, examples: int) -> Tensor:

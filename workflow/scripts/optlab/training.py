@@ -8,6 +8,7 @@ evaluation. The clock runs only while training.
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from optlab import models, optimizers, precision, schedules, stepping
+from optlab import custom, models, optimizers, precision, schedules, stepping
 from optlab.batches import Batches, derived_seed
 from optlab.checkpoints import Checkpoints
 from optlab.datasets import Dataset
@@ -117,7 +118,9 @@ class Trainer:
         self.schedule = schedules.build(
             settings.schedule, self.optimizer, self.steps, settings.knobs.get("lr", 0.0)
         )
-        self.gradient = stepping.make_gradient(self.model, data, world)
+        self.gradient = stepping.make_gradient(
+            self.model, data, world, own=custom.is_custom(settings.network)
+        )
         self.take_step = stepping.make_step(
             self.gradient, self.model, self.optimizer, self.schedule
         )
@@ -160,7 +163,9 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to go on with the next step as if nothing had happened."""
-        mine = {"losses": list(self.losses), "random": torch.get_rng_state()}
+        mine = {"random": torch.get_rng_state(), "random_python": random.getstate()}
+        if self.losses:
+            mine["losses"] = torch.stack(self.losses)
         if self.device.type == "cuda":
             mine["random_cuda"] = torch.cuda.get_rng_state()
         return {
@@ -182,12 +187,14 @@ class Trainer:
         self.training.seconds, self.evaluating.seconds = state["seconds"]
         self.judge.restore(state["judge"])
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizers.restore(self.optimizer, state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         mine = state["processes"][self.world.rank]
-        self.losses[:] = [loss.to(self.device) for loss in mine["losses"]]
+        if "losses" in mine:
+            self.losses[:] = mine["losses"].to(self.device).unbind()
         torch.set_rng_state(mine["random"])
+        random.setstate(mine["random_python"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(mine["random_cuda"])
 
@@ -235,6 +242,7 @@ def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> 
     if settings.precision == "bfloat16":
         precision.mix(model, torch.device(settings.device).type)
     torch.manual_seed(derived_seed("dropout", seed, *([rank] if rank else [])))
+    random.seed(derived_seed("python", seed, rank))  # a network of the user's own may draw from it
     # Convolutions are faster on channels-last weights, on CPU and GPU; other layers do not care,
     # but PyTorch's L-BFGS lays the gradients side by side in a way that cannot take them.
     layout = torch.preserve_format if settings.optimizer == "lbfgs" else torch.channels_last
