@@ -235,6 +235,11 @@ BROKEN = {
         "7: exercises.fit.kind: 'sweeep' is not known; did you mean 'sweep'? "
         "allowed: sweep, search, scaling",
     ),
+    "batch that is larger than the data": (
+        *("batch_sizes: [full]", "batch_sizes: [full, 5]"),
+        "8: exercises.fit.batch_sizes: a batch of 5 is more than the 4 training examples of line; "
+        "use at most 4",
+    ),
     "study whose name is two words": (
         *("tiny", "my study"),
         f"1: study: 'my study' cannot be a name; use {NAME}",

@@ -11,6 +11,7 @@ from optlab import (
     grid,
     models,
     optimizers,
+    resources,
     scaling_plan,
     schedules,
     schema,
@@ -158,6 +159,7 @@ def runs(study: dict[str, Any], mistakes: Mistakes) -> None:
         if run.path in seen:
             mistakes.add(key, f"two runs would share the folder {run.path}")
         seen.add(run.path)
+        _check_batch(key, run, study["datasets"][run.dataset], mistakes)
         row = {name: getattr(run, name) for name in validator.schema["properties"]}
         for error in validator.iter_errors(row):
             name = ".".join(map(str, error.absolute_path))
@@ -176,3 +178,20 @@ def runs(study: dict[str, Any], mistakes: Mistakes) -> None:
                 mistakes.add((*key, "optimizer"), message)
             elif not any(grid.matches(run, settings) for run in rows):
                 mistakes.add(key, f"{_show(settings)} is not in the exercise's grid")
+
+
+def _check_batch(
+    key: Key, run: grid.Run, definition: Mapping[str, Any], mistakes: Mistakes
+) -> None:
+    """A batch of all processes has to fit into the training set, where its size is known."""
+    if isinstance(run.batch_size, str):
+        return
+    changed = definition["subset"] is not None or definition["validation"] is not None
+    examples = resources.known_examples(run.data, definition["source"], changed)
+    if examples is not None and run.batch_size > examples:
+        together = f" ({run.gpus} processes together)" if run.gpus > 1 else ""
+        mistakes.add(
+            (*key, "batch_sizes"),
+            f"a batch of {run.batch_size}{together} is more than the {examples} training examples "
+            f"of {run.dataset}; use at most {examples}",
+        )

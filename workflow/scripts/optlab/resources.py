@@ -247,6 +247,17 @@ def _size(data: str, source: str, subset: int | None) -> tuple[int, Shape]:
 
 
 @cache
+def known_examples(data: str, source: str, changed: bool) -> int | None:
+    """Training examples of a data set, where they are known before it is prepared.
+
+    ``changed``: whether the study takes a subset of it, or another share for validation.
+    """
+    if Path(data).exists() or (source in SIZES and source != "npz" and not changed):
+        return _size(data, source, None)[0]
+    return None
+
+
+@cache
 def _network(name: str, options_text: str, shape: Shape) -> tuple[int, int, int]:
     """Products, weights and activations of a network for one example."""
     options = (

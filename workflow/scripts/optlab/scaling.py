@@ -13,7 +13,7 @@ from typing import Any
 from optlab import grid, timed
 from optlab.scaling_laws import Amdahl, amdahl, karp_flatt, mapped, paired_ratio, replayed_seconds
 from optlab.scaling_plan import REPLAYED, STRONG
-from optlab.statistics import Estimate, estimate
+from optlab.statistics import Estimate
 from optlab.timed import Timed
 
 
@@ -88,8 +88,11 @@ class Row:
 
 
 def mean(values: Mapping[int, float]) -> Estimate | None:
-    """The mean of one value a seed, with its interval."""
-    return estimate(list(values.values()))
+    """The geometric mean of one time or rate a seed, with its interval, as of the speed-ups.
+
+    Times and rates have no negative side; neither have these intervals.
+    """
+    return paired_ratio(values, dict.fromkeys(values, 1.0))
 
 
 Group = tuple[str, str, str, int, int]  # data set, network, scaling, batch size, epochs
