@@ -29,16 +29,16 @@ status: install  ## what of the study is done, running, failed, and how long the
 	@.venv/bin/python workflow/scripts/status.py --study $(STUDY)
 
 test: install  ## the fast tests, under five minutes on two cores
-	.venv/bin/python -m pytest -m "not slow and not slurm" tests
+	.venv/bin/python -m pytest -n auto -m "not slow and not slurm" tests
 
 test-slow: install  ## the slow tests alone, as CI runs them before `make test`
 	.venv/bin/python -m pytest -m "slow and not slurm" tests
 
 test-slurm: install  ## the tests on a real SLURM, brought up here (root and Debian only)
-	PATH=$(CURDIR)/.venv/bin:$$PATH .venv/bin/python -m pytest -m slurm tests/slurm
+	.venv/bin/python -m pytest -m slurm tests/slurm
 
-# snakefmt calls a program that lies beside it.
-lint format: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# snakefmt calls a program that lies beside it, and so do jobs of SLURM's.
+lint format test-slurm: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 lint: install  ## formatters, linters and the type checker, none of which changes a file
 	.venv/bin/python -m ruff format --check .
