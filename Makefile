@@ -35,7 +35,7 @@ test-slow: install  ## the slow tests alone, as CI runs them before `make test`
 	.venv/bin/python -m pytest -m "slow and not slurm" tests
 
 test-slurm: install  ## the tests on a real SLURM, brought up here (root and Debian only)
-	.venv/bin/python -m pytest -m slurm tests/slurm
+	.venv/bin/python -m pytest -m slurm $(ARGS) tests/slurm
 
 # snakefmt calls a program that lies beside it, and so do jobs of SLURM's.
 lint format test-slurm: export PATH := $(CURDIR)/.venv/bin:$(PATH)
