@@ -15,7 +15,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shlex
@@ -26,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import grid, metrics, optimizers, record, search_plan, search_space, study
+from optlab import command_line, grid, metrics, optimizers, record, search_plan, search_space, study
 from optlab.errors import UserError, in_one_line
 from optlab.search_plan import Search
 from optlab.search_space import Setting
@@ -38,12 +37,7 @@ STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--study", type=Path, required=True, help="the study, as in the configuration")
-    p.add_argument("--exercise", required=True, help="name of the search exercise")
-    p.add_argument("--dataset", required=True, help="name of one of its data sets")
+    p = command_line.study_parser(__doc__, None, exercise=True, dataset=True)
     p.add_argument("--output-folder", type=Path, help="where the results go (the search's folder)")
     arguments = p.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -11,24 +11,19 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from optlab import scaling_plan, study
+from optlab import command_line, scaling_plan, study
 from optlab.errors import UserError, in_one_line
 
 
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
-    p.add_argument("--exercise", required=True, help="name of the scaling exercise")
-    p.add_argument("--output-folder", type=Path, required=True, help="where the pictures go")
-    arguments = p.parse_args(words)
+    arguments = command_line.study_parser(
+        __doc__, "where the pictures go", exercise=True
+    ).parse_args(words)
     draw(arguments.study, arguments.exercise, arguments.output_folder)
     return 0
 

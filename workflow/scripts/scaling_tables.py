@@ -11,14 +11,13 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import metrics, scaling, scaling_plan, study, timed
+from optlab import command_line, metrics, scaling, scaling_plan, study, timed
 from optlab.errors import UserError, in_one_line
 from optlab.scaling import Row
 from optlab.statistics import Estimate
@@ -28,12 +27,7 @@ Cells = dict[str, Any]
 
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
-    p.add_argument("--output-folder", type=Path, required=True, help="where the table goes")
-    arguments = p.parse_args(words)
+    arguments = command_line.study_parser(__doc__, "where the tables go").parse_args(words)
     resolved = study.load(arguments.study)
     exercises = resolved["exercises"].items()
     found = {name: e for name, e in exercises if scaling_plan.is_scaling(e)}
@@ -131,7 +125,7 @@ def estimated(name: str, found: Estimate | None) -> Cells:
 def write(path: Path, rows: Sequence[Cells]) -> None:
     """Write rows as TSV; all of them have the same columns."""
     lines = [list(rows[0]), *([text(value) for value in row.values()] for row in rows)]
-    metrics.write_atomically(path, "".join("\t".join(line) + "\n" for line in lines))
+    metrics.write_table(path, lines)
 
 
 def text(value: Any) -> str:

@@ -13,7 +13,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import sys
@@ -23,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import metrics, record, search_plan, search_space, study
+from optlab import command_line, metrics, record, search_plan, search_space, study
 from optlab.errors import UserError, in_one_line
 from optlab.search_plan import Search
 
@@ -32,12 +31,7 @@ HERE = Path(__file__).parent
 
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--study", type=Path, required=True, help="the study, as in the configuration")
-    p.add_argument("--exercise", required=True, help="name of the search exercise")
-    p.add_argument("--dataset", required=True, help="name of one of its data sets")
+    p = command_line.study_parser(__doc__, None, exercise=True, dataset=True)
     p.add_argument("--worker", type=int, default=0, help="number of this worker (0)")
     p.add_argument("--output", type=Path, help="record of this worker (default: by its number)")
     arguments = p.parse_args(words)

@@ -9,13 +9,12 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import metrics, search_plan, study
+from optlab import command_line, metrics, search_plan, study
 from optlab.errors import UserError, in_one_line
 from optlab.search_plan import Search
 from optlab.statistics import estimate
@@ -26,12 +25,7 @@ Found = dict[str, Any]  # a search's trials.json
 
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
-    p.add_argument("--output-folder", type=Path, required=True, help="where the tables go")
-    arguments = p.parse_args(words)
+    arguments = command_line.study_parser(__doc__, "where the tables go").parse_args(words)
     searches = search_plan.searches(study.load(arguments.study))
     if not searches:
         raise UserError(f"{arguments.study} has no exercise of the kind search")
@@ -127,7 +121,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
         at = rest.index("value") + 1
         columns = [*rest[:at], *names, *rest[at:]]
     lines = [columns, *([_cell(row.get(name)) for name in columns] for row in rows)]
-    metrics.write_atomically(path, "".join("\t".join(line) + "\n" for line in lines))
+    metrics.write_table(path, lines)
 
 
 def _cell(value: Any) -> str:

@@ -14,13 +14,12 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import comparison, grid, metrics, optimizers, results, schedules, study
+from optlab import command_line, comparison, grid, metrics, optimizers, results, schedules, study
 from optlab.comparison import Ranked
 from optlab.errors import in_one_line
 from optlab.results import FIGURES, Best, Summary
@@ -31,12 +30,7 @@ Row = dict[str, Any]
 
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
-    p.add_argument("--output-folder", type=Path, required=True, help="where the tables go")
-    arguments = p.parse_args(words)
+    arguments = command_line.study_parser(__doc__, "where the tables go").parse_args(words)
     resolved = study.load(arguments.study)
     summaries = results.summarise(grid.runs(resolved))
     knobs = other_knobs(summaries)
@@ -151,7 +145,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     """Write rows as TSV; without a row, only the columns that every table begins with."""
     header = list(rows[0]) if rows else ["exercise", "dataset", "model", "optimizer"]
     lines = [header, *(list(map(str, row.values())) for row in rows)]
-    metrics.write_atomically(path, "".join("\t".join(line) + "\n" for line in lines))
+    metrics.write_table(path, lines)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import time
@@ -95,7 +94,7 @@ class Job:
 
     def train(self, interruption: Interruption) -> None:
         """Train the missing seeds; the first of several processes writes them."""
-        world = distributed.join(_device(self.run.device))
+        world = distributed.join(devices.resolve(self.run.device))
         done = world.follow({entry["seed"] for entry in self.seeds})
         checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world, self.started)
         with checkpoints.patience():
@@ -130,7 +129,7 @@ def fingerprint(run: grid.Run) -> str:
     if not run.timed:  # a clock that nothing disturbed is worth training for again, no other is
         del settings["timed"]
     if run.device == "auto":
-        settings["device"] = _device(run.device)
+        settings["device"] = devices.resolve(run.device)
     return record.fingerprint(settings, [*code, *run.code, run.data])
 
 
@@ -155,7 +154,7 @@ def train_seeds(
     from optlab import datasets, training
 
     torch.set_num_threads(run.threads)
-    device = _device(run.device)
+    device = devices.resolve(run.device)
     data = datasets.load(Path(run.data), device)
     settings = settings_of(run, device)
     ready = time.time()
@@ -272,19 +271,6 @@ def _uses_gpus(wanted: str) -> bool:
     import torch
 
     return wanted == "cuda" or torch.backends.cuda.is_built()
-
-
-def _device(wanted: str) -> str:
-    if wanted == "cpu":
-        return "cpu"
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asks without starting CUDA
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if wanted == "cuda":
-        raise UserError("device: cuda, but PyTorch sees no GPU here; use cpu or auto")
-    return "cpu"
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Batches:
         self._whole: Batch | None = None
         if full:
             self._whole = (
-                next(self.gather(torch.arange(examples))) if world.size > 1 else (self.take(None))
+                next(self.gather(torch.arange(examples))) if world.size > 1 else self.take(None)
             )
         values = math.prod(data.shape)
         self._block = self.size * max(1, BLOCK[data.train.x.device.type] // (self.size * values))

@@ -8,15 +8,15 @@ code, data and PyTorch; any other is ignored, with a warning.
 from __future__ import annotations
 
 import glob
-import os
 import pickle
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from optlab import metrics
 from optlab.distributed import ALONE, World
 
 EVERY = 60.0  # seconds between two checkpoints
@@ -197,7 +197,8 @@ class Checkpoints:
             "current": self._current,
         }
         try:
-            write_atomically(self._file, lambda path: torch.save(content, path))
+            with metrics.atomically(self._file) as temporary:
+                torch.save(content, temporary)
             if not self._checked:
                 torch.load(self._file, map_location="cpu", weights_only=True)
                 self._checked = True
@@ -206,16 +207,3 @@ class Checkpoints:
             print(f"no checkpoint in {self._file}: {reason:.200}", flush=True)
             if not self._checked and not isinstance(error, OSError):
                 self._file.unlink(missing_ok=True)  # it could not be read again
-
-
-def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` make a file that is seen whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -38,6 +38,23 @@ def parser(description: str | None) -> Parser:
     return p
 
 
+def study_parser(
+    description: str | None, output: str | None, exercise: bool = False, dataset: bool = False
+) -> argparse.ArgumentParser:
+    """The options of the programs that read a study; ``output`` says what its folder is for."""
+    p = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
+    if exercise:
+        p.add_argument("--exercise", required=True, help="name of the exercise")
+    if dataset:
+        p.add_argument("--dataset", required=True, help="name of one of its data sets")
+    if output:
+        p.add_argument("--output-folder", type=Path, required=True, help=output)
+    return p
+
+
 def _what(group: Any) -> None:
     data = group.add_mutually_exclusive_group()
     data.add_argument("--dataset", default="digits", metavar="NAME", help="data set (digits)")

@@ -2,7 +2,7 @@
 
 Snakemake counts GPUs but does not say which; a run takes its own by locking a file for each. The
 lock goes with the process, however that ends. Inside a SLURM job its GPUs are the job's alone.
-Standard library only: the number of GPUs is asked for at every parse.
+Standard library only at its top level: the number of GPUs is asked for at every parse.
 """
 
 from __future__ import annotations
@@ -33,6 +33,24 @@ def present() -> list[str]:
     except OSError:
         return []
     return [str(number) for number in range(len(found))]
+
+
+def resolve(wanted: str) -> str:
+    """Where to train, cpu or cuda, when this is ``wanted``: cpu, cuda or auto; starts no CUDA.
+
+    Raises:
+        UserError: a GPU is asked for and PyTorch sees none.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise UserError("device: cuda, but PyTorch sees no GPU here; use cpu or auto")
+    return "cpu"
 
 
 def take(count: int) -> list[str]:

@@ -7,7 +7,6 @@ processes. A run with one process has the world `ALONE`, where all of this is no
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import re
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 WARM = Path(__file__).parents[1] / "warm.py"
 MEETING_SECONDS = 300  # for all nodes of a job to come to the meeting point
 GRACE_SECONDS = 20  # for a process to save its state once it is told to end
-# What the others say when one process has gone: not the reason, and not worth a traceback.
 _STARTED = "OPTLAB_STARTED"
+# What the others say when one process has gone: not the reason, and not worth a traceback.
 _GONE = re.compile(
     r"\b(gloo|nccl|tcpstore)\b|connection (closed|reset|refused)|broken pipe", re.IGNORECASE
 )
@@ -120,12 +119,11 @@ def is_first_to_tell() -> bool:
 
 
 def join(device: str) -> World:
-    """Meet the other processes of the run; this process dies when the one that started it does."""
+    """Meet the other processes of the run."""
     if not is_member():
         return ALONE
     import torch.distributed
 
-    _die_with_parent()
     rank, size, local = (int(os.environ[n]) for n in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if device == "cuda":
         torch.cuda.set_device(local)
@@ -198,6 +196,7 @@ def launch(
     if processes % nodes:
         raise UserError(f"gpus: {processes} processes cannot be shared out among {nodes} nodes")
     os.environ[_STARTED] = str(started)
+    # From a warm interpreter like any other run; each dies with torchrun, which `warm.py` sees to.
     member = [sys.executable, str(WARM), sys.argv[0], *words]
     if "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # torchrun would choose, and say so
@@ -264,11 +263,3 @@ def _read_meeting(file: Path) -> tuple[str, int]:
         except (OSError, ValueError):
             time.sleep(0.2)
     raise UserError(f"the first node has not written {file} within {MEETING_SECONDS} s")
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends, however that happens (Linux)."""
-    if sys.platform != "linux":
-        return
-    parent_death_signal = 1
-    ctypes.CDLL(None, use_errno=True).prctl(parent_death_signal, signal.SIGKILL)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,28 @@ def read(path: Path) -> list[Row]:
 
 
 def write_atomically(path: Path, content: str, durable: bool = True) -> None:
-    """Write a file so that it is seen whole or not at all, whenever the process is killed.
+    """Write a text file so that it is seen whole or not at all: see `atomically`."""
+    with atomically(path, durable) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
+def write_table(path: Path, lines: Iterable[Iterable[str]]) -> None:
+    """Write a TSV from its cells, the header's first."""
+    write_atomically(path, "".join("\t".join(line) + "\n" for line in lines))
+
+
+@contextmanager
+def atomically(path: Path, durable: bool = True) -> Iterator[Path]:
+    """A name to write to: the file is seen whole or not at all, whenever the process is killed.
 
     A file that is not ``durable`` may be lost when the machine itself fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(content)
-            stream.flush()
-            if durable:
+        yield temporary
+        if durable:
+            with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
         temporary.replace(path)
     finally:

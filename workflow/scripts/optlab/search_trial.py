@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from optlab import datasets, training
+from optlab import datasets, devices, training
 from optlab.datasets import Dataset, Split
 from optlab.errors import UserError
 from optlab.search_plan import Search
@@ -23,11 +23,7 @@ def device_of(search: Search) -> str:
     Raises:
         UserError: the study asks for a GPU and there is none.
     """
-    if search.device == "cpu" or (search.device == "auto" and not torch.cuda.is_available()):
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise UserError("device: cuda, but PyTorch sees no GPU here; use cpu or auto")
-    return "cuda"
+    return devices.resolve(search.device)
 
 
 def trial_data(search: Search, data: Dataset) -> Dataset:

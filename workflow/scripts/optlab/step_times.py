@@ -42,15 +42,20 @@ def measure(
     for _ in range(WARM_UP):
         trainer.take_step(*next(batches))
     times: Times = defaultdict(list)
+    rows = trainer.batches.block(1)
     for _ in range(MEASURED):
-        _take_apart(trainer, next(batches), clock, times)
+        _take_apart(trainer, next(batches), rows, clock, times)
     batch = trainer.batches.size
     parts = {name: _summary(values) for name, values in times.items()}
     return {"measured": MEASURED, "warm_up": WARM_UP, "examples_per_step": batch, **parts}
 
 
 def _take_apart(
-    trainer: training.Trainer, batch: Batch, clock: training.Clock, times: Times
+    trainer: training.Trainer,
+    batch: Batch,
+    rows: torch.Tensor,
+    clock: training.Clock,
+    times: Times,
 ) -> None:
     """One step as a whole, and then its parts one by one."""
 
@@ -65,7 +70,6 @@ def _take_apart(
         for parameter in trainer.model.parameters():
             parameter.grad = None
 
-    rows = trainer.batches.block(1)
     gather = timed(lambda: list(trainer.batches.gather(rows)))
     data = gather / max(1, -(-len(rows) // trainer.batches.size))
     whole = timed(lambda: trainer.take_step(*batch))
