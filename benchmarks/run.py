@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("softmax_step", "cnn_step", "warm_start", "whole_study", "study_size", "aggregation")
+NAMES = (
+    *("softmax_step", "cnn_step", "replicates"),
+    *("warm_start", "whole_study", "study_size", "aggregation"),
+)
 
 
 def main() -> int:

@@ -19,9 +19,9 @@ def main(data_file: str, jobs_file: str, output: str) -> None:
     data = datasets.load(data_file)
     found = {}
     for name, settings, steps in torch.load(jobs_file, weights_only=False):
-        trainer = training.Trainer(settings, data, 0, world)
+        trainer = training.Trainer(settings, data, [0], world)
         trainer.steps = steps
-        outcome = trainer.run(lambda row: None, Checkpoints(None, "", world=world))
+        (outcome,) = trainer.run(lambda seed, row: None, Checkpoints(None, "", world=world))
         losses = [row.train_loss for row in outcome.evaluations]
         found[name] = (outcome.model.state_dict(), losses)
     if world.rank == 0:

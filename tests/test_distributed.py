@@ -63,9 +63,9 @@ def alone(digits):
     torch.set_num_threads(1)
     found = {}
     for name, settings, steps in jobs(len(data.train.x)):
-        trainer = training.Trainer(settings, data, 0)
+        trainer = training.Trainer(settings, data, [0])
         trainer.steps = steps
-        outcome = trainer.run(lambda row: None, Checkpoints(None, ""))
+        (outcome,) = trainer.run(lambda seed, row: None, Checkpoints(None, ""))
         losses = [row.train_loss for row in outcome.evaluations]
         found[name] = (outcome.model.state_dict(), losses)
     return found

@@ -5,6 +5,7 @@ import torch
 
 from optlab import graphs, models, optimizers, schedules, sources, stepping, training
 from optlab.datasets import Dataset, Split, load
+from optlab.distributed import ALONE, World
 
 SHAPE = (1, 4, 4)
 CAPTURABLE = [name for name, entry in optimizers.OPTIMIZERS.items() if entry.capturable]
@@ -58,7 +59,7 @@ def step_of(name="sgd", schedule="constant", recorder=None, knobs=None):
     data = Dataset("few", "few", "classification", 3, SHAPE, 1.0, few, None, None)
     gradient = stepping.make_gradient(model, data)
     rates = schedules.build(schedule, optimizer, 12, full["lr"])
-    take = stepping.make_step(gradient, model, optimizer)
+    take = stepping.make_step(gradient, list(model.parameters()), optimizer)
     if recorder:
         recorder.groups = optimizer.param_groups
         take = graphs.Graphed(take, optimizer, varying=rates is not None, recorder=recorder)
@@ -123,12 +124,14 @@ def test_where_recording_fails_training_goes_on_and_the_log_says_why(capsys):
 
 
 def test_what_nobody_has_checked_is_not_recorded():
-    def recordable(network, optimizer):
-        return training.recordable(training.Settings(network, optimizer, {}))
+    def recordable(network, optimizer, device="cuda", world=ALONE):
+        return training.recordable(training.Settings(network, optimizer, {}, device=device), world)
 
     assert recordable("cnn", "adam") and recordable("softmax", "sgd")
     assert not recordable("cnn", "muon") and not recordable("linear", "lbfgs")
     assert not recordable("my/net.py:Net", "adam") and not recordable("mlp", "my/opt.py:Sign")
+    assert not recordable("cnn", "adam", "cpu")
+    assert not recordable("cnn", "adam", world=World(0, 2))
 
 
 # -- where there is CUDA (not run yet: no GPU was at hand) -------------------------------------
@@ -141,7 +144,7 @@ def trained(tmp_path, monkeypatch, graph, **changes):
     usual = {"network": "mlp", "optimizer": "adam", "knobs": {"lr": 0.01}, "epochs": 2}
     settings = training.Settings(**{**usual, **changes}, device="cuda")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "recordable", lambda settings: graph)
+        patch.setattr(training, "recordable", lambda settings, world: graph)
         return training.train(settings, load(path, "cuda"), 0)
 
 

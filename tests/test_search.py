@@ -20,6 +20,7 @@ import search
 import search_figures
 import search_tables
 from optlab import models, search_plan, search_space, sources, study, training
+from optlab.batches import Batches
 from optlab.datasets import Dataset, Split
 from optlab.errors import UserError
 
@@ -301,13 +302,13 @@ def test_epoch_of_so_many_examples_takes_others_each_time():
     part = Split(x, torch.zeros(100, dtype=torch.int64))
     data = Dataset("d", "d", "classification", 2, (1,), 1.0, part, part, None)
     settings = training.Settings("softmax", "sgd", {"lr": 0.1}, 8, epoch_examples=20)
-    batches = training.Batches(settings, data, 0)
+    batches = Batches(settings, data, 0)
     epochs = [torch.cat([x for x, _ in batches.epoch(n)]).flatten().tolist() for n in (1, 2, 3)]
     assert [len(epoch) for epoch in epochs] == [20, 20, 20]
     assert all(len(set(epoch)) == 20 for epoch in epochs)
     assert len(set(epochs[0] + epochs[1] + epochs[2])) > 40
     with pytest.raises(UserError, match="an epoch of 101 examples is more than the 100"):
-        training.Batches(training.Settings("softmax", "sgd", {}, 8, epoch_examples=101), data, 0)
+        Batches(training.Settings("softmax", "sgd", {}, 8, epoch_examples=101), data, 0)
 
 
 # One worker

@@ -24,7 +24,9 @@ def network(name="mlp"):
 def step_of(model, optimizer, schedule=None):
     few = Split(*batch())
     data = Dataset("few", "few", "classification", 10, SHAPE, 1.0, few, None, None)
-    return stepping.make_step(stepping.make_gradient(model, data), model, optimizer, schedule)
+    return stepping.make_step(
+        stepping.make_gradient(model, data), list(model.parameters()), optimizer, schedule
+    )
 
 
 def plain(model, optimizer, schedule, steps):

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from optlab import sources, theory, training
+from optlab.batches import Batches
 from optlab.datasets import Dataset, Split, load
 from optlab.errors import UserError
+from optlab.replicates import build_model
 
 LIMITS = {0.0: 0.0299391, 0.2: 0.0359269, 0.4: 0.0419147, 0.6: 0.0479026, 0.8: 0.0538904}
 
@@ -99,23 +101,23 @@ def test_the_loss_falls_below_each_stability_limit_and_grows_above(data, momentu
 def test_a_seed_gives_every_optimizer_the_same_weights_and_order(data):
     digits = data("digits")
     models = [
-        training.build_model(softmax(network="cnn", optimizer=name, knobs={"lr": lr}), digits, 7)
+        build_model(softmax(network="cnn", optimizer=name, knobs={"lr": lr}), digits, 7)
         for name, lr in (("sgd", 0.1), ("adam", 0.001))
     ]
     first, second = (list(model.state_dict().values()) for model in models)
     assert all(map(torch.equal, first, second))
-    other = training.build_model(softmax(network="cnn"), digits, 8)
+    other = build_model(softmax(network="cnn"), digits, 8)
     assert not torch.equal(first[0], next(iter(other.state_dict().values())))
-    one, two = (training.Batches(softmax(knobs={"lr": lr}), digits, 7) for lr in (0.1, 0.5))
+    one, two = (Batches(softmax(knobs={"lr": lr}), digits, 7) for lr in (0.1, 0.5))
     assert torch.equal(one.order(3), two.order(3))
     assert not torch.equal(one.order(3), one.order(4))
-    assert not torch.equal(one.order(3), training.Batches(softmax(), digits, 8).order(3))
+    assert not torch.equal(one.order(3), Batches(softmax(), digits, 8).order(3))
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1077])
 def test_an_epoch_covers_every_example_once(data, size):
     digits = data("digits")
-    batches = training.Batches(softmax(batch_size=size), digits, 0)
+    batches = Batches(softmax(batch_size=size), digits, 0)
     seen = list(batches.epoch(1))
     assert {len(x) for x, _ in seen[:-1]} <= {size} and sum(len(x) for x, _ in seen) == 1077
     order = batches.order(1)
@@ -128,9 +130,9 @@ def test_training_equals_a_plain_pytorch_loop(data):
     digits = data("digits")
     settings = softmax(network="mlp", optimizer="adam", knobs={"lr": 0.01}, epochs=2)
     outcome = training.train(settings, digits, 0)
-    model = training.build_model(settings, digits, 0)
+    model = build_model(settings, digits, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, foreach=False, fused=False)
-    batches = training.Batches(settings, digits, 0)
+    batches = Batches(settings, digits, 0)
     for epoch in (1, 2):
         for rows in batches.order(epoch).split(100):
             optimizer.zero_grad()
@@ -153,9 +155,9 @@ def test_bfloat16_is_mixed_precision_as_a_plain_loop_with_autocast_writes_it(dat
         network="mlp", optimizer="adam", knobs={"lr": 0.01}, epochs=2, precision="bfloat16"
     )
     outcome = training.train(settings, digits, 0)
-    model = training.build_model(softmax(network="mlp"), digits, 0)
+    model = build_model(softmax(network="mlp"), digits, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-    batches = training.Batches(settings, digits, 0)
+    batches = Batches(settings, digits, 0)
     for epoch in (1, 2):
         for rows in batches.order(epoch).split(100):
             optimizer.zero_grad()

@@ -23,11 +23,10 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, devices, distributed, grid, metrics, record, schedules
+from optlab import command_line, devices, distributed, grid, metrics, models, record, schedules
 from optlab.checkpoints import Checkpoints, Interruption
 from optlab.distributed import World
 from optlab.errors import UserError
@@ -130,6 +129,7 @@ def fingerprint(run: grid.Run) -> str:
         del settings["timed"]
     if run.device == "auto":
         settings["device"] = devices.resolve(run.device)
+    settings["replicates"] = "together" if at_once(run, settings["device"]) else "separate"
     return record.fingerprint(settings, [*code, *run.code, run.data])
 
 
@@ -161,12 +161,15 @@ def train_seeds(
     checkpoints.load()
     finished = checkpoints.finished
     known = done | {entry["seed"] for entry in finished["seeds"]}
-    missing = sorted(set(range(run.seeds)) - known)
-    for seed in missing:
-        report = partial(progress.update, seed) if not world.rank else _silent
-        outcome = training.train(settings, data, seed, report, checkpoints, world)
-        rows = [{**identity(run, device, seed), **vars(row)} for row in outcome.evaluations]
-        checkpoints.finish(rows, seed_record(seed, outcome), last=seed == missing[-1])
+    missing = set(range(run.seeds)) - known
+    report = progress.update if not world.rank else _silent
+    if run.replicates == "together" and (why := run.unstackable):
+        print(f"replicates are trained one after the other: {why}", flush=True)
+    for group in groups(missing, at_once(run, device), checkpoints.under_way):
+        outcomes = training.train_replicates(settings, data, group, report, checkpoints, world)
+        missing -= set(group)
+        rows, records = results_of(run, device, group, outcomes)
+        checkpoints.finish(rows, records, last=not missing)
     fresh = set(range(run.seeds)) - done
     seeds = [entry for entry in finished["seeds"] if entry["seed"] in fresh]
     wanted = {entry["seed"] for entry in seeds}
@@ -182,6 +185,37 @@ def train_seeds(
             "total": round(time.time() - started + checkpoints.spent, 3),
         },
     }
+
+
+def at_once(run: grid.Run, device: str) -> bool:
+    """Whether the run's replicates are trained at once, stacked: see `optlab.stacking`."""
+    if run.replicates == "auto":
+        wanted = device == "cuda" and run.network in models.MATRIX_NETWORKS
+    else:
+        wanted = run.replicates == "together"
+    return wanted and run.unstackable is None
+
+
+def groups(missing: set[int], together: bool, under_way: list[int]) -> list[list[int]]:
+    """The missing seeds in the order in which they are trained, each list of them at once."""
+    begun = [under_way] if under_way and missing.issuperset(under_way) else []
+    rest = sorted(missing.difference(*begun))
+    if together:
+        return [*begun, rest] if rest else begun
+    return [*begun, *([seed] for seed in rest)]
+
+
+def results_of(
+    run: grid.Run, device: str, seeds: list[int], outcomes: list[Any]
+) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
+    """The rows and records of seeds that were trained at once."""
+    trained = list(zip(seeds, outcomes, strict=True))
+    rows = [
+        {**identity(run, device, seed), **vars(row)}
+        for seed, outcome in trained
+        for row in outcome.evaluations
+    ]
+    return rows, [record.of_seed(seed, outcome, len(seeds)) for seed, outcome in trained]
 
 
 def measurements(run: grid.Run, device: str, settings: Any, data: Any, world: World) -> dict:
@@ -204,7 +238,7 @@ def measurements(run: grid.Run, device: str, settings: Any, data: Any, world: Wo
     }
 
 
-def _silent(evaluation: object) -> None:
+def _silent(seed: int, evaluation: object) -> None:
     """What a process other than the first one tells."""
 
 
@@ -233,21 +267,6 @@ def identity(run: grid.Run, device: str, seed: int) -> metrics.Row:
         "seed": seed,
         **knobs,
     }
-
-
-def seed_record(seed: int, outcome: Any) -> dict[str, Any]:
-    """What ``run.json`` says of one seed; of a handful of weights, their final values too."""
-    last = outcome.evaluations[-1]
-    weights = {name: value.flatten().tolist() for name, value in outcome.model.state_dict().items()}
-    facts = {
-        "seed": seed,
-        "status": last.status,
-        "last_step": last.step,
-        "seconds": round(outcome.seconds, 6),
-        "evaluation_seconds": round(outcome.evaluation_seconds, 6),
-        "weights": sum(map(len, weights.values())),
-    }
-    return {**facts, "final_weights": weights} if facts["weights"] <= 16 else facts
 
 
 def description(run: grid.Run, mark: str) -> dict[str, Any]:

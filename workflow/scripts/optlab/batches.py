@@ -63,7 +63,13 @@ class Batches:
                 next(self.gather(torch.arange(examples))) if world.size > 1 else self.take(None)
             )
         values = math.prod(data.shape)
-        self._block = self.size * max(1, BLOCK[data.train.x.device.type] // (self.size * values))
+        at_once = BLOCK[data.train.x.device.type] // (self.size * values)
+        self.block_size = self.size * max(1, at_once)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether each step takes all examples."""
+        return self._whole is not None
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from batch ``skip`` on, a new order each epoch.
@@ -73,12 +79,12 @@ class Batches:
         if self._whole is not None:
             yield self._whole
             return
-        for rows in self.order(epoch)[skip * self.size :].split(self._block):
+        for rows in self.order(epoch)[skip * self.size :].split(self.block_size):
             yield from self.gather(rows)
 
     def block(self, epoch: int) -> Tensor:
         """The rows that are gathered at once at the beginning of an epoch."""
-        return self.order(epoch)[: self._block if self._whole is None else 0]
+        return self.order(epoch)[: 0 if self.is_full else self.block_size]
 
     def gather(self, rows: Tensor) -> Iterator[Batch]:
         """The batches of a block of rows, gathered at once."""

@@ -11,7 +11,7 @@ import glob
 import pickle
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class Checkpoints:
         return save
 
     def save(self, state: State) -> None:
-        """Save a seed on its way, and end here if that was asked for.
+        """Save seeds on their way, and end here if that was asked for.
 
         Raises:
             KeyboardInterrupt: the process was asked to end.
@@ -123,20 +123,24 @@ class Checkpoints:
         if self._world.follow(self._asked_to_end()):
             raise KeyboardInterrupt
 
-    def resume(self, seed: int) -> State | None:
-        """The state of this seed where an earlier process has saved one."""
-        found = self._current
-        return found if found is not None and found["seed"] == seed else None
+    @property
+    def under_way(self) -> list[int]:
+        """The seeds that an earlier process was training when it saved them."""
+        return self._current["seeds"] if self._current is not None else []
 
-    def finish(self, rows: list[Any], record: dict[str, Any], last: bool) -> None:
-        """A seed is complete; after the last one, an interrupt comes too late.
+    def resume(self, seeds: Sequence[int]) -> State | None:
+        """The state of these seeds where an earlier process has saved one."""
+        return self._current if self.under_way == list(seeds) else None
+
+    def finish(self, rows: list[Any], records: list[dict[str, Any]], last: bool) -> None:
+        """Seeds are complete; after the last ones, an interrupt comes too late.
 
         Raises:
             KeyboardInterrupt: the process was asked to end; what is finished is saved.
         """
         self._current = None
         self.finished["rows"] += rows
-        self.finished["seeds"].append(record)
+        self.finished["seeds"] += records
         if not last and self._world.follow(self._asked_to_end()):
             self._write()
             raise KeyboardInterrupt

@@ -99,6 +99,9 @@ def _how(group: Any) -> None:
     add("precision", choices=("float32", "float64", "bfloat16"), default="float32",
         help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
 
+    add("replicates", choices=grid.REPLICATES, default="auto",
+        help="trained in one step together, separate, or where that is faster (auto)")  # fmt: skip
+
 
 def _where(group: Any) -> None:
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
@@ -178,7 +181,7 @@ def to_run(arguments: argparse.Namespace) -> grid.Run:
 # Options that are fields of a run under the same name.
 _SAME = (
     *("batch_size", "epochs", "gpus", "schedule", "seeds", "device", "threads", "precision"),
-    *("evaluate_every", "train_loss_examples", "timed"),
+    *("evaluate_every", "train_loss_examples", "replicates", "timed"),
 )
 
 

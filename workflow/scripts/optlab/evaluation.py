@@ -66,8 +66,8 @@ class Judge:
         self._best_loss, self._best_epoch = math.inf, 0
         self._best_state: dict[str, Any] = {}
 
-    def evaluate(self, epoch: int, step: int, seconds: float, losses: list[Tensor]) -> Evaluation:
-        """The row of an evaluation; ``losses`` are those of the steps since the last one."""
+    def evaluate(self, epoch: int, step: int, seconds: float, losses: Tensor) -> Evaluation:
+        """The row of an evaluation; ``losses`` [steps] are those since the last one."""
         bad = self._first_bad(losses)
         if bad is not None:
             bad_step, value = bad
@@ -82,7 +82,7 @@ class Judge:
             row.val_loss, row.val_accuracy = self.measure(self._data.validation)
             if row.val_loss < self._best_loss:
                 self._best_loss, self._best_epoch = row.val_loss, epoch
-                self._best_state = copy.deepcopy(self._model.state_dict())
+                self._best_state = self._weights()
         self._step = step
         return row
 
@@ -92,7 +92,7 @@ class Judge:
             return
         row.test_loss, row.test_accuracy = self.measure(self._data.test)
         if self._best_state:
-            last = copy.deepcopy(self._model.state_dict())
+            last = self._weights()
             self._model.load_state_dict(self._best_state)
             row.best_epoch = self._best_epoch
             row.best_test_loss, row.best_test_accuracy = self.measure(self._data.test)
@@ -108,6 +108,11 @@ class Judge:
         self._limit, self._step = state["limit"], state["step"]
         self._best_loss, self._best_epoch = state["best_loss"], state["best_epoch"]
         self._best_state = state["best_state"]
+
+    def _weights(self) -> dict[str, Any]:
+        """A copy of the network's state; of weights that are views, not of all they are part of."""
+        state = self._model.state_dict().items()
+        return {k: v.clone() if isinstance(v, Tensor) else copy.deepcopy(v) for k, v in state}
 
     @torch.inference_mode()
     def measure(self, split: Split) -> tuple[float, float | None]:
@@ -131,11 +136,11 @@ class Judge:
         loss, correct = self._world.sum(total).tolist()
         return (loss / len(split.x), correct / len(split.x)) if classes else (loss, None)
 
-    def _first_bad(self, losses: list[Tensor]) -> tuple[int, float] | None:
+    def _first_bad(self, losses: Tensor) -> tuple[int, float] | None:
         """The first step whose loss was not finite or over the limit, and that loss."""
-        if not losses:
+        if not len(losses):
             return None
-        values = self._world.sum(torch.stack(losses))
+        values = self._world.sum(losses)
         good = values <= self._limit
         if good.all():  # the one wait for the device
             return None

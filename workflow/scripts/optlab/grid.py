@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from optlab import custom, optimizers, scaling_plan, schedules, sources
+from optlab import custom, models, optimizers, scaling_plan, schedules, sources
 
 # What the digits of a run depend on. A training job lists these files as inputs, so an edit of
 # one trains again; what only names, draws or summarises lives in other modules.
 _MODULES = (
     *("batches", "checkpoints", "custom", "datasets", "distributed", "evaluation", "graphs"),
-    *("metrics", "models", "muon", "optimizers", "precision", "schedules", "stepping", "training"),
+    *("metrics", "models", "muon", "optimizers", "precision", "replicates", "schedules"),
+    *("stacking", "stepping", "training"),
 )
 TRAINING_CODE = ("train.py", *(f"optlab/{module}.py" for module in _MODULES))
+
+REPLICATES = ("auto", "together", "separate")
 
 Value = Any  # a knob's value: a number, a truth value, or a list of numbers
 
@@ -49,6 +52,7 @@ class Run:
     evaluate_every: int
     train_loss_examples: int
     schedule: str = schedules.CONSTANT
+    replicates: str = "auto"  # trained together, separate, or auto: together where that is faster
     timed: bool = False  # whether its clock matters: it runs alone, and its steps are taken apart
 
     @cached_property
@@ -74,6 +78,18 @@ class Run:
             for knob, value in self.knobs.items()
             if knob in optimizers.SHOWN or knob not in defaults or value != defaults[knob]
         }
+
+    @property
+    def unstackable(self) -> str | None:
+        """Why one step cannot train several replicates (`optlab.stacking`); None where it can."""
+        entry = optimizers.OPTIMIZERS.get(self.optimizer)
+        if self.network not in models.NETWORKS or entry is None:
+            return "networks and optimizers of one's own are not known to bear it"
+        if not entry.elementwise:
+            return f"a step of {self.optimizer} looks at more than one weight at a time"
+        if self.gpus > 1:
+            return "several processes train one replicate"
+        return "the clock of a timed run is that of one replicate" if self.timed else None
 
     @property
     def folder(self) -> str:
@@ -125,6 +141,9 @@ class Run:
             ("evaluate-every", self.evaluate_every),
             ("train-loss-examples", self.train_loss_examples),
         ]
+        # On a CPU, auto and separate are one thing, and their runs the same.
+        if self.replicates == "together" or (self.replicates != "auto" and self.device != "cpu"):
+            options.append(("replicates", self.replicates))
         words = [word for name, value in options for word in (f"--{name}", str(value))]
         return [*words, "--timed"] if self.timed else words
 
@@ -158,6 +177,9 @@ def _grid(study: Mapping[str, Any]) -> Iterator[Run]:
 def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> Iterator[Run]:
     make = _maker(study, name, exercise)
     axes = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules")
+    replicates = exercise["replicates"]
+    if replicates == "auto" and exercise["target_accuracy"] is not None:
+        replicates = "separate"  # times are compared: each replicate has the device to itself
     for optimizer, grid in exercise["optimizers"].items():
         points = list(_points(grid))
         for dataset, model, batch_size, epochs, gpus, schedule in itertools.product(
@@ -173,6 +195,7 @@ def _sweep(study: Mapping[str, Any], name: str, exercise: Mapping[str, Any]) -> 
                     epochs=epochs,
                     gpus=gpus,
                     schedule=schedule,
+                    replicates=replicates,
                 )
 
 

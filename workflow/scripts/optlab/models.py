@@ -109,6 +109,9 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "cnn": cnn,
 }
 
+# Those without convolutions, whose replicates a GPU trains faster stacked than one by one.
+MATRIX_NETWORKS = ("linear", "softmax", "mlp")
+
 
 def options(network: str) -> dict[str, Any]:
     """The options of a network of this module, each with its default."""

@@ -21,7 +21,8 @@ class Progress:
     def __init__(self, state: Path | None, seeds: int, epochs: int, done: int = 0):
         self._state = state
         self._total = max(1, (seeds - done) * epochs)
-        self._seeds, self._epochs, self._done = seeds, epochs, 0
+        self._seeds, self._epochs = seeds, epochs
+        self._past: dict[int, int] = {}  # seed -> epochs that are behind it
         self._start = time.monotonic()
         self._next = 0.0
         self._bar = sys.stderr.isatty()
@@ -35,14 +36,14 @@ class Progress:
         """Tell of an evaluation, unless another has been told of just now."""
         now = time.monotonic()
         last = evaluation.epoch == self._epochs or evaluation.status != "ok"
+        self._past[seed] = self._epochs if last else evaluation.epoch
         if now < self._next and not last:
             return
         self._next = now + PAUSE
-        share = min(1.0, (self._done + evaluation.epoch) / self._total)
+        share = min(1.0, sum(self._past.values()) / self._total)
         left = (now - self._start) * (1 - share) / share if share else None
         self._print(_line(seed, self._seeds, self._epochs, evaluation, left), share)
         self._write(status="running", share=round(share, 4))
-        self._done += self._epochs if last else 0
 
     def fail(self, message: str) -> None:
         """Leave word of why the run ended without a result."""

@@ -62,6 +62,25 @@ def write(folder: Path, rows: list[metrics.Row], record: dict[str, Any]) -> None
     metrics.write_atomically(folder / "run.json", json.dumps(record, indent=1) + "\n")
 
 
+def of_seed(seed: int, outcome: Any, replicates: int) -> dict[str, Any]:
+    """What ``run.json`` says of one seed; of a handful of weights, their final values too.
+
+    ``replicates`` is how many were trained at once and share the seconds.
+    """
+    last = outcome.evaluations[-1]
+    weights = {name: value.flatten().tolist() for name, value in outcome.model.state_dict().items()}
+    facts = {
+        "seed": seed,
+        "status": last.status,
+        "last_step": last.step,
+        "seconds": round(outcome.seconds, 6),
+        "evaluation_seconds": round(outcome.evaluation_seconds, 6),
+        "weights": sum(map(len, weights.values())),
+        **({"trained_at_once": replicates} if replicates > 1 else {}),
+    }
+    return {**facts, "final_weights": weights} if facts["weights"] <= 16 else facts
+
+
 def versions() -> dict[str, str | None]:
     """Python, PyTorch and the commit of this program, marked where it has been edited."""
     here = Path(__file__).parent

@@ -27,9 +27,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from optlab.batches import derived_seed
 from optlab.search_plan import Search
 from optlab.search_space import Spec, label
-from optlab.training import derived_seed
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 BEAT = 5.0  # seconds between two signs of life

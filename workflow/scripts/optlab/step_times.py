@@ -34,7 +34,7 @@ def measure(
     take part together, and the first one's times are told. None for an optimizer that evaluates
     the gradient as often as it likes.
     """
-    trainer = training.Trainer(settings, data, 0, world)
+    trainer = training.Trainer(settings, data, [0], world)
     if optimizers.needs_closure(trainer.optimizer):
         return None
     clock = training.Clock(trainer.device)
@@ -67,7 +67,7 @@ def _take_apart(
         return clock.seconds - before
 
     def clear() -> None:
-        for parameter in trainer.model.parameters():
+        for parameter in trainer.parameters:
             parameter.grad = None
 
     gather = timed(lambda: list(trainer.batches.gather(rows)))

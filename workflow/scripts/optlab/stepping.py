@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -17,7 +17,8 @@ from optlab.datasets import Dataset
 from optlab.distributed import ALONE, World
 from optlab.evaluation import Loss
 
-Gradient = Callable[..., Tensor]  # a batch -> its loss, a scalar; gradients in the parameters
+# A batch -> its loss, a scalar or one for each stacked replicate; gradients in the parameters.
+Gradient = Callable[..., Tensor]
 Step = Callable[..., Tensor]  # a batch -> its loss before the step
 
 
@@ -57,17 +58,16 @@ def make_gradient(
 
 def make_step(
     gradient: Gradient,
-    model: nn.Module,
+    parameters: Sequence[nn.Parameter],
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler | None = None,
     graph: bool = False,
 ) -> Step:
     """A function that takes one step on one batch, and one of the learning rate's schedule.
 
-    It returns the loss before the step, a scalar left on the device. With ``graph`` the step is
-    recorded as a CUDA graph.
+    It returns what ``gradient`` does, the loss before the step, left on the device. With ``graph``
+    the step is recorded as a CUDA graph.
     """
-    parameters = list(model.parameters())
     update = update_of(optimizer)
 
     def clear() -> None:

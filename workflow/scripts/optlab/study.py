@@ -18,7 +18,7 @@ from optlab import checks, grid, schedules, schema, search_plan, sources
 from optlab.errors import UserError
 from optlab.mistakes import Loader, Mistakes, StudyError, unreadable
 
-INHERITED = ("seeds", "device", "threads", "precision")
+INHERITED = ("seeds", "device", "threads", "precision", "replicates")
 
 # YAML 1.1 reads 1e-5 as text: without a point it is no number there. Its user meant one.
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")

@@ -7,25 +7,24 @@ evaluation. The clock runs only while training.
 
 from __future__ import annotations
 
-import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from optlab import custom, models, optimizers, precision, schedules, stepping
-from optlab.batches import Batches, derived_seed
+from optlab import custom, models, optimizers, schedules, stacking, stepping
 from optlab.checkpoints import Checkpoints
 from optlab.datasets import Dataset
 from optlab.distributed import ALONE, World
-from optlab.evaluation import Evaluation, Judge
+from optlab.evaluation import Evaluation
+from optlab.replicates import Replicate
 
-Report = Callable[[Evaluation], None]
+Report = Callable[[int, Evaluation], None]  # a replicate's number and its new row
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,9 @@ class Outcome:
     Attributes:
         evaluations: row 0 (before the first step) to the last.
         model: the network after the last step.
-        seconds: training clock, evaluation and start-up excluded.
-        evaluation_seconds: what the evaluations took.
+        seconds: training clock, evaluation and start-up excluded; of replicates that were trained
+            at once, this one's share of it.
+        evaluation_seconds: what the evaluations took, shared likewise.
     """
 
     evaluations: list[Evaluation]
@@ -94,52 +94,63 @@ class Clock:
 
 
 class Trainer:
-    """One replicate on its way: seed k has the same initial weights and batch order in every run.
+    """One or more replicates of a run on their way; more than one are stacked and step at once.
 
     Args:
         settings: the run.
         data: the prepared data set, on the settings' device.
-        seed: number of the replicate.
-        world: the processes that train it together, each with an object like this one.
+        seeds: numbers of the replicates; more than one only where `optlab.stacking` may serve.
+        world: the processes that train together, each with an object like this one.
 
     Raises:
         UserError: network, optimizer, batch size and data do not fit together.
     """
 
-    def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
-        self.settings, self.seed, self.world = settings, seed, world
+    def __init__(
+        self, settings: Settings, data: Dataset, seeds: Sequence[int], world: World = ALONE
+    ):
+        self.settings, self.world = settings, world
         self.device = torch.device(settings.device)
-        self.model = build_model(settings, data, seed, world.rank)
-        self.optimizer = optimizers.build(
-            settings.optimizer, self.model.parameters(), settings.knobs
-        )
-        self.batches = Batches(settings, data, seed, world)
+        self.replicates = [Replicate(settings, data, seed, world) for seed in seeds]
+        self.batches, self.parameters, self.gradient = self._parts(data)
+        self.optimizer = optimizers.build(settings.optimizer, self.parameters, settings.knobs)
         self.steps = settings.epochs * self.batches.per_epoch
         self.schedule = schedules.build(
             settings.schedule, self.optimizer, self.steps, settings.knobs.get("lr", 0.0)
         )
-        self.gradient = stepping.make_gradient(
-            self.model, data, world, own=custom.is_custom(settings.network)
-        )
         self.take_step = stepping.make_step(
-            self.gradient, self.model, self.optimizer, self.schedule
+            self.gradient,
+            self.parameters,
+            self.optimizer,
+            self.schedule,
+            graph=recordable(settings, world),
         )
-        self.judge = Judge(settings, data, self.model, stepping.loss_function(data), world)
         self.training, self.evaluating = Clock(self.device), Clock(self.device)
-        self.rows: list[Evaluation] = []
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
         self.step = 0
 
-    def run(self, report: Report, checkpoints: Checkpoints) -> Outcome:
-        """Train from where it is to the end, or until the loss diverges."""
-        if not self.rows:
+    def _parts(self, data: Dataset) -> tuple[Any, list[nn.Parameter], stepping.Gradient]:
+        """Batches, what is stepped, and its gradient: of the one replicate, or of the stack."""
+        model, batches = self.replicates[0].model, self.replicates[0].batches
+        if len(self.replicates) == 1:
+            own = custom.is_custom(self.settings.network)
+            gradient = stepping.make_gradient(model, data, self.world, own)
+            return batches, list(model.parameters()), gradient
+        joint = stacking.stack([replicate.model for replicate in self.replicates])
+        stacked = stacking.StackedBatches([replicate.batches for replicate in self.replicates])
+        return stacked, list(joint.values()), stacking.make_gradient(joint, model, data)
+
+    def run(self, report: Report, checkpoints: Checkpoints) -> list[Outcome]:
+        """Train from where it is to the end, or until every replicate has diverged."""
+        if not self.replicates[0].rows:
             self._evaluate(0, report)
-        while self.step < self.steps and self.rows[-1].status == "ok":
+        while self.step < self.steps and not all(r.diverged for r in self.replicates):
             epoch = self.step // self.batches.per_epoch + 1
             self._train(epoch, checkpoints)
             if epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0:
                 self._evaluate(epoch, report)
-        return Outcome(self.rows, self.model, self.training.seconds, self.evaluating.seconds)
+        shares = (self._share(self.training), self._share(self.evaluating))
+        return [Outcome(r.rows, r.model, *shares) for r in self.replicates]
 
     def _train(self, epoch: int, checkpoints: Checkpoints) -> None:
         """One epoch, or what is left of it."""
@@ -153,13 +164,21 @@ class Trainer:
                 self.step += 1
 
     def _evaluate(self, epoch: int, report: Report) -> None:
-        with self.evaluating:
-            row = self.judge.evaluate(epoch, self.step, self.training.seconds, self.losses)
-            if epoch == self.settings.epochs and row.status == "ok":
-                self.judge.test(row)
+        """A row for each replicate that has not diverged."""
+        seconds, count = self._share(self.training), len(self.replicates)
+        losses = torch.stack(self.losses) if self.losses else torch.empty(0)
+        for number, replicate in enumerate(self.replicates):
+            if replicate.diverged:
+                continue
+            with self.evaluating:
+                own = losses.view(-1, count)[:, number]
+                row = replicate.evaluate(epoch, self.step, seconds, own)
+            report(replicate.seed, row)
         self.losses.clear()
-        self.rows.append(row)
-        report(row)
+
+    def _share(self, clock: Clock) -> float:
+        """What a clock says, shared equally among the replicates."""
+        return clock.seconds / len(self.replicates)
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to go on with the next step as if nothing had happened."""
@@ -169,12 +188,10 @@ class Trainer:
         if self.device.type == "cuda":
             mine["random_cuda"] = torch.cuda.get_rng_state()
         return {
-            "seed": self.seed,
+            "seeds": [replicate.seed for replicate in self.replicates],
             "step": self.step,
-            "rows": [vars(row) for row in self.rows],
             "seconds": [self.training.seconds, self.evaluating.seconds],
-            "judge": self.judge.state(),
-            "model": self.model.state_dict(),
+            "replicates": [replicate.state() for replicate in self.replicates],
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
             "processes": self.world.gather(mine),
@@ -183,10 +200,9 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that an object like this one had."""
         self.step = state["step"]
-        self.rows = [Evaluation(**row) for row in state["rows"]]
         self.training.seconds, self.evaluating.seconds = state["seconds"]
-        self.judge.restore(state["judge"])
-        self.model.load_state_dict(state["model"])
+        for replicate, saved in zip(self.replicates, state["replicates"], strict=True):
+            replicate.restore(saved)
         optimizers.restore(self.optimizer, state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
@@ -203,47 +219,49 @@ def train(
     settings: Settings,
     data: Dataset,
     seed: int,
-    report: Report = lambda evaluation: None,
+    report: Callable[[Evaluation], None] = lambda evaluation: None,
     checkpoints: Checkpoints | None = None,
     world: World = ALONE,
 ) -> Outcome:
-    """Train one replicate, from its checkpoint where there is one.
+    """Train one replicate: see `train_replicates`."""
+
+    def told(seed: int, evaluation: Evaluation) -> None:
+        report(evaluation)
+
+    return train_replicates(settings, data, [seed], told, checkpoints, world)[0]
+
+
+def train_replicates(
+    settings: Settings,
+    data: Dataset,
+    seeds: Sequence[int],
+    report: Report = lambda seed, evaluation: None,
+    checkpoints: Checkpoints | None = None,
+    world: World = ALONE,
+) -> list[Outcome]:
+    """Train replicates, at once if there are several, from their checkpoint where there is one.
 
     Args:
-        report: called with each evaluation as it is made; it may raise to end the training.
-        checkpoints: where it is saved, and what an earlier process saved; None saves nothing.
+        seeds: their numbers; more than one only where `optlab.stacking` may serve.
+        report: called with a replicate's number and each of its evaluations as it is made; it may
+            raise to end the training.
+        checkpoints: where they are saved, and what an earlier process saved; None saves nothing.
 
     Raises:
         UserError: network, optimizer, batch size and data do not fit together.
     """
-    trainer = Trainer(settings, data, seed, world)
+    trainer = Trainer(settings, data, seeds, world)
     checkpoints = checkpoints or Checkpoints(None, "")
-    if state := checkpoints.resume(seed):
+    if state := checkpoints.resume(seeds):
         trainer.restore(state)
     return trainer.run(report, checkpoints)
 
 
-def recordable(settings: Settings) -> bool:
-    """Whether a step never asks the device for a value; of the user's own code nobody knows."""
+def recordable(settings: Settings, world: World = ALONE) -> bool:
+    """Whether the step becomes a CUDA graph: one process, and a step that waits for no value.
+
+    Of the user's own code nobody knows whether it does.
+    """
     entry = optimizers.OPTIMIZERS.get(settings.optimizer)
-    return settings.network in models.NETWORKS and entry is not None and entry.capturable
-
-
-def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> nn.Module:
-    """The network with the initial weights of ``seed``, made on the CPU for every device."""
-    outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
-    torch.manual_seed(derived_seed("weights", seed))
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(precision.WEIGHTS[settings.precision])  # of constants too
-    try:
-        model = models.build(settings.network, data.shape, outputs, settings.network_options)
-    finally:
-        torch.set_default_dtype(usual)
-    if settings.precision == "bfloat16":
-        precision.mix(model, torch.device(settings.device).type)
-    torch.manual_seed(derived_seed("dropout", seed, *([rank] if rank else [])))
-    random.seed(derived_seed("python", seed, rank))  # a network of the user's own may draw from it
-    # Convolutions are faster on channels-last weights, on CPU and GPU; other layers do not care,
-    # but PyTorch's L-BFGS lays the gradients side by side in a way that cannot take them.
-    layout = torch.preserve_format if settings.optimizer == "lbfgs" else torch.channels_last
-    return cast(Any, model).to(settings.device, memory_format=layout)
+    known = settings.network in models.NETWORKS and entry is not None and entry.capturable
+    return known and world.size == 1 and torch.device(settings.device).type == "cuda"
