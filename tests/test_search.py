@@ -686,3 +686,26 @@ def test_workflow_plans_a_continued_search_and_nothing_else(here):
     assert call("-n") == every
     call("search")
     assert len(list(Path("results/tiny/search/search/digits").glob("journal-*.log"))) == 2
+
+
+def test_a_worker_waits_for_a_gpu_that_another_job_has(here, monkeypatch):
+    write(("device: cpu", "device: cuda"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("TMPDIR", str(here))
+    hold = "import sys; sys.path.insert(0, sys.argv[1]); from optlab import devices;"
+    hold += "devices.take(1); print('taken', flush=True); sys.stdin.read()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, str(SCRIPTS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "taken\n"
+    worker = start(0)
+    assert worker.stdout.readline() == "waiting for 1 free GPU(s) of 1\n"
+    other.stdin.close()
+    assert other.wait(timeout=30) == 0
+    # It has the GPU now, but a machine that only says it has one cannot train on it.
+    rest = worker.communicate(timeout=60)[0]
+    if not torch.cuda.is_available():
+        assert rest == "error: device: cuda, but PyTorch sees no GPU here; use cpu or auto\n"

@@ -25,7 +25,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, grid, metrics, optimizers, record, search_plan, search_space, study
+from optlab import (
+    command_line,
+    devices,
+    grid,
+    metrics,
+    optimizers,
+    record,
+    search_plan,
+    search_space,
+    study,
+)
 from optlab.errors import UserError, in_one_line
 from optlab.search_plan import Search
 from optlab.search_space import Setting
@@ -42,6 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = p.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
     search = find(study.load(arguments.study), arguments.exercise, arguments.dataset)
+    devices.take_for(search.device)
     folder = arguments.output_folder or Path(search.folder)
     journal = search.journal(HERE)
     trials = read(search, journal)

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, metrics, record, search_plan, search_space, study
+from optlab import command_line, devices, metrics, record, search_plan, search_space, study
 from optlab.errors import UserError, in_one_line
 from optlab.search_plan import Search
 
@@ -37,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = p.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
     search = find(study.load(arguments.study), arguments.exercise, arguments.dataset)
+    devices.take_for(search.device)
     output = arguments.output or Path(search.folder, f"worker-{arguments.worker}.json")
     facts = work(search, arguments.worker)
     metrics.write_atomically(output, json.dumps(facts, indent=1) + "\n")

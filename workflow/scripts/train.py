@@ -73,8 +73,8 @@ class Job:
         self.run, self.started = command_line.to_run(arguments), started
         self.output = arguments.output or Path(self.run.folder)
         self.state = arguments.state or Path(self.run.state)
-        if not distributed.is_member() and _uses_gpus(self.run.device):
-            devices.take(distributed.processes_here(self.run.gpus))
+        if not distributed.is_member():
+            devices.take_for(self.run.device, distributed.processes_here(self.run.gpus))
         self.mark = fingerprint(self.run)
         self.rows, self.seeds = record.kept(self.output, self.mark, self.run.seeds)
         self.progress = Progress(self.state, self.run.seeds, self.run.epochs, len(self.seeds))
@@ -281,15 +281,6 @@ def description(run: grid.Run, mark: str) -> dict[str, Any]:
         "versions": record.versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-
-
-def _uses_gpus(wanted: str) -> bool:
-    """Whether the run will train on GPUs, which it then has to take; told without starting CUDA."""
-    if wanted == "cpu" or not devices.present():
-        return False
-    import torch
-
-    return wanted == "cuda" or torch.backends.cuda.is_built()
 
 
 if __name__ == "__main__":

@@ -53,6 +53,20 @@ def resolve(wanted: str) -> str:
     return "cpu"
 
 
+def take_for(wanted: str, count: int = 1) -> None:
+    """`take` so many GPUs for a process that trains on ``wanted``: cpu, cuda or auto; or none.
+
+    Raises:
+        UserError: as `take`.
+    """
+    if wanted == "cpu" or not present() or _held:
+        return
+    import torch
+
+    if wanted == "cuda" or torch.backends.cuda.is_built():
+        take(count)
+
+
 def take(count: int) -> list[str]:
     """Wait for so many free GPUs, and make them the only ones that this process sees.
 
