@@ -110,13 +110,13 @@ def timed(run, seconds, accuracies=None, examples=1000, steps=None, evaluation=0
             "evaluation": evaluation * len(rows)}  # fmt: skip
     record = {
         "seeds": seeds,
+        "examples": examples,
         "wall": {**wall, "total": 1.0 + sum(wall.values())},
         "usage": {"cpu_seconds": 9.0, "peak_memory_mb": 512.5},
         "hardware": {"host": "here", "cpu": "Handmade 1", "cores": 2, **hardware},
         **({"steps": steps} if steps else {}),
     }
     metrics.write_atomically(Path(run.folder, "run.json"), json.dumps(record))
-    metrics.write_atomically(Path(run.data), json.dumps({"sizes": {"train": examples}}))
 
 
 def step_parts(step=0.010, data=0.001, forward_backward=0.006, communication=0.0, optimizer=0.002):

@@ -226,6 +226,9 @@ def launch(
         return failure.exitcode  # it has told why
     except SignalException as error:
         raise KeyboardInterrupt from error
+    finally:
+        if node == 0:
+            _meeting_file(meeting).unlink(missing_ok=True)
     return 0
 
 
@@ -237,11 +240,7 @@ def _layout() -> tuple[int, int]:
 
 def _meet(meeting: Path, nodes: int, node: int) -> list[str]:
     """The options by which several torchruns find each other; the first one names the place."""
-    attempt = "-".join(
-        os.environ.get(name, "0")
-        for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
-    )
-    file = meeting.with_name(f"{meeting.name}.{attempt}")
+    file = _meeting_file(meeting)
     if node == 0:
         with socket.create_server(("", 0)) as server:
             port = server.getsockname()[1]
@@ -251,6 +250,13 @@ def _meet(meeting: Path, nodes: int, node: int) -> list[str]:
         host, port = _read_meeting(file)
     return [f"--nnodes={nodes}", f"--node-rank={node}", f"--master-addr={host}",
             f"--master-port={port}"]  # fmt: skip
+
+
+def _meeting_file(meeting: Path) -> Path:
+    """One file for each attempt at each step of a job: none reads what an earlier one wrote."""
+    names = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
+    attempt = "-".join(os.environ.get(name, "0") for name in names)
+    return meeting.with_name(f"{meeting.name}.{attempt}")
 
 
 def _read_meeting(file: Path) -> tuple[str, int]:

@@ -33,11 +33,6 @@ class Comparison:
     p: float
     pairs: int
 
-    @property
-    def significant(self) -> bool:
-        """Whether a difference of zero is outside the 95 % interval."""
-        return self.p < 1 - LEVEL
-
 
 def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate | None:
     """Mean and t interval, mean +- t((1 + level) / 2; n - 1) s / sqrt(n), of one value a seed.

@@ -107,7 +107,7 @@ def read(run: Run) -> Timed:
             curves=curves,
             hardware=hardware.get("gpu") or hardware["cpu"],
             oversubscribed=bool(hardware.get("oversubscribed")),
-            examples=_examples(record, run),
+            examples=record["examples"],
             seconds={c.seed: float(c.seconds[-1]) for c in curves if not c.diverged},
             step=step,
             shares=shares,
@@ -133,14 +133,6 @@ def _parts(steps: Mapping[str, Any]) -> tuple[Spread | None, dict[str, float]]:
     seconds[OTHER] = max(0.0, step.median - sum(seconds.values()))
     whole = sum(seconds.values()) or 1.0
     return step, {name: value / whole for name, value in seconds.items()}
-
-
-def _examples(record: Mapping[str, Any], run: Run) -> int:
-    """Of the training set, as the run says; else, as the description of its data set does.
-
-    That file is no input of the rules: preparing it again would train every run again.
-    """
-    return record.get("examples") or _load(Path(run.data))["sizes"]["train"]
 
 
 def _evaluation_seconds(record: Mapping[str, Any], curves: Sequence[results.Curve]) -> float:
