@@ -2,8 +2,12 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from optlab import graphs, models, optimizers, schedules, sources, stepping, training
+from optlab import graphs, models, optimizers, schedules, sources, stacking, stepping, training
 from optlab.datasets import Dataset, Split, load
 from optlab.distributed import ALONE, World
 
@@ -132,6 +136,84 @@ def test_what_nobody_has_checked_is_not_recorded():
     assert not recordable("my/net.py:Net", "adam") and not recordable("mlp", "my/opt.py:Sign")
     assert not recordable("cnn", "adam", "cpu")
     assert not recordable("cnn", "adam", world=World(0, 2))
+
+
+# -- what a graph could not hold: values that the processor asks for, and tensors that it has -----
+
+
+class Watch(TorchDispatchMode):
+    """Notes every operation that makes the processor wait for a value or works on its tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits, self.on_cpu, self.seen = [], [], 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.seen += 1
+        name = str(function)
+        # Fused steps are kernels, which fake tensors do not know; they return nothing.
+        result = None if "_fused_" in name else function(*arguments, **(keywords or {}))
+        if any(word in name for word in ("local_scalar", "nonzero", "is_nonzero", "equal.default")):
+            self.waits.append(name)
+        tensors = [v for v in tree_leaves((arguments, keywords, result)) if isinstance(v, Tensor)]
+        if any(tensor.device.type == "cpu" for tensor in tensors):
+            self.on_cpu.append(name)
+        return result
+
+
+def step_on_fake_gpu(name):
+    """The fourth step of an optimizer on tensors without values, which claim to be on a GPU."""
+    knobs = {"momentum": 0.9} if name == "nesterov" else {}
+    with FakeTensorMode():
+        weights = [nn.Parameter(torch.empty(s, device="cuda")) for s in ((3, 4), (3,), (2, 3, 4))]
+        optimizer = optimizers.build(name, weights, optimizers.complete(name, knobs))
+        for group in optimizer.param_groups:
+            if not group.get("fused"):
+                group["foreach"] = True  # what PyTorch chooses on a real one
+        update = stepping.update_of(optimizer)
+
+        def step():
+            for weight in weights:
+                weight.grad = torch.empty_like(weight)
+            update()
+
+        with Watch():
+            for _ in range(graphs.WARM_UP):
+                step()
+        for group in optimizer.param_groups:
+            group["lr"] = torch.empty((), device="cuda")
+        with Watch() as watch:
+            step()
+    return watch
+
+
+@pytest.mark.parametrize("name", [name for name in CAPTURABLE if name != "rprop"])
+def test_a_capturable_step_waits_for_nothing_and_leaves_nothing_on_the_processor(name):
+    """Rprop aside: its copy between tensors is one thing that needs a GPU even to be pretended."""
+    watch = step_on_fake_gpu(name)
+    assert watch.seen > 5 and not watch.waits and not watch.on_cpu
+
+
+def test_a_step_that_is_not_capturable_is_noticed():
+    with pytest.raises(DataDependentOutputException):
+        step_on_fake_gpu("adafactor")
+
+
+@pytest.mark.parametrize("network", models.NETWORKS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_gradients_wait_for_nothing(network, count):
+    shape = (1, 8, 8)
+    x, y = torch.rand((20, *shape)), torch.zeros(20, dtype=torch.int64)
+    data = Dataset("few", "few", "classification", 10, shape, 1.0, Split(x, y), None, None)
+    networks = [models.build(network, shape, 10, {}) for _ in range(count)]
+    if count == 1:
+        gradient = stepping.make_gradient(networks[0], data)
+    else:
+        gradient = stacking.make_gradient(stacking.stack(networks), networks[0], data)
+        x, y = x.expand(count, *x.shape), y.expand(count, 20)
+    with Watch() as watch:
+        gradient(x, y)
+    assert watch.seen > 5 and not watch.waits
 
 
 # -- where there is CUDA (not run yet: no GPU was at hand) -------------------------------------

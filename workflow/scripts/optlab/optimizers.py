@@ -162,7 +162,6 @@ OPTIMIZERS: dict[str, Optimizer] = {
         {"lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
         (0.001, 0.003, 0.01, 0.03, 0.1),
         fused=True,
-        capturable=False,  # counts its steps on the CPU
     ),
     "adadelta": Optimizer(
         "Adadelta", {"rho": 0.9, "eps": 1e-6, "weight_decay": 0.0}, (0.1, 0.3, 1.0, 3.0, 10.0)
