@@ -101,7 +101,8 @@ def timed(run, seconds, accuracies=None, examples=1000, steps=None, evaluation=0
             more = {"test_accuracy": accuracy - 0.01} if epoch == run.epochs else {}
             figures = {"seconds": whole * share, "val_accuracy": reached, "val_loss": 1 - reached}
             own.append(row(run, seed, epoch, 0.3, **figures, **more))
-        took = {"seconds": own[-1]["seconds"], "evaluation_seconds": evaluation * len(own)}
+        took = {"seconds": own[-1]["seconds"], "evaluation_seconds": evaluation * len(own),
+                "hardware": hardware.get("gpu", hardware.get("cpu", "Handmade 1"))}  # fmt: skip
         seeds.append({"seed": seed, **took})
         rows += own
     device = {"device": "cuda" if "gpu" in hardware else "cpu"}

@@ -488,3 +488,15 @@ def test_reading_what_is_no_record():
         Path(run.folder, "run.json").write_text(text)
         with pytest.raises(UserError, match=r"run\.json: .*again"):
             timing.read(run)
+
+
+def test_seeds_of_another_machine_are_told_and_their_times_not_compared():
+    found = finished({1: [10.0] * 3, 2: [6.0] * 3})
+    run = next(run for run in grid.runs(found) if run.gpus == 2)
+    file = Path(run.folder, "run.json")
+    record = json.loads(file.read_text())
+    record["seeds"][2]["hardware"] = "Handmade 2"  # the last one was added elsewhere
+    file.write_text(json.dumps(record))
+    lines = {row["gpus"]: row for row in table(found) if row["scaling"] == "strong"}
+    assert lines["2"]["hardware"] == "Handmade 1 and Handmade 2"
+    assert lines["2"]["speedup"] == "" and lines["1"]["speedup"] == "1"

@@ -73,7 +73,7 @@ def settings(row: Row) -> Cells:
         "epochs": run.epochs,
         "gpus": row.gpus,
         "device": summary.device,
-        "hardware": row.timed.hardware,
+        "hardware": " and ".join(dict.fromkeys(row.timed.hardware)),
         "oversubscribed": row.timed.oversubscribed if row.measured else None,
         "global_batch": run.batch_size,
         "lr": run.knobs["lr"],

@@ -215,7 +215,7 @@ def results_of(
         for seed, outcome in trained
         for row in outcome.evaluations
     ]
-    return rows, [record.of_seed(seed, outcome, len(seeds)) for seed, outcome in trained]
+    return rows, [record.of_seed(seed, outcome, len(seeds), device) for seed, outcome in trained]
 
 
 def measurements(run: grid.Run, device: str, settings: Any, data: Any, world: World) -> dict:

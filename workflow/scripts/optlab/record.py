@@ -62,7 +62,7 @@ def write(folder: Path, rows: list[metrics.Row], record: dict[str, Any]) -> None
     metrics.write_atomically(folder / "run.json", json.dumps(record, indent=1) + "\n")
 
 
-def of_seed(seed: int, outcome: Any, replicates: int) -> dict[str, Any]:
+def of_seed(seed: int, outcome: Any, replicates: int, device: str) -> dict[str, Any]:
     """What ``run.json`` says of one seed; of a handful of weights, their final values too.
 
     ``replicates`` is how many were trained at once and share the seconds.
@@ -75,6 +75,7 @@ def of_seed(seed: int, outcome: Any, replicates: int) -> dict[str, Any]:
         "last_step": last.step,
         "seconds": round(outcome.seconds, 6),
         "evaluation_seconds": round(outcome.evaluation_seconds, 6),
+        "hardware": processor_of(device),
         "weights": sum(map(len, weights.values())),
         **({"trained_at_once": replicates} if replicates > 1 else {}),
     }
@@ -118,9 +119,18 @@ def hardware(device: str) -> dict[str, Any]:
     if device == "cuda":
         import torch
 
-        found["gpu"] = torch.cuda.get_device_name()
+        found["gpu"] = processor_of(device)
         found["gpu_peak_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
     return found
+
+
+def processor_of(device: str) -> str:
+    """The name of what trains: of the GPU, or of the machine's processor."""
+    if device == "cpu":
+        return _processor()
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 def usage() -> dict[str, float]:

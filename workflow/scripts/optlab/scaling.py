@@ -123,7 +123,7 @@ def _compared(group: Sequence[Row]) -> list[Row]:
     base = next((row for row in group if row.gpus == 1), None)
     if base is None:
         return list(group)
-    alike = [row for row in group if row.timed.machine == base.timed.machine]
+    alike = [row for row in group if row.timed.machines == base.timed.machines]
     fit = None
     if base.scaling == STRONG:
         fit = amdahl({row.gpus: row.seconds for row in alike})

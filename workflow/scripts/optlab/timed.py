@@ -37,7 +37,7 @@ class Timed:
     Attributes:
         summary: its figures over the seeds.
         curves: its evaluations, seed by seed.
-        hardware: the name of the GPU that trained, else of the processor.
+        hardware: for each seed the name of the GPU that trained it, else of the processor.
         oversubscribed: whether processes share cores or a device.
         examples: of the training set.
         seconds: seed -> training clock, of the seeds that did not diverge.
@@ -51,7 +51,7 @@ class Timed:
 
     summary: results.Summary
     curves: Sequence[results.Curve]
-    hardware: str
+    hardware: tuple[str, ...]
     oversubscribed: bool
     examples: int
     seconds: Mapping[int, float]
@@ -67,9 +67,9 @@ class Timed:
         return self.summary.run
 
     @property
-    def machine(self) -> tuple[str, str]:
-        """What times must have in common to be compared."""
-        return self.summary.device, self.hardware
+    def machines(self) -> tuple[str, ...]:
+        """What times must have in common to be compared, which they are seed by seed."""
+        return self.summary.device, *self.hardware
 
     @cached_property
     def rates(self) -> dict[int, float]:
@@ -105,7 +105,7 @@ def read(run: Run) -> Timed:
         return Timed(
             summary=summary,
             curves=curves,
-            hardware=hardware.get("gpu") or hardware["cpu"],
+            hardware=_hardware(record["seeds"], run.seeds),
             oversubscribed=bool(hardware.get("oversubscribed")),
             examples=record["examples"],
             seconds={c.seed: float(c.seconds[-1]) for c in curves if not c.diverged},
@@ -133,6 +133,12 @@ def _parts(steps: Mapping[str, Any]) -> tuple[Spread | None, dict[str, float]]:
     seconds[OTHER] = max(0.0, step.median - sum(seconds.values()))
     whole = sum(seconds.values()) or 1.0
     return step, {name: value / whole for name, value in seconds.items()}
+
+
+def _hardware(entries: Sequence[Mapping[str, Any]], seeds: int) -> tuple[str, ...]:
+    """What trained each of the study's seeds; an earlier call may have been on another machine."""
+    found = {entry["seed"]: entry["hardware"] for entry in entries}
+    return tuple(found[seed] for seed in range(seeds))
 
 
 def _evaluation_seconds(record: Mapping[str, Any], curves: Sequence[results.Curve]) -> float:
