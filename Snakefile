@@ -13,6 +13,18 @@ if not workflow.configfiles:
 report: "workflow/report/workflow.rst"
 
 
+# -- scheduling ------------------------------------------------------------------------------
+
+
+onstart:
+    # Snakemake keeps to 100 jobs a second, which is meant for a cluster. For that it looks at the
+    # jobs again a second after each choice, and each look that finds some brings another: a thousand
+    # a second after a thousand runs. At its end it waits for the last of them. Here the cores are the
+    # limit.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 # -- rules -----------------------------------------------------------------------------------
 
 
