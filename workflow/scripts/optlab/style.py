@@ -182,6 +182,11 @@ def power(value: float) -> str:
 
 def svg(picture: Figure) -> str:
     """The picture as SVG, the same text for the same picture."""
+    layout = picture.get_layout_engine()
+    if layout is not None:  # laid out here: `savefig` would draw the whole picture twice for it
+        picture.set_dpi(FigureCanvasSVG.fixed_dpi)
+        layout.execute(picture)
+        picture.set_layout_engine(None)
     stream = io.StringIO()
     picture.savefig(stream, format="svg", metadata={"Date": None, "Creator": CREATOR})
     return stream.getvalue()
