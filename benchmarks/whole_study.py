@@ -7,7 +7,8 @@ work on data sets that are prepared already. The study may use every core; the l
 
 The study also makes a search, which the loop leaves out. For the runs of exercise 4 with `gpus: 2`
 the loop calls torchrun, since one process cannot train them; those runs have the machine to
-themselves in the study, too. The share of the cores' time is therefore that without exercise 4.
+themselves in the study, too. The share of the cores' time that goes to training is therefore that
+without exercise 4, and without the search, tables and figures, which do something else.
 """
 
 from __future__ import annotations
@@ -67,13 +68,13 @@ def call(folder: Path, *command: str) -> float:
     return time.perf_counter() - start
 
 
-def study(folder: Path, name: str) -> float:
+def study(folder: Path, name: str, *options: str) -> float:
     """Seconds of a whole study, its data sets aside; PyTorch is imported anew for it."""
     shutil.rmtree(folder / "results" / name, ignore_errors=True)
     shutil.rmtree(folder / ".snakemake", ignore_errors=True)
     time.sleep(IDLE_SECONDS)
     words = ("--cores", "all", "--quiet", "all", "--configfile", f"{name}.yaml")
-    return call(folder, "-m", "snakemake", *words)
+    return call(folder, "-m", "snakemake", *words, *options)
 
 
 def loop(folder: Path, name: str) -> float:
@@ -81,12 +82,11 @@ def loop(folder: Path, name: str) -> float:
     return call(folder, "loop.py", f"{name}.yaml")
 
 
-def share_of_training(folder: Path, name: str, started: float) -> float:
-    """The part of the cores' time up to the last run that went to training and evaluation."""
-    records = list((folder / "results" / name / "runs").rglob("run.json"))
+def share_of_training(folder: Path, name: str, seconds: float) -> float:
+    """The part of the cores' time that went to training and evaluation."""
+    records = (folder / "results" / name / "runs").rglob("run.json")
     walls = [json.loads(record.read_text())["wall"] for record in records]
     used = sum(wall["training"] + wall["evaluation"] for wall in walls)
-    seconds = max(record.stat().st_mtime for record in records) - started
     return used / seconds / len(os.sched_getaffinity(0))
 
 
@@ -120,17 +120,17 @@ def main(rounds: int = 3) -> None:
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
         (folder / "loop.py").write_text(LOOP)
 
-        def single() -> float:
-            started = time.time() + IDLE_SECONDS
-            seconds = study(folder, "single")
-            shares.append(share_of_training(folder, "single", started))
+        def runs_alone() -> float:
+            seconds = study(folder, "single", "--until", "train")
+            shares.append(share_of_training(folder, "single", seconds))
             return seconds
 
         seconds = interleaved(
             {
                 "study": lambda: study(folder, "default"),
                 "its loop": lambda: loop(folder, "default"),
-                "study without exercise 4": single,
+                "study without exercise 4": lambda: study(folder, "single"),
+                "its runs, and nothing else": runs_alone,
                 "its bare loop": lambda: loop(folder, "single"),
                 "sixty runs of exercise 1": lambda: study(folder, "linear"),
                 "their bare loop": lambda: loop(folder, "linear"),

@@ -144,7 +144,7 @@ def train_seeds(
     checkpoints: Checkpoints,
     world: World,
 ) -> dict[str, Any]:
-    """Train the seeds that are not done, one after another.
+    """Train the seeds that are not done, one after another or all at once.
 
     Returns:
         Their rows and records, the hardware, and where the time went, in seconds.
