@@ -294,8 +294,10 @@ ENDINGS = {
 }
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_program_ends_as_it_would_end_cold(lab, ending):
+def test_a_program_ends_as_it_would_end_cold(lab, ending, unbuffered):
+    lab.env["PYTHONUNBUFFERED"] = unbuffered
     results = []
     for warm in (True, False):
         left = lab.folder / "left.gz"

@@ -22,6 +22,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 import weakref
 from contextlib import suppress
 from types import ModuleType
@@ -260,7 +261,12 @@ def run(path: str) -> int:
     try:
         with io.open_code(path) as file:
             code = compile(file.read(), path, "exec", dont_inherit=True)
-        exec(code, main.__dict__)
+        try:
+            exec(code, main.__dict__)
+        finally:  # as Python does, before it tells of an exception
+            for stream in (sys.stderr, sys.stdout):
+                with suppress(Exception):
+                    stream.flush()
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return int(end.code or 0) & 0xFF if -(2**63) <= int(end.code or 0) < 2**63 else 0xFF
@@ -286,7 +292,9 @@ def finish(status: int) -> int:
             stream.flush()
         except Exception as error:
             if stream is sys.stdout:
-                print(f"Exception ignored in: {stream!r}\n{error!r}", file=sys.stderr, flush=True)
+                (line,) = traceback.format_exception_only(error)
+                sys.stderr.write(f"Exception ignored in: {stream!r}\n{line}")
+                sys.stderr.flush()
             status = 120
     LIBC.fflush(None)
     if status == -signal.SIGINT:
