@@ -1,8 +1,13 @@
 """What several test files share."""
 
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
 # The smallest study that has every level; its lines are numbered in the messages of a mistake.
 STUDY = """\
@@ -39,6 +44,23 @@ def write(here):
         return "study.yaml"
 
     return write
+
+
+HOLDER = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from optlab import devices;"
+    "print(*devices.take(int(sys.argv[2])), flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture
+def holder():
+    """Starts a process that takes GPUs and keeps them until its standard input is closed."""
+
+    def start(count):
+        command = [sys.executable, "-u", "-c", HOLDER, str(SCRIPTS), str(count)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    return start
 
 
 def pytest_configure() -> None:

@@ -296,19 +296,7 @@ def test_variables_of_another_launcher_are_not_ours(digits, here):
 # -- GPUs ------------------------------------------------------------------------------------
 
 
-HOLDER = (
-    "import sys, time; sys.path.insert(0, sys.argv[1]); from optlab import devices;"
-    "print(*devices.take(int(sys.argv[2])), flush=True); sys.stdin.read()"
-)
-
-
-def holder(count):
-    """A process that takes GPUs and keeps them until its standard input is closed."""
-    command = [sys.executable, "-u", "-c", HOLDER, str(TRAIN.parent), str(count)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def test_runs_at_once_never_get_the_same_gpu(here, monkeypatch):
+def test_runs_at_once_never_get_the_same_gpu(here, monkeypatch, holder):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     monkeypatch.setenv("TMPDIR", str(here))
     first, second, third = holder(1), holder(2), holder(1)

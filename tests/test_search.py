@@ -688,19 +688,12 @@ def test_workflow_plans_a_continued_search_and_nothing_else(here):
     assert len(list(Path("results/tiny/search/search/digits").glob("journal-*.log"))) == 2
 
 
-def test_a_worker_waits_for_a_gpu_that_another_job_has(here, monkeypatch):
+def test_a_worker_waits_for_a_gpu_that_another_job_has(here, monkeypatch, holder):
     write(("device: cpu", "device: cuda"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("TMPDIR", str(here))
-    hold = "import sys; sys.path.insert(0, sys.argv[1]); from optlab import devices;"
-    hold += "devices.take(1); print('taken', flush=True); sys.stdin.read()"
-    other = subprocess.Popen(
-        [sys.executable, "-c", hold, str(SCRIPTS)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout.readline() == "taken\n"
+    other = holder(1)
+    assert other.stdout.readline() == "0\n"
     worker = start(0)
     assert worker.stdout.readline() == "waiting for 1 free GPU(s) of 1\n"
     other.stdin.close()

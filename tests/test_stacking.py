@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from handmade import CLASSES, resolved
 
 import train
 from optlab import graphs, grid, models, optimizers, sources, training
@@ -251,6 +252,27 @@ def run_of(**changes):
 )
 def test_what_can_be_stacked_is_where_it_is_faster_or_wished(device, changes, expected):
     assert train.at_once(run_of(**changes), device) is expected
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "wish", "told"),
+    [
+        ("auto", {}, "auto", False),
+        ("auto", {"target_accuracy": 0.9}, "separate", True),  # times are compared
+        ("cuda", {"target_accuracy": 0.9}, "separate", True),
+        ("cuda", {"target_accuracy": 0.9, "replicates": "together"}, "together", True),
+        ("cpu", {"target_accuracy": 0.9}, "separate", False),  # as auto is there: no new command
+        ("cpu", {"replicates": "together"}, "together", True),
+    ],
+)
+def test_where_times_are_compared_each_replicate_has_the_device_to_itself(
+    device, changes, wish, told
+):
+    exercise = {**CLASSES, "optimizers": {"sgd": {"lr": [0.1]}}, **changes}
+    found = resolved({"fit": exercise}, device=device)
+    (run,) = grid.runs(found)
+    assert run.replicates == wish
+    assert ("--replicates" in run.arguments()) is told
 
 
 def test_seeds_that_were_begun_together_go_on_together():

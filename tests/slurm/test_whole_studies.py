@@ -55,6 +55,8 @@ def test_four_processes_on_two_nodes_equal_one_process(lab, local):
     assert "gres/gpu=4" in job[3].split(",")
     log = next(lab.folder.glob("results/tiny/logs/fit/**/*.log")).read_text()
     assert "error" not in log.lower(), log
+    left = [file for file in lab.folder.glob("results/tiny/state/**/*") if file.is_file()]
+    assert not left, left  # nor where its nodes met
 
     local.study("{sgd: {lr: [0.1]}}", *changes)
     local.call(profile=None)

@@ -163,7 +163,7 @@ def train_seeds(
     known = done | {entry["seed"] for entry in finished["seeds"]}
     missing = set(range(run.seeds)) - known
     report = progress.update if not world.rank else _silent
-    if run.replicates == "together" and (why := run.unstackable):
+    if not world.rank and run.replicates == "together" and (why := run.unstackable):
         print(f"replicates are trained one after the other: {why}", flush=True)
     for group in groups(missing, at_once(run, device), checkpoints.under_way):
         outcomes = training.train_replicates(settings, data, group, report, checkpoints, world)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,12 +38,18 @@ class Batches:
 
     All processes draw the same order; each takes its share of every batch, so that a run has the
     same batches with any number of processes. A share may be empty where a last batch is small.
+
+    Attributes:
+        is_full: whether each step takes all examples.
+        size: examples of a batch, over all processes.
+        per_epoch: batches of an epoch.
+        block_size: examples that are gathered at once.
     """
 
     def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
         examples = len(data.train.x)
-        full = settings.batch_size == "full"
-        if not full and int(settings.batch_size) > examples:
+        self.is_full = settings.batch_size == "full"
+        if not self.is_full and int(settings.batch_size) > examples:
             raise UserError(
                 f"a batch of {settings.batch_size} is more than the {examples} training examples "
                 f"of {data.name}; use at most {examples}, or full"
@@ -52,32 +59,34 @@ class Batches:
                 f"an epoch of {settings.epoch_examples} examples is more than the {examples} "
                 f"training examples of {data.name}"
             )
-        self.size = examples if full else int(settings.batch_size)
+        self.size = examples if self.is_full else int(settings.batch_size)
         self._examples = settings.epoch_examples
-        self.per_epoch = 1 if full else -(-(self._examples or examples) // self.size)
+        self.per_epoch = 1 if self.is_full else -(-(self._examples or examples) // self.size)
         self._data, self._seed, self._world = data, seed, world
         self._dtype = precision.WEIGHTS[settings.precision]
-        self._whole: Batch | None = None
-        if full:
-            self._whole = (
-                next(self.gather(torch.arange(examples))) if world.size > 1 else self.take(None)
-            )
         values = math.prod(data.shape)
         at_once = BLOCK[data.train.x.device.type] // (self.size * values)
         self.block_size = self.size * max(1, at_once)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether each step takes all examples."""
-        return self._whole is not None
+    @cached_property
+    def whole(self) -> Batch:
+        """All examples in their own order, made once: the same tensors at every step."""
+        if self._world.size == 1:
+            return self.take(None)
+        return next(self.gather(torch.arange(len(self._data.train.x))))
+
+    def prepare(self) -> None:
+        """Make now what is made only once, so that no clock sees it."""
+        if self.is_full:
+            _ = self.whole
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from batch ``skip`` on, a new order each epoch.
 
         The last batch may be smaller.
         """
-        if self._whole is not None:
-            yield self._whole
+        if self.is_full:
+            yield self.whole
             return
         for rows in self.order(epoch)[skip * self.size :].split(self.block_size):
             yield from self.gather(rows)

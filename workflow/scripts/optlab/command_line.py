@@ -98,7 +98,6 @@ def _how(group: Any) -> None:
         help="the training loss is measured on at most so many (10000)")  # fmt: skip
     add("precision", choices=("float32", "float64", "bfloat16"), default="float32",
         help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
-
     add("replicates", choices=grid.REPLICATES, default="auto",
         help="trained in one step together, separate, or where that is faster (auto)")  # fmt: skip
 

@@ -153,6 +153,7 @@ def process_start() -> float:
         return time.time()
 
 
+@cache
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -9,6 +9,7 @@ too short to fill it, and many replicates cost little more than one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -66,15 +67,14 @@ class StackedBatches:
     def __init__(self, parts: Sequence[Batches]):
         self._parts = parts
         self.size, self.per_epoch = parts[0].size, parts[0].per_epoch
-        self._whole: tuple[Tensor, Tensor] | None = None
-        if parts[0].is_full:  # all have the same: the same tensors at every step
-            x, y = next(parts[0].epoch(1))[:2]
-            n = len(parts)
-            self._whole = x.expand(n, *x.shape), y.expand(n, *y.shape)
+
+    def prepare(self) -> None:
+        """Make now what is made only once, so that no clock sees it: once for all replicates."""
+        self._parts[0].prepare()
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch from batch ``skip`` on, each replicate in its own order."""
-        if self._whole is not None:
+        if self._parts[0].is_full:
             yield self._whole
             return
         orders = torch.stack([part.order(epoch) for part in self._parts])[:, skip * self.size :]
@@ -83,6 +83,13 @@ class StackedBatches:
             even = rows.shape[1] // self.size * self.size
             yield from self._gather(rows[:, :even], self.size)
             yield from self._gather(rows[:, even:], rows.shape[1] - even)
+
+    @cached_property
+    def _whole(self) -> tuple[Tensor, Tensor]:
+        """All examples, the same for all replicates: one tensor that only looks like many."""
+        x, y = self._parts[0].whole[:2]
+        count = len(self._parts)
+        return x.expand(count, *x.shape), y.expand(count, *y.shape)
 
     def _gather(self, rows: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of these rows [replicates, batches x size], gathered at once."""

@@ -113,6 +113,7 @@ class Trainer:
         self.device = torch.device(settings.device)
         self.replicates = [Replicate(settings, data, seed, world) for seed in seeds]
         self.batches, self.parameters, self.gradient = self._parts(data)
+        self.batches.prepare()
         self.optimizer = optimizers.build(settings.optimizer, self.parameters, settings.knobs)
         self.steps = settings.epochs * self.batches.per_epoch
         self.schedule = schedules.build(
