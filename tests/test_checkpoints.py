@@ -119,11 +119,39 @@ def test_a_file_that_is_not_this_runs_is_ignored_with_a_warning(spoil, words, di
 
 # -- as a process ----------------------------------------------------------------------------
 
+# A network that waits in a step of its second replicate for as long as a file `hold` is there.
+NET = """\
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from optlab.batches import derived_seed
+
+class Net(nn.Sequential):
+    def __init__(self, shape, outputs):
+        is_second = torch.initial_seed() == derived_seed("weights", 1)
+        hidden = (nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.2))
+        super().__init__(nn.Flatten(), *hidden, nn.Linear(128, outputs))
+        self.left = 100 if is_second else -1
+
+    def forward(self, x):
+        self.left -= self.training
+        if self.left == 0 and Path("hold").exists():
+            Path("held", os.environ.get("RANK", "0")).touch()
+            while Path("hold").exists():
+                time.sleep(0.01)
+        return super().forward(x)
+"""
+
 
 def command(digits, folder, *more):
-    words = ["--data", str(digits), "--model", "mlp", "--optimizer", "adam", "--device", "cpu"]
-    words += ["--epochs", "60", "--seeds", "2", "--model-option", "dropout=0.2"]
-    words += ["--batch-size", "20", "--output", str(folder), "--state", f"{folder}.json"]
+    Path("net.py").write_text(NET)
+    words = ["--data", str(digits), "--model", "net.py:Net", "--optimizer", "adam"]
+    words += ["--device", "cpu", "--epochs", "10", "--seeds", "2", "--batch-size", "20"]
+    words += ["--output", str(folder), "--state", f"{folder}.json"]
     return [sys.executable, str(TRAIN), *words, *more]
 
 
@@ -133,16 +161,21 @@ def rows(folder):
     return [{key: value for key, value in row.items() if key != "seconds"} for row in table]
 
 
-def interrupted(command, log, numbers):
-    """Start a run, and send it these signals once it is well under way; its exit status."""
+def interrupted(command, log, numbers, processes=1):
+    """Start a run, and send it these signals within a step of its second seed; its exit status."""
+    Path("held").mkdir()
+    Path("hold").touch()
     with open(log, "w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream)
     end = time.monotonic() + 60
-    while "seed 2/2" not in Path(log).read_text():
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.02)
+    while len(os.listdir("held")) < processes:
+        assert process.poll() is None and time.monotonic() < end, Path(log).read_text()
+        time.sleep(0.01)
     for number in numbers:
         process.send_signal(number)
+    if processes > 1:
+        time.sleep(1)  # until it has told the others
+    Path("hold").unlink()
     return process.wait(timeout=30)
 
 
@@ -157,7 +190,8 @@ def test_an_interrupted_process_saves_and_the_next_one_goes_on(numbers, digits, 
     assert Path("log").read_text().splitlines()[-1] == "error: interrupted"
     saved = torch.load("cut.json.pt", weights_only=True)
     assert [entry["seed"] for entry in saved["finished"]["seeds"]] == [0]
-    assert saved["current"]["seeds"] == [1] and not Path("cut").exists()
+    assert saved["current"]["seeds"] == [1] and saved["current"]["step"] == 100
+    assert not Path("cut").exists()
     done = subprocess.run(command(digits, here / "cut"), check=True, capture_output=True, text=True)
     assert "seed 1/2" not in done.stdout and "epoch 0/" not in done.stdout
     assert rows(here / "cut") == rows(here / "whole")
@@ -168,7 +202,7 @@ def test_an_interrupted_process_saves_and_the_next_one_goes_on(numbers, digits, 
 def test_several_processes_go_on_too(digits, here):
     two = ("--gpus", "2", "--epochs", "20")
     subprocess.run(command(digits, here / "whole", *two), check=True, stdout=subprocess.DEVNULL)
-    assert interrupted(command(digits, here / "cut", *two), "log", [signal.SIGTERM]) == 1
+    assert interrupted(command(digits, here / "cut", *two), "log", [signal.SIGTERM], 2) == 1
     assert "Traceback" not in Path("log").read_text()
     assert torch.load("cut.json.pt", weights_only=True)["current"]["seeds"] == [1]
     subprocess.run(command(digits, here / "cut", *two), check=True, stdout=subprocess.DEVNULL)
@@ -210,7 +244,7 @@ def test_what_was_saved_before_a_process_was_killed_is_not_lost(digits, here, mo
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(
         f"import sys; sys.path.insert(0, {str(TRAIN.parent)!r})\n"
-        "from optlab import checkpoints; checkpoints.EVERY = 0.2\n"
+        "from optlab import checkpoints; checkpoints.EVERY = 0\n"
     )
     subprocess.run(command(digits, here / "whole"), check=True, stdout=subprocess.DEVNULL)
     with monkeypatch.context() as patch:
