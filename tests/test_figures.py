@@ -294,6 +294,25 @@ def test_many_learning_rates_get_a_colour_bar():
     assert len(svg) < 400_000
 
 
+def test_hundreds_of_lines_stay_readable_and_small():
+    rates = [round(0.0003 * n, 4) for n in range(1, 151)]
+    line = {**LINE, "epochs": [300], "optimizers": {"sgd": {"lr": rates}}}
+    study = resolved({"linear": line}, seeds=2)
+    for run in grid.runs(study):
+        descend(run, 1.3 if run.knobs["lr"] > 0.03 else 1 - run.knobs["lr"])
+    figure, svg = drawn(study, "loss-sgd")
+    assert len(svg) < 600_000
+    assert "50 of 150 diverge, the lowest 0.0303" in words(svg)
+    assert len([text for text in words(svg) if "diverge" in text]) == 1
+    lines = figure.axes[0].get_lines()
+    exact = [line for line in lines if line.get_label() == "closed form"]
+    assert len(lines) == 150 + 6 and len(exact) == 6
+    assert exact[0].get_ydata()[-1] > exact[2].get_ydata()[-1]  # from the first rate on
+    assert not figure.axes[0].collections  # bands would hide the lines
+    _, svg = drawn(study, "final-loss")
+    assert len(svg) < 60_000
+
+
 # -- many optimizers, and batch sizes ----------------------------------------------------------
 
 

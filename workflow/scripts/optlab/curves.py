@@ -14,6 +14,7 @@ from optlab.results import Curve
 
 Array = NDArray[np.float64]
 POINTS = 300  # of one line; more cannot be told apart at the width of a page
+ALL_POINTS = 20_000  # of all lines of a picture, so that hundreds of them fit a small file
 START = (0.3, -0.3)  # weight and bias that the network `linear` starts from
 
 
@@ -94,12 +95,13 @@ def steps_per_epoch(curves: Iterable[Curve]) -> float:
     return 1.0
 
 
-def thin(values: Array, points: int = POINTS) -> NDArray[np.intp]:
+def thin(values: Array, lines: int = 1) -> NDArray[np.intp]:
     """Which points of a line to draw: the ends, and the extremes of each stretch between.
 
-    What a line does between two points of the page, it still does in the picture.
+    What a line does between two points of the page, it still does in the picture. The more
+    ``lines`` the picture has, the longer are the stretches.
     """
-    n = len(values)
+    n, points = len(values), min(POINTS, max(10, ALL_POINTS // lines))
     if n <= points:
         return np.arange(n)
     width = -(-n // (points // 2 - 1))

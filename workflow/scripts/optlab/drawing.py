@@ -19,6 +19,9 @@ from optlab.grid import Run
 
 DECADES = 2  # a loss that spans more is drawn on a logarithmic axis
 MARKERS = 9  # of one line
+CROWD = 12  # lines of one axes; more are told apart by a colour bar, and bands would hide them
+MARKED = 50  # points of a line; the markers of more would touch each other
+EXACT = 6  # closed forms that are drawn in a crowd
 SQUEEZED = 3.0  # a start that stretches a linear axis more than so many times is left out
 LEAVES = 100.0  # how far above its start a line is followed where it is shown to leave
 
@@ -57,14 +60,17 @@ class Reader:
         return curves.has_closed_form(run, self._study["datasets"][run.dataset]["source"])
 
 
-def plot(axes: Axes, line: Line, look: style.Look, label: str, offset: float = 0.0) -> Line2D:
+def plot(
+    axes: Axes, line: Line, look: style.Look, label: str, offset: float = 0.0, lines: int = 1
+) -> Line2D:
     """Draw a line and the band of its seeds on axes that `frame` has prepared.
 
     Markers are spread evenly over the epochs, beginning at ``offset``, a part of their number.
+    ``lines`` is how many the axes will have: in a crowd they are thin and have no bands.
     """
     low, high = axes.get_xlim()
     line = line.until(high)
-    at = curves.thin(line.mean)
+    at = curves.thin(line.mean, lines)
     epoch = line.epoch[at]
     marks = low + (high - low) * (np.arange(MARKERS) + 0.25 + offset) / MARKERS
     (drawn,) = axes.plot(
@@ -72,14 +78,38 @@ def plot(axes: Axes, line: Line, look: style.Look, label: str, offset: float = 0
         _shown(axes, line.mean[at]),
         color=look.color,
         ls=look.line,
+        lw=0.8 if lines > CROWD else None,
         marker=look.marker or None,
         markevery=sorted({int(np.abs(epoch - mark).argmin()) for mark in marks}),
         label=label,
         zorder=3,
     )
-    if line.seeds - line.diverged > 1:
+    if line.seeds - line.diverged > 1 and lines <= CROWD:
         band = _shown(axes, line.low[at]), _shown(axes, line.high[at])
         axes.fill_between(epoch, *band, color=look.color, alpha=0.2, lw=0, zorder=2)
+    return drawn
+
+
+def plot_points(axes: Axes, points: Array, look: style.Look, **more: Any) -> Line2D:
+    """Draw a figure against the learning rate with its intervals.
+
+    Many points have no markers, and a band in place of their intervals.
+
+    Args:
+        points: rate, mean, and the ends of its interval, [points, 4].
+        more: what else Matplotlib is told of the line.
+    """
+    rate, mean, low, high = points.T
+    many = len(rate) > MARKED
+    if many:
+        axes.fill_between(rate, low, high, color=look.color, alpha=0.2, lw=0, zorder=2)
+    elif (high > low).any():
+        axes.errorbar(rate, mean, [mean - low, high - mean], color=look.color, ls="",
+                      capsize=2, elinewidth=1)  # fmt: skip
+    marker = None if many else look.marker
+    (drawn,) = axes.plot(
+        rate, mean, color=look.color, ls=look.line, marker=marker, zorder=3, **more
+    )
     return drawn
 
 
@@ -91,15 +121,20 @@ def _shown(axes: Axes, values: Array) -> Array:
 
 
 def closed_forms(axes: Axes, runs: Iterable[tuple[Run, Line]], reader: Reader) -> list[Artist]:
-    """The exact loss over the measured one, wherever it is known; its entry of the legend."""
+    """The exact loss over the measured one, wherever it is known; its entry of the legend.
+
+    In a crowd, of a few lines from the first to the last: all of them would hide what is measured.
+    """
+    known = [(run, line) for run, line in runs if reader.exact(run)]
+    if len(known) > CROWD:
+        known = [known[round(i * (len(known) - 1) / (EXACT - 1))] for i in range(EXACT)]
     entries: list[Artist] = []
-    for run, line in runs:
-        if reader.exact(run):
-            line = line.until(axes.get_xlim()[1])
-            at = curves.thin(line.mean)
-            exact = curves.closed_form(run, line.step[at])
-            entries = list(axes.plot(line.epoch[at], exact, color="#000000", lw=0.7, zorder=4,
-                                     ls=(0, (3, 3)), label="closed form"))  # fmt: skip
+    for run, line in known:
+        line = line.until(axes.get_xlim()[1])
+        at = curves.thin(line.mean)
+        exact = curves.closed_form(run, line.step[at])
+        entries = list(axes.plot(line.epoch[at], exact, color="#000000", lw=0.7, zorder=4,
+                                 ls=(0, (3, 3)), label="closed form"))  # fmt: skip
     return entries
 
 
@@ -198,4 +233,4 @@ def legend(
         figure.legend(handles=entries, title=title, loc="outside right upper", alignment="left")
     else:
         columns = min(len(entries), 3 if max(len(str(e.get_label())) for e in entries) < 34 else 2)
-        figure.legend(handles=entries, loc="outside lower center", ncols=columns)
+        figure.legend(handles=entries, title=title, loc="outside lower center", ncols=columns)

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from optlab import curves, panels, pictures, results, style
 from optlab.drawing import (
+    CROWD,
     Reader,
     closed_forms,
     enlarge,
@@ -21,12 +22,12 @@ from optlab.drawing import (
     legend,
     loss_label,
     plot,
+    plot_points,
     positive_ends,
 )
 from optlab.grid import Run, text
 from optlab.pictures import Picture
 
-ENTRIES = 12  # of a legend; with more lines a colour bar takes its place
 EARLY = 0.05  # of the epochs: a run that leaves before is shown in a panel of its own, enlarged
 
 
@@ -65,22 +66,33 @@ def loss(picture: Picture, reader: Reader) -> Figure:
     # Below an epoch or two there is no evaluation between, and nothing to enlarge.
     panels = [1.5 * leaving, last] if 1.5 < leaving < EARLY * last else [last]
     figure = style.figure(picture.title, ratios=(1, 2.2) if len(panels) > 1 else (1,))
-    colors = style.rate_colors(rates)
+    colors, crowd = style.rate_colors(rates), len(rates) > CROWD
     for axes, end in zip(figure.axes, panels, strict=True):
         label = loss_label(reader, runs, "training loss") if axes is figure.axes[0] else ""
         frame(axes, lines, label, full=runs[0].batch_size == "full")
         if end < last:
             enlarge(axes, lines, end)
-        entries: list[Artist] = []
+        drawn: list[Artist] = []
         for rate, color, line in zip(rates, colors, lines, strict=True):
             look = style.Look(color, "--" if line.leaves else "-", "")
-            entry = plot(axes, line, look, f"{text(rate)}{line.note}")
-            entries += [entry] if len(rates) <= ENTRIES or line.diverged else []
-        entries += closed_forms(axes, zip(runs, lines, strict=True), reader)
-    if len(rates) > ENTRIES:
+            drawn.append(plot(axes, line, look, f"{text(rate)}{line.note}", lines=len(lines)))
+        exact = closed_forms(axes, zip(runs, lines, strict=True), reader)
+    if crowd:
         style.rate_bar(figure, figure.axes[-1], rates)
-    legend(figure, entries, "learning rate", side=True)
+        drawn = _diverged(drawn, rates, lines)
+    legend(figure, [*drawn, *exact], "learning rate" if drawn else None, side=not crowd)
     return figure
+
+
+def _diverged(
+    drawn: Sequence[Artist], rates: Sequence[float], lines: Sequence[curves.Line]
+) -> list[Artist]:
+    """What the legend names beside a colour bar: each line that diverges, or how many do."""
+    lost = [number for number, line in enumerate(lines) if line.diverged]
+    if len(lost) <= CROWD:
+        return [drawn[number] for number in lost]
+    words = f"{len(lost)} of {len(rates)} diverge, the lowest {text(rates[lost[0]])}"
+    return [Line2D([], [], color="#555555", lw=0.8, ls="--", label=words)]
 
 
 def comparison(picture: Picture, reader: Reader) -> Figure:
@@ -157,15 +169,10 @@ def _final(
     label: str,
 ) -> Artist:
     """One line of `final_loss` with its intervals; a loss of zero lies on the lower edge."""
-    floor = axes.get_ylim()[0]
     table = np.array(points).reshape(-1, 4)
-    rate, (mean, low, high) = table[:, 0], np.maximum(table[:, 1:], floor).T
-    drawn: dict[str, Any] = {"color": look.color, "ls": look.line, "marker": look.marker}
-    if (high > low).any():
-        axes.errorbar(rate, mean, [mean - low, high - mean], color=look.color, ls="",
-                      capsize=2.5, elinewidth=1)  # fmt: skip
-    axes.plot(rate, mean, clip_on=False, zorder=3, **drawn)
-    return Line2D([], [], label=label, **drawn)
+    table[:, 1:] = np.maximum(table[:, 1:], axes.get_ylim()[0])
+    line = plot_points(axes, table, look, clip_on=False)
+    return Line2D([], [], label=label, color=look.color, ls=look.line, marker=line.get_marker())
 
 
 def _final_frame(axes: Axes, rates: Sequence[float], values: Sequence[float]) -> None:
@@ -191,7 +198,8 @@ def _crosses(
     """A cross at the top for each run with a diverged seed, a row for each line that has one."""
     rates = [[r.knobs["lr"] for r in group if reader.summary(r).diverged] for group in groups]
     rows = [(found, look.color) for found, look in zip(rates, looks, strict=True) if found]
-    drawn: dict[str, Any] = {"ls": "", "marker": "X", "ms": 6.5, "mec": "white", "mew": 0.7}
+    edge = 0.7 if max(map(len, rates)) <= CROWD else 0  # the edges of a crowd would cover it
+    drawn: dict[str, Any] = {"ls": "", "marker": "X", "ms": 6.5, "mec": "white", "mew": edge}
     for number, (found, color) in enumerate(rows):
         height = [0.985 - min(0.035, 0.15 / len(rows)) * number] * len(found)
         axes.plot(found, height, color=color, transform=axes.get_xaxis_transform(),

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 
 from optlab import curves, pictures, style
 from optlab.curves import Line
-from optlab.drawing import Reader, frame, legend, loss_label, plot, positive_ends
+from optlab.drawing import Reader, frame, legend, loss_label, plot, plot_points, positive_ends
 from optlab.grid import Run, text
 from optlab.pictures import Picture
 from optlab.results import Summary
@@ -42,7 +42,7 @@ def comparison(picture: Picture, reader: Reader) -> Figure:
     for number, axes in enumerate(every):
         frame(axes, [*training, *validation], "", full=runs[0].batch_size == "full")
         for other in training:
-            at = curves.thin(other.mean)
+            at = curves.thin(other.mean, len(runs) ** 2)
             axes.plot(other.epoch[at], other.mean[at], color=style.OTHER, lw=0.7, zorder=1)
         look = style.Look(looks[number].color, "-", "")
         plot(axes, training[number], look, "")
@@ -137,11 +137,8 @@ def _points(group: Sequence[Summary], name: str) -> Points:
 
 
 def _draw_points(axes: Axes, points: Points, look: style.Look) -> None:
-    rate, mean, low, high = np.array(points).reshape(-1, 4).T
-    if (high > low).any():
-        axes.errorbar(rate, mean, [mean - low, high - mean], color=look.color, ls="",
-                      capsize=2, elinewidth=0.9)  # fmt: skip
-    axes.plot(rate, mean, color=look.color, marker="o", ms=3.5, lw=1.4, zorder=3)
+    table = np.array(points).reshape(-1, 4)
+    plot_points(axes, table, style.Look(look.color, "-", "o"), ms=3.5)
 
 
 def _rate_frame(axes: Axes, rates: Sequence[float], values: Sequence[float], name: str) -> None:

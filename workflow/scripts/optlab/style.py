@@ -129,7 +129,7 @@ def rate_bar(figure: Figure, axes: Axes, rates: Sequence[float]) -> None:
     mappable = ScalarMappable(colors.Normalize(0, len(ranks) - 1), RATES)
     bar = figure.colorbar(mappable, ax=axes, label="learning rate", pad=0.02)
     shown = sorted({round(i * (len(ranks) - 1) / 7) for i in range(8)})
-    bar.set_ticks(shown, labels=[f"{ranks[i]:g}" for i in shown])
+    bar.set_ticks(shown, labels=[f"{ranks[i]:.3g}" for i in shown])
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
