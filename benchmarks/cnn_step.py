@@ -1,6 +1,6 @@
-"""Exercise 3's training step on the CPU beside the bare products that it contains.
+"""Exercise 3's training step beside the bare products that it contains.
 
-The bound is the network's convolutions and matrix products, forward and backward, called one by
+On a GPU where there is one, else on one thread of the CPU. The bound is the network's convolutions and matrix products, forward and backward, called one by
 one on tensors of the right shapes: no autograd, no activation, no pooling, no dropout, no
 optimizer. A plain PyTorch loop over batches that are ready stands beside both.
 """
@@ -11,10 +11,11 @@ import torch
 from timing import interleaved, show
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from optlab import models, training
+from optlab import devices, models, training
 from optlab.datasets import Dataset, Split
 
-BATCH, STEPS = 50, 20
+DEVICE = devices.resolve("auto")
+BATCH, STEPS = 50, 20 if DEVICE == "cpu" else 1000  # a whole epoch on a GPU
 
 
 def images() -> Dataset:
@@ -22,8 +23,9 @@ def images() -> Dataset:
     shape = (BATCH * STEPS, 1, 28, 28)
     x = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     y = torch.randint(0, 10, shape[:1], generator=generator)
-    few = Split(x[:BATCH], y[:BATCH])
-    return Dataset("images", "images", "classification", 10, (1, 28, 28), 1 / 255, Split(x, y),
+    train = Split(x.to(DEVICE), y.to(DEVICE))
+    few = Split(train.x[:BATCH], train.y[:BATCH])
+    return Dataset("images", "images", "classification", 10, (1, 28, 28), 1 / 255, train,
                    few, few)  # fmt: skip
 
 
@@ -35,19 +37,20 @@ def trainer(data: Dataset, precision: str = "float32") -> float:
         batch_size=BATCH,
         epochs=1,
         precision=precision,
+        device=DEVICE,
         train_loss_examples=BATCH,
     )
     return training.train(settings, data, 0).seconds
 
 
 def plain_loop(data: Dataset) -> float:
-    model = models.build("cnn", data.shape, 10, {})
+    model = models.build("cnn", data.shape, 10, {}).to(DEVICE)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     batches = [
         (data.inputs(x), y)
         for x, y in zip(data.train.x.split(BATCH), data.train.y.split(BATCH), strict=True)
     ]
-    clock = training.Clock(torch.device("cpu"))
+    clock = training.Clock(torch.device(DEVICE))
     with clock:
         for x, y in batches:
             optimizer.zero_grad()
@@ -58,12 +61,13 @@ def plain_loop(data: Dataset) -> float:
 
 def products() -> float:
     """The convolutions and products of a step; the first layer needs no gradient of its input."""
-    x1, w1 = torch.randn(BATCH, 1, 28, 28), torch.randn(32, 1, 5, 5)
-    x2, w2 = torch.randn(BATCH, 32, 14, 14), torch.randn(64, 32, 5, 5)
-    g1, g2 = torch.randn(BATCH, 32, 28, 28), torch.randn(BATCH, 64, 14, 14)
-    x3, w3, g3 = torch.randn(BATCH, 3136), torch.randn(1024, 3136), torch.randn(BATCH, 1024)
-    x4, w4, g4 = torch.randn(BATCH, 1024), torch.randn(10, 1024), torch.randn(BATCH, 10)
-    clock = training.Clock(torch.device("cpu"))
+    with torch.device(DEVICE):
+        x1, w1 = torch.randn(BATCH, 1, 28, 28), torch.randn(32, 1, 5, 5)
+        x2, w2 = torch.randn(BATCH, 32, 14, 14), torch.randn(64, 32, 5, 5)
+        g1, g2 = torch.randn(BATCH, 32, 28, 28), torch.randn(BATCH, 64, 14, 14)
+        x3, w3, g3 = torch.randn(BATCH, 3136), torch.randn(1024, 3136), torch.randn(BATCH, 1024)
+        x4, w4, g4 = torch.randn(BATCH, 1024), torch.randn(10, 1024), torch.randn(BATCH, 10)
+    clock = training.Clock(torch.device(DEVICE))
     with clock:
         for _ in range(STEPS):
             torch.conv2d(x1, w1, padding=2)
