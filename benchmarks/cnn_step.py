@@ -1,8 +1,9 @@
 """Exercise 3's training step beside the bare products that it contains.
 
-On a GPU where there is one, else on one thread of the CPU. The bound is the network's convolutions and matrix products, forward and backward, called one by
-one on tensors of the right shapes: no autograd, no activation, no pooling, no dropout, no
-optimizer. A plain PyTorch loop over batches that are ready stands beside both.
+On a GPU where there is one, else on one thread of the CPU. The bound is the network's convolutions
+and matrix products, forward and backward, called one by one on tensors of the right shapes: no
+autograd, no activation, no pooling, no dropout, no optimizer. A plain PyTorch loop over batches
+that are ready stands beside both.
 """
 
 from __future__ import annotations
