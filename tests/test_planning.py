@@ -238,6 +238,20 @@ def test_added_rate_is_one_run_and_nothing_else_is_trained(checkout):
     assert checkout.planned() == ({}, [])
 
 
+def test_added_claim_is_judged_and_nothing_is_trained_or_drawn(checkout):
+    claim = "{claim: 0.01 is the best, best: {optimizer: sgd, lr: 0.01}}"
+    checkout.edit(
+        "study.yaml",
+        (
+            "      sgd: {lr: [0.001, 0.01]}\n",
+            f"      sgd: {{lr: [0.001, 0.01]}}\n    claims: [{claim}]\n",
+        ),
+    )
+    assert checkout.planned() == ({"study": 1, "tables": 1}, [])
+    checkout.call()
+    assert [row["verdict"] for row in checkout.table("claims")] == ["holds"]
+
+
 def test_removed_rate_trains_nothing_and_leaves_tables_and_figures(checkout):
     checkout.edit("study.yaml", ("[0.001, 0.01]", "[0.001]"))
     jobs, runs = checkout.planned()

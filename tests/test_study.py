@@ -25,7 +25,7 @@ STUDY_KEYS = (
 EXERCISE_KEYS = (
     "kind, title, datasets, models, epochs, batch_sizes, gpus, schedules, evaluate_every, "
     "train_loss_examples, target_accuracy, seeds, device, threads, precision, replicates, "
-    "optimizers, compare"
+    "optimizers, compare, claims"
 )
 SGD = "sgd:\n        lr: [0.01]"
 OPTIMIZER = "exercises.fit.optimizers"

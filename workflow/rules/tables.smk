@@ -2,9 +2,10 @@
 
 In:  the metrics of every run.
 Out: study.yaml (the study with every default filled in), tables/runs.tsv (a row a run),
-     tables/best.tsv (a row per exercise, data set, network and optimizer) and
+     tables/best.tsv (a row per exercise, data set, network and optimizer),
      tables/optimizers.tsv (the same rows by rank, with tests of the differences), both without
-     scaling exercises, which have a table of their own.
+     scaling exercises, which have a table of their own, and tables/claims.tsv (a row for each
+     statement of the study's sources, with its verdict).
 """
 
 
@@ -34,9 +35,11 @@ rule tables:
         study=STUDY_FILE,
         code=CODE(
             "tables.py",
+            "optlab/claims.py",
             "optlab/comparison.py",
             "optlab/results.py",
             "optlab/statistics.py",
+            "optlab/verdicts.py",
         ),
     output:
         runs=report(
@@ -56,6 +59,12 @@ rule tables:
             category="Tables",
             labels={"table": "optimizers"},
             caption="../report/optimizers.rst",
+        ),
+        claims=report(
+            f"{RESULTS}/tables/claims.tsv",
+            category="Tables",
+            labels={"table": "claims"},
+            caption="../report/claims.rst",
         ),
     log:
         f"{RESULTS}/logs/tables.log",

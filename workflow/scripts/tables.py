@@ -2,8 +2,9 @@
 
 In:  the resolved study (--study) and the metrics of its runs, below results/<study>/runs.
 Out: in --output-folder runs.tsv (a row a run), best.tsv (a row per exercise, data set, model and
-     optimizer) and optimizers.tsv (the same rows by rank, where optimizers can be compared). The
-     last two leave out scaling exercises, which compare numbers of processes.
+     optimizer), optimizers.tsv (the same rows by rank, where optimizers can be compared) and
+     claims.tsv (a row for each claim of the study). The last three leave out scaling exercises,
+     which compare numbers of processes.
 
 Each figure is a mean over the seeds that did not diverge, with the ends of its 95 % interval
 beside it; the interval of a single seed is empty.
@@ -19,7 +20,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, comparison, grid, metrics, optimizers, results, schedules, study
+from optlab import (
+    command_line,
+    comparison,
+    grid,
+    metrics,
+    optimizers,
+    results,
+    schedules,
+    study,
+    verdicts,
+)
 from optlab.comparison import Ranked
 from optlab.errors import in_one_line
 from optlab.results import FIGURES, Best, Summary
@@ -40,6 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
     ranked = comparison.rank(best, targets(resolved))
     rows = [ranked_row(one, knobs, targets(resolved)) for one in ranked]
     write(arguments.output_folder / "optimizers.tsv", rows)
+    write(arguments.output_folder / "claims.tsv", claim_rows(resolved, summaries), CLAIM)
     return 0
 
 
@@ -114,6 +126,33 @@ def ranked_row(ranked: Ranked, knobs: Sequence[str], targets: Mapping[str, float
     return row
 
 
+def claim_rows(resolved: Mapping[str, Any], summaries: Sequence[Summary]) -> list[Row]:
+    """The rows of claims.tsv, in the study's order."""
+    rows = []
+    for exercise, content in resolved["exercises"].items():
+        own = [one for one in summaries if one.run.exercise == exercise]
+        for claim in content.get("claims", ()):
+            judged = verdicts.judge(claim, own)
+            found = cells("measured", judged.estimate)
+            values = {
+                "exercise": exercise,
+                "claim": " ".join(claim["claim"].split()),
+                "figure": claim.get("figure", ""),
+                "published": judged.published,
+                **found,
+                "measured": judged.measured,
+                "verdict": judged.verdict,
+            }
+            rows.append({name: values[name] for name in CLAIM})
+    return rows
+
+
+CLAIM = (
+    *("exercise", "claim", "figure", "published"),
+    *("measured", "measured_low", "measured_high", "verdict"),
+)
+
+
 def settings(summary: Summary, knobs: Sequence[str]) -> Row:
     """What identifies a run; a knob that its optimizer does not have is an empty cell."""
     run = summary.run
@@ -141,9 +180,12 @@ def cells(name: str, found: Estimate | None) -> Row:
     }
 
 
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as TSV; without a row, only the columns that every table begins with."""
-    header = list(rows[0]) if rows else ["exercise", "dataset", "model", "optimizer"]
+EVERYWHERE = ("exercise", "dataset", "model", "optimizer")
+
+
+def write(path: Path, rows: Sequence[Row], columns: Sequence[str] = EVERYWHERE) -> None:
+    """Write rows as TSV; without a row, only the columns that are known beforehand."""
+    header = list(rows[0] if rows else columns)
     lines = [header, *(list(map(str, row.values())) for row in rows)]
     metrics.write_table(path, lines)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import (
+    claims,
     custom,
     grid,
     models,
@@ -178,6 +179,9 @@ def runs(study: dict[str, Any], mistakes: Mistakes) -> None:
                 mistakes.add((*key, "optimizer"), message)
             elif not any(grid.matches(run, settings) for run in rows):
                 mistakes.add(key, f"{_show(settings)} is not in the exercise's grid")
+        stated = exercise.get("claims", ())
+        for place, message in claims.mistakes(stated, list(exercise.get("optimizers", ())), rows):
+            mistakes.add(("exercises", name, "claims", *place), message)
 
 
 def _check_batch(

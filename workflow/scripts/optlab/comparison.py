@@ -91,11 +91,10 @@ def _classifies(best: Best) -> bool:
 
 def _rank(group: Sequence[Best], target: float | None) -> list[Ranked]:
     order = sorted(group, key=lambda b: (b.chosen.diverged, b.chosen.loss(b.chosen_on)))
-    accuracy = [_accuracies(one) for one in order]
+    accuracy = [results.by_seed(one.chosen.run, "test_accuracy") for one in order]
     tests: list[Comparison | None] = [None]
     for own in accuracy[1:]:
-        seeds = sorted(own.keys() & accuracy[0].keys())
-        tests.append(paired_t_test([own[s] for s in seeds], [accuracy[0][s] for s in seeds]))
+        tests.append(paired_t_test(*results.paired(own, accuracy[0])))
     adjusted = iter(holm([test.p for test in tests if test is not None]))
     return [
         Ranked(
@@ -107,13 +106,6 @@ def _rank(group: Sequence[Best], target: float | None) -> list[Ranked]:
         )
         for place, (one, test) in enumerate(zip(order, tests, strict=True), 1)
     ]
-
-
-def _accuracies(best: Best) -> dict[int, float]:
-    """Test accuracy of each seed that did not diverge."""
-    rows = results.final_rows(best.chosen.run)
-    good = (row for row in rows if row["status"] == "ok" and row["test_accuracy"])
-    return {int(row["seed"]): float(row["test_accuracy"]) for row in good}
 
 
 def to_target(curves: Sequence[Curve], target: float) -> Target:

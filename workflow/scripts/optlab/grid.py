@@ -24,6 +24,9 @@ _MODULES = (
 )
 TRAINING_CODE = ("train.py", *(f"optlab/{module}.py" for module in _MODULES))
 
+# What settings may name besides an optimizer and its knobs.
+AXES = ("dataset", "model", "batch_size", "epochs", "gpus", "schedule")
+
 REPLICATES = ("auto", "together", "separate")
 
 Value = Any  # a knob's value: a number, a truth value, or a list of numbers
@@ -90,6 +93,11 @@ class Run:
         if self.gpus > 1:
             return "several processes train one replicate"
         return "the clock of a timed run is that of one replicate" if self.timed else None
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether every seed gives the same figures: nothing of it is drawn at random."""
+        return self.batch_size == "full" and self.network in models.CONSTANT_NETWORKS
 
     @property
     def folder(self) -> str:
@@ -246,8 +254,9 @@ def _points(grid: Mapping[str, list[Value]]) -> Iterator[dict[str, Value]]:
 
 
 def matches(run: Run, settings: Mapping[str, Value]) -> bool:
-    """Whether ``settings`` (an optimizer and some knobs) describe this run."""
-    known = {"optimizer": run.optimizer, "schedule": run.schedule, **run.knobs}
+    """Whether ``settings`` (an optimizer, some knobs, some axes) describe this run."""
+    axes = {name: getattr(run, name) for name in ("optimizer", *AXES)}
+    known = {**axes, **run.knobs}
     return all(name in known and known[name] == value for name, value in settings.items())
 
 

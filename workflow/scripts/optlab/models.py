@@ -112,6 +112,9 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 # Those without convolutions, whose replicates a GPU trains faster stacked than one by one.
 MATRIX_NETWORKS = ("linear", "softmax", "mlp")
 
+# Those with the same initial weights for every seed.
+CONSTANT_NETWORKS = ("linear", "softmax")
+
 
 def options(network: str) -> dict[str, Any]:
     """The options of a network of this module, each with its default."""

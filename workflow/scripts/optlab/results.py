@@ -145,6 +145,20 @@ def final_rows(run: Run) -> list[dict[str, str]]:
     return rows
 
 
+def by_seed(run: Run, figure: str) -> dict[int, float]:
+    """A figure of each seed that did not diverge, after its last epoch."""
+    good = (row for row in final_rows(run) if row["status"] == "ok" and row.get(figure))
+    return {int(row["seed"]): float(row[figure]) for row in good}
+
+
+def paired(
+    first: Mapping[int, float], second: Mapping[int, float]
+) -> tuple[list[float], list[float]]:
+    """The values of the seeds that both have, in the same order."""
+    seeds = sorted(first.keys() & second.keys())
+    return [first[seed] for seed in seeds], [second[seed] for seed in seeds]
+
+
 def curves(run: Run) -> list[Curve]:
     """The evaluations of each seed of the study.
 

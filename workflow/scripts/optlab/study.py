@@ -22,7 +22,7 @@ INHERITED = ("seeds", "device", "threads", "precision", "replicates")
 
 # YAML 1.1 reads 1e-5 as text: without a point it is no number there. Its user meant one.
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
-_TEXTS = ("study", "title", "archives", "datasets", "models", "source", "file", "network")
+_TEXTS = ("study", "title", "archives", "datasets", "models", "source", "file", "network", "claim")
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -58,8 +58,9 @@ def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict
 
 
 def part(study: Mapping[str, Any], exercise: str) -> dict[str, Any]:
-    """The resolved study reduced to one exercise and what that exercise uses."""
-    settings = study["exercises"][exercise]
+    """The resolved study reduced to one exercise and what its jobs use."""
+    whole = study["exercises"][exercise]
+    settings = {key: value for key, value in whole.items() if key != "claims"}
     return {
         "study": study["study"],
         **{
