@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from optlab import graphs, models, optimizers, schedules, sources, stacking, stepping, training
+from optlab.checkpoints import Checkpoints
 from optlab.datasets import Dataset, Split, load
 from optlab.distributed import ALONE, World
 
@@ -25,7 +26,8 @@ class Repeater:
     def __init__(self, error=None):
         self.warm_ups = self.records = self.replays = 0
         self.error = error
-        self.groups = []
+        self.optimizer = None
+        self.types = []  # of the learning rate, whenever it recorded
 
     def warm(self, work):
         self.warm_ups += 1
@@ -33,14 +35,17 @@ class Repeater:
 
     def record(self, work):
         self.records += 1
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.types += map(type, rates)
         if self.error:
+            for group in self.optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = torch.full_like(parameter, 7.0)  # never computed
             raise self.error
-
-        rates = [group["lr"] for group in self.groups]
 
         def replay():
             self.replays += 1
-            now = [group["lr"] for group in self.groups]
+            now = [group["lr"] for group in self.optimizer.param_groups]
             self._set(rates)
             result = work()
             self._set(now)
@@ -49,7 +54,7 @@ class Repeater:
         return replay
 
     def _set(self, rates):
-        for group, rate in zip(self.groups, rates, strict=True):
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
 
@@ -65,7 +70,7 @@ def step_of(name="sgd", schedule="constant", recorder=None, knobs=None):
     rates = schedules.build(schedule, optimizer, 12, full["lr"])
     take = stepping.make_step(gradient, list(model.parameters()), optimizer)
     if recorder:
-        recorder.groups = optimizer.param_groups
+        recorder.optimizer = optimizer
         take = graphs.Graphed(take, optimizer, varying=rates is not None, recorder=recorder)
     return take if rates is None else stepping._scheduled(take, rates), list(model.parameters())
 
@@ -98,26 +103,58 @@ def test_a_recorded_step_reads_the_rate_of_its_schedule():
         for step in (ours, theirs, constant):
             step(*batch(number, size))
     assert recorder.replays == 5
-    assert type(recorder.groups[0]["lr"]) is float
+    assert recorder.types == [Tensor]
+    assert type(recorder.optimizer.param_groups[0]["lr"]) is float
     for mine, same, different in zip(weights, expected, other, strict=True):
         torch.testing.assert_close(mine, same, rtol=1e-5, atol=1e-7)
         assert not torch.allclose(mine, different, rtol=1e-3, atol=1e-5)
 
 
-def test_the_full_batch_is_copied_once():
-    ours, weights = step_of(recorder=Repeater())
+def test_the_full_batch_is_not_copied_and_never_written_to():
+    recorder = Repeater()
+    ours, weights = step_of(recorder=recorder)
     theirs, expected = step_of()
-    whole = batch(0)
-    for _ in range(6):
-        ours(*whole)
-        theirs(*whole)
+    whole, other = batch(0), batch(1)
+    kept = [values.clone() for values in whole]
+    for given in (*[whole] * 6, other, whole, other):
+        ours(*given)
+        theirs(*given)
+    assert all(map(torch.equal, whole, kept))
+    assert all(map(torch.equal, weights, expected))
+    assert (recorder.warm_ups, recorder.records) == (3, 2)
+
+
+def test_a_run_that_goes_on_at_the_last_batch_of_an_epoch_is_recorded_for_the_larger_ones():
+    recorder = Repeater()
+    ours, weights = step_of("adam", recorder=recorder)
+    theirs, expected = step_of("adam")
+    for number, size in enumerate([5, *[8] * 8]):
+        ours(*batch(number, size))
+        theirs(*batch(number, size))
+    assert all(map(torch.equal, weights, expected))
+    assert recorder.replays == 5
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_an_optimizer_that_goes_on_from_a_checkpoint_is_read_anew(schedule):
+    """What `load_state_dict` gives it are other groups than those it had before."""
+    recorder = Repeater()
+    ours, weights = step_of("adam", schedule, recorder)
+    optimizer = recorder.optimizer
+    optimizer.load_state_dict(optimizer.state_dict())
+    theirs, expected = step_of("adam", schedule, Repeater(RuntimeError("refused")))
+    for number, size in enumerate(SIZES):
+        ours(*batch(number, size))
+        theirs(*batch(number, size))
+    assert recorder.types == [Tensor if schedule == "cosine" else float]
     assert all(map(torch.equal, weights, expected))
 
 
 def test_where_recording_fails_training_goes_on_and_the_log_says_why(capsys):
-    recorder = Repeater(RuntimeError("operation not permitted\nwhen stream is capturing"))
-    ours, weights = step_of("adam", "cosine", recorder)
-    theirs, expected = step_of("adam", "cosine")
+    recorder = Repeater(RuntimeError("previous error during capture"))
+    recorder.error.__context__ = RuntimeError("operation not permitted\nwhen capturing")
+    ours, weights = step_of("sgd", recorder=recorder)
+    theirs, expected = step_of("sgd")
     for number, size in enumerate(SIZES):
         assert torch.equal(ours(*batch(number, size)), theirs(*batch(number, size)))
     assert all(map(torch.equal, weights, expected))
@@ -136,6 +173,9 @@ def test_what_nobody_has_checked_is_not_recorded():
     assert not recordable("my/net.py:Net", "adam") and not recordable("mlp", "my/opt.py:Sign")
     assert not recordable("cnn", "adam", "cpu")
     assert not recordable("cnn", "adam", world=World(0, 2))
+    # Nor is what a scaling table compares with the steps of several processes.
+    timed = training.Settings("cnn", "adam", {}, device="cuda", timed=True)
+    assert not training.recordable(timed)
 
 
 # -- what a graph could not hold: values that the processor asks for, and tensors that it has -----
@@ -166,7 +206,7 @@ def step_on_fake_gpu(name):
     knobs = {"momentum": 0.9} if name == "nesterov" else {}
     with FakeTensorMode():
         weights = [nn.Parameter(torch.empty(s, device="cuda")) for s in ((3, 4), (3,), (2, 3, 4))]
-        optimizer = optimizers.build(name, weights, optimizers.complete(name, knobs))
+        optimizer = optimizers.build(name, weights, optimizers.complete(name, knobs), True)
         for group in optimizer.param_groups:
             if not group.get("fused"):
                 group["foreach"] = True  # what PyTorch chooses on a real one
@@ -254,3 +294,50 @@ def test_a_graph_drops_out_what_kernels_one_by_one_drop_out(
     assert "no CUDA graph" not in capsys.readouterr().out
     losses = [outcome.evaluations[-1].train_loss for outcome in (ours, theirs)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+@needs_cuda
+def test_a_step_that_waits_for_a_value_cannot_be_recorded_and_is_taken_all_the_same(capsys):
+    def steps(graph):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(16, 3), nn.Dropout(0.1)).cuda()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def take(x, y):
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            loss.item()
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss.detach()
+
+        step = graphs.Graphed(take, optimizer, varying=False) if graph else take
+        for number in range(8):
+            x, y = batch(number)
+            step(x.flatten(1).cuda(), y.cuda())
+        return list(model.parameters())
+
+    assert all(map(torch.equal, steps(True), steps(False)))
+    assert "capturing" in capsys.readouterr().out
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+
+
+@needs_cuda
+def test_a_run_that_goes_on_follows_its_schedule(tmp_path):
+    path = tmp_path / "digits.json"
+    sources.prepare("digits", {"source": "digits"}, path, None)
+    data = load(path, "cuda")
+    settings = training.Settings(
+        *("mlp", "adam", {"lr": 0.01}), epochs=4, schedule="cosine", device="cuda"
+    )
+    whole, first, second = (training.Trainer(settings, data, [0]) for _ in range(3))
+    nothing = Checkpoints(None, "")
+    for epoch in range(1, 5):
+        whole._train(epoch, nothing)
+    for epoch in (1, 2):
+        first._train(epoch, nothing)
+    second.restore(first.state())
+    for epoch in (3, 4):
+        second._train(epoch, nothing)
+    for mine, same in zip(second.parameters, whole.parameters, strict=True):
+        torch.testing.assert_close(mine, same, rtol=1e-3, atol=1e-5)

@@ -127,7 +127,10 @@ def join(device: str) -> World:
     rank, size, local = (int(os.environ[n]) for n in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if device == "cuda":
         torch.cuda.set_device(local)
-    torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+        gpu = torch.device("cuda", local)
+        torch.distributed.init_process_group("nccl", device_id=gpu)
+    else:
+        torch.distributed.init_process_group("gloo")
     return World(rank, size, local)
 
 

@@ -238,9 +238,16 @@ def complete(name: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(
-    name: str, parameters: Iterable[torch.nn.Parameter], knobs: Mapping[str, Any]
+    name: str,
+    parameters: Iterable[torch.nn.Parameter],
+    knobs: Mapping[str, Any],
+    capturable: bool = False,
 ) -> torch.optim.Optimizer:
     """The optimizer ``name`` over ``parameters`` with the run's knobs.
+
+    Args:
+        capturable: whether its step is to be recorded in a CUDA graph. Some then count their steps
+            on the GPU in float32, which rounds the corrections that they take from the count.
 
     Raises:
         UserError: the optimizer refuses its knobs, or one of the user's own cannot be loaded.
@@ -255,12 +262,8 @@ def build(
     if entry.fused:
         keywords["fused"] = True
     cls = custom.load(entry.cls) if ":" in entry.cls else getattr(torch.optim, entry.cls)
-    if (
-        entry.capturable
-        and weights[0].is_cuda
-        and "capturable" in inspect.signature(cls).parameters
-    ):
-        keywords["capturable"] = True  # its counters then lie on the GPU, as a CUDA graph needs
+    if capturable and "capturable" in inspect.signature(cls).parameters:
+        keywords["capturable"] = True
     try:
         return cls(weights, **keywords, **entry.fixed)
     except ValueError as error:  # what only PyTorch knows, as nesterov with a momentum of 0

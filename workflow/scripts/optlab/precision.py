@@ -1,7 +1,8 @@
 """The precision of a run: which type its weights have, and in which its network computes.
 
 bfloat16 is mixed precision as the field means it: weights, the optimizer and losses are float32,
-and the network's products are taken in bfloat16, in training and in evaluation alike.
+and the network's products are taken in bfloat16, in training and in evaluation alike. float32 is
+PyTorch's: on a GPU its convolutions round what they multiply to TF32, matrix products do not.
 """
 
 from __future__ import annotations

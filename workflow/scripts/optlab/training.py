@@ -43,6 +43,7 @@ class Settings:
     network_options: Mapping[str, Any] = field(default_factory=dict)
     schedule: str = schedules.CONSTANT
     epoch_examples: int | None = None  # an epoch is so many examples of its order; None: all
+    timed: bool = False  # its clock is compared with that of several processes
 
 
 @dataclass
@@ -114,7 +115,10 @@ class Trainer:
         self.replicates = [Replicate(settings, data, seed, world) for seed in seeds]
         self.batches, self.parameters, self.gradient = self._parts(data)
         self.batches.prepare()
-        self.optimizer = optimizers.build(settings.optimizer, self.parameters, settings.knobs)
+        graph = recordable(settings, world)
+        self.optimizer = optimizers.build(
+            settings.optimizer, self.parameters, settings.knobs, capturable=graph
+        )
         self.steps = settings.epochs * self.batches.per_epoch
         self.schedule = schedules.build(
             settings.schedule, self.optimizer, self.steps, settings.knobs.get("lr", 0.0)
@@ -124,7 +128,7 @@ class Trainer:
             self.parameters,
             self.optimizer,
             self.schedule,
-            graph=recordable(settings, world),
+            graph=graph,
         )
         self.training, self.evaluating = Clock(self.device), Clock(self.device)
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
@@ -185,7 +189,8 @@ class Trainer:
         """All that `restore` needs to go on with the next step as if nothing had happened."""
         mine = {"random": torch.get_rng_state(), "random_python": random.getstate()}
         if self.losses:
-            mine["losses"] = torch.stack(self.losses)
+            # On no GPU: each process would unpack it on the one of the process that it is from.
+            mine["losses"] = torch.stack(self.losses).cpu()
         if self.device.type == "cuda":
             mine["random_cuda"] = torch.cuda.get_rng_state()
         return {
@@ -261,8 +266,10 @@ def train_replicates(
 def recordable(settings: Settings, world: World = ALONE) -> bool:
     """Whether the step becomes a CUDA graph: one process, and a step that waits for no value.
 
-    Of the user's own code nobody knows whether it does.
+    Of the user's own code nobody knows whether it does. The steps of several processes are not
+    recorded, so what they are compared with is not either.
     """
     entry = optimizers.OPTIMIZERS.get(settings.optimizer)
     known = settings.network in models.NETWORKS and entry is not None and entry.capturable
-    return known and world.size == 1 and torch.device(settings.device).type == "cuda"
+    alone = world.size == 1 and not settings.timed
+    return known and alone and torch.device(settings.device).type == "cuda"
