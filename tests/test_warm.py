@@ -19,6 +19,8 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 LINE = "--dataset line --model linear --optimizer sgd --lr 0.01 --batch-size full --device cpu"
 NAME = "import sys; sys.path.insert(0, sys.argv[1]); import warm; print(warm.circumstances())"
 
+CORES = len(os.sched_getaffinity(0))
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has a warm start")
 
 
@@ -359,6 +361,24 @@ def test_training_warm_gives_the_digits_of_training_cold(lab):
     assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize("wanted", [None, "2"])
+def test_matrix_products_of_numpy_have_the_same_threads_warm_and_cold(cold_lab, wanted):
+    code = """
+        import sys; sys.path.insert(0, sys.argv[1])
+        import optlab, numpy, threadpoolctl
+        pools = threadpoolctl.threadpool_info()
+        print({pool["num_threads"] for pool in pools if pool["user_api"] == "blas"})
+    """
+    env = {**cold_lab.env, **({"OPENBLAS_NUM_THREADS": wanted} if wanted else {})}
+    for warm in (True, False):
+        process = cold_lab.start(cold_lab.program(code), str(SCRIPTS), warm=warm, env=env,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        output, errors = process.communicate(timeout=100)
+        # Asked for threads, the server is not there: they would not survive the fork.
+        assert ("no warm start" in errors) == (warm and wanted is not None and CORES > 1)
+        assert output == f"{{{min(CORES, int(wanted or 1))}}}\n"
+
+
 def test_a_name_for_cold_starts(lab):
     code = "import sys; print('torch' in sys.modules)"
     assert lab.run(code, env={**lab.env, "OPTLAB_WARM": "0"}) == (0, "False\n")
@@ -406,6 +426,31 @@ def test_an_interrupt_ends_a_program_as_it_would_cold(lab):
     assert results[0] == results[1]
     assert results[0][0].endswith("\nKeyboardInterrupt\n")
     assert results[0][1] == -signal.SIGINT
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_program_stops_and_goes_on_with_its_launcher(lab, warm):
+    code = """
+        import sys, time
+        while True:
+            print("on", flush=True)
+            time.sleep(0.01)
+    """
+    with open(lab.folder / "ticks", "w+") as ticks:
+        launcher = lab.start(lab.program(code), warm=warm, stdout=ticks)
+        size = lambda: os.fstat(ticks.fileno()).st_size  # noqa: E731
+        assert until(lambda: size() > 0, 30)
+        launcher.send_signal(signal.SIGTSTP)
+        state = Path(f"/proc/{launcher.pid}/status")
+        assert until(lambda: "\nState:\tT" in state.read_text())
+        time.sleep(0.1)
+        before = size()
+        time.sleep(0.3)
+        assert size() == before
+        launcher.send_signal(signal.SIGCONT)
+        assert until(lambda: size() > before)
+        launcher.kill()
+        launcher.wait(timeout=10)
 
 
 def test_an_ignored_interrupt_stays_ignored(lab):
@@ -553,6 +598,7 @@ def test_a_socket_of_another_user_is_not_used(cold_lab):
         listener.bind(path)
         os.setuid(65534)
         listener.listen()
+        listener.settimeout(60)
         while True:
             taken = listener.accept()[0]
             if taken.recv(1):
@@ -597,6 +643,7 @@ def test_servers_that_leave_at_once_mean_a_cold_start(cold_lab):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(cold_lab.socket()))
         listener.listen()
+        listener.settimeout(60)
         program = cold_lab.program("print('cold')")
         launcher = cold_lab.start(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for _ in range(3):

@@ -136,9 +136,11 @@ def circumstances() -> str:
     here += [os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)]
     here += [sys.executable, os.stat(sys.executable).st_mtime_ns, sys.version, options()]
     here += [torch_identity(), read(SERVER)]
+    # A server has no threads, and nor has a program of this project unless it is told to.
+    variables = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
     here += [
         item
-        for item in sorted(os.environ.items())
+        for item in sorted(variables.items())
         if (item[0].startswith(IMPORT_VARIABLES) or item[0] in JOB_VARIABLES)
         and not item[0].startswith(TORCHRUN_VARIABLES)
     ]
@@ -228,7 +230,17 @@ def follow(connection: socket.socket, process: int) -> int:
         with suppress(ProcessLookupError):
             os.kill(process, number)
 
+    def pause(number: int, frame: object) -> None:
+        """Ctrl-Z: stop with the program, and go on with it."""
+        for last in (signal.SIGSTOP, signal.SIGCONT):
+            with suppress(ProcessLookupError):
+                os.killpg(process, last)
+            if last == signal.SIGSTOP:
+                os.kill(os.getpid(), last)
+
     connection.settimeout(None)
+    if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTSTP, pause)
     for number in (getattr(signal, name) for name in FORWARDED):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, forward)
