@@ -1,5 +1,9 @@
 """Training by hand and plotting by hand: defaults, spellings, lists, and mistakes in one line."""
 
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +11,7 @@ from handmade import CLASSES, finish, resolved, save
 
 import plot_curves
 import train
-from optlab import command_line, grid, metrics, models, optimizers, schedules
+from optlab import command_line, grid, metrics, models, optimizers, schedules, study
 
 
 @pytest.fixture
@@ -37,8 +41,6 @@ def test_the_promised_command_line(prepared, size, rate):
 
 
 def test_the_options_of_a_run_describe_that_run_again(prepared, write):
-    from optlab import study
-
     old = "epochs: [10]"
     text = f"{old}\n    schedules: [{{name: cosine, final: 0.1}}]"
     (planned,) = grid.runs(study.load(write({old: text})))
@@ -51,7 +53,13 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
     ("words", "message"),
     [
         ("--epochs 0", "--epochs: '0' is not allowed; a whole number from 1 up"),
-        ("--seeds -1", "--seeds: '-1' is not allowed; a whole number from 1 up"),
+        ("--seeds -1", "--seeds: '-1' is not allowed; a whole number from 1 to 100000"),
+        ("--threads 9999", "--threads: '9999' is not allowed; a whole number from 1 to 1024"),
+        ("--gpus 1.5", "--gpus: '1.5' is not allowed; a whole number from 1 to 4096"),
+        ("--exercise a/b", "--exercise: 'a/b' is not allowed; up to 100 letters, digits"),
+        ("--state=", "--state: '' is not allowed; name a file, not a folder"),
+        ("--state .", "--state: '.' is not allowed; name a file, not a folder"),
+        ("--output=", "--output: '' is not allowed; name a folder"),
         ("--batch-size x", "--batch-size/--batch_size: 'x' is not allowed; a whole number from 1"),
         ("--batch-size 0", "--batch-size/--batch_size: '0' is not allowed; a whole number from 1"),
         ("--lr nan", "--learning-rate/--learning_rate/--lr: 'nan' is not allowed; a finite"),
@@ -84,6 +92,23 @@ def test_a_mistake_is_one_line(prepared, capsys, words, message):
     assert code in (1, 2) and line.startswith(f"error: {message}")
 
 
+def test_a_word_that_is_no_text_is_one_line():
+    done = subprocess.run(
+        [sys.executable, train.__file__, b"--exercise=\xff"], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert done.stderr.startswith(b"error: --exercise: '")
+
+
+def test_words_that_no_test_can_be_named_by_are_one_line(prepared, capsys):
+    words = {
+        f"--knob=weight_decay=1{'0' * 400}": "weight_decay = 1000",
+        f"--knob=x={'[' * 100_000}": "the optimizer sgd has no knob 'x'",
+    }
+    for word, message in words.items():
+        test_a_mistake_is_one_line(prepared, capsys, word, message)
+
+
 def test_an_unknown_data_set_is_one_line(here, capsys):
     assert train.main(["--dataset", "mnits"]) == 1
     assert capsys.readouterr().err.startswith(
@@ -106,6 +131,11 @@ def test_a_run_by_hand_is_trained_and_says_where_its_results_are(here, capsys):
     assert len(rows) == 5 and {row["schedule"] for row in rows} == {"cosine"}
 
 
+def test_a_network_that_is_too_large_is_told_in_one_line(here, capsys):
+    assert train.main(["--model-option", "hidden=[1000000000000]", "--device", "cpu"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: not enough memory: ")
+
+
 # -- plotting ----------------------------------------------------------------------------------
 
 
@@ -123,6 +153,27 @@ def finished(here):
 
 def plot(study, *words):
     return plot_curves.main(["--study", study, *words])
+
+
+def test_a_picture_is_replaced_whole_or_not_at_all(finished, capsys, monkeypatch):
+    Path("a.svg").write_text("an earlier one")
+    monkeypatch.setattr(os, "fsync", no_room)
+    assert plot(finished, "--optimizer", "adam", "--output", "a.svg") == 1
+    assert capsys.readouterr().err.endswith("error: a.svg: No space left on device\n")
+    assert Path("a.svg").read_text() == "an earlier one"
+    assert not list(Path().glob(".a.svg*"))
+
+
+def no_room(file):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_run_whose_metrics_are_damaged_is_named(finished, capsys):
+    first = next(run for run in grid.runs(study.load(finished)) if run.optimizer == "adam")
+    Path(first.folder, "metrics.tsv").write_text("")
+    assert plot(finished, "--optimizer", "adam", "--exercise", "one", "--output", "a.svg") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"not drawn: {first.folder}/metrics.tsv: not a metrics file")
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])

@@ -293,6 +293,15 @@ def test_variables_of_another_launcher_are_not_ours(digits, here):
     subprocess.run(words, check=True, timeout=60, env=environment)
 
 
+def test_torchrun_leaves_no_folder_behind(digits, here):
+    (here / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(here / "temporary"), "OPTLAB_WARM": "0"}
+    words = command(digits, here / "a", "--epochs", "1", "--gpus", "2")
+    subprocess.run(words, check=True, timeout=100, env=environment)
+    left = [file.name for file in (here / "temporary").iterdir()]
+    assert not [name for name in left if name.startswith("torchelastic")]
+
+
 # -- GPUs ------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,26 @@ def test_damaged_files_are_no_harm(runs):
     assert "0 done, 0 running, 0 failed, 4 waiting" in status()
 
 
+@pytest.mark.parametrize("record", ['{"seeds": 3}', '{"wall": 1}', '{"seeds": [1, 2], "wall": {}}'])
+@pytest.mark.parametrize("news", ['{"status": "running"}', '{"status": "running", "pid": "a"}'])
+def test_files_that_say_something_else_are_told(runs, record, news):
+    first, second = runs[:2]
+    for name, text in ((f"{first.folder}/run.json", record), (second.state, news)):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    Path(first.folder, "metrics.tsv").touch()
+    told = status()
+    assert "0 done, 0 running, 2 failed, 2 waiting" in told
+    assert told.count("is damaged; remove it") == 2
+
+
+def test_no_cores_is_a_mistake(write):
+    write()
+    done = call(SCRIPTS / "status.py", "--study", "study.yaml", "--cores", "0")
+    assert done.returncode == 2
+    assert done.stderr == "error: --cores: '0' is not allowed; a whole number from 1 up\n"
+
+
 def test_broken_study_is_told_in_one_line(write):
     write({"sgd:": "sgdd:"})
     done = call(SCRIPTS / "status.py", "--study", "study.yaml")

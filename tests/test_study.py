@@ -32,7 +32,7 @@ OPTIMIZER = "exercises.fit.optimizers"
 RATE = "a finite number of at least 0"
 PAIR = "two numbers of at least 0 and below 1, as [0.9, 0.999]"
 SIZE = "a whole number from 1 up, or full"
-NAME = "letters, digits, '-', '_' and '.', beginning with a letter or a digit"
+NAME = "up to 100 letters, digits, '-', '_' and '.', beginning with a letter or a digit"
 
 # What is replaced in the smallest study, by what, and the line that tells of it.
 BROKEN = {
@@ -228,7 +228,8 @@ BROKEN = {
         *("[full]", "[fulll]"),
         f"8: exercises.fit.batch_sizes.0: 'fulll' is not allowed; {SIZE}",
     ),
-    "no seeds": ("seeds: 2", "seeds: 0", "2: seeds: 0 is not allowed; a whole number at least 1"),
+    "no seeds": ("seeds: 2", "seeds: 0", "2: seeds: 0 is not allowed; a whole number at least 1 "
+        "and at most 100000"),
     "device gpu": (
         *("seeds: 2", "device: gpu"),
         "2: device: 'gpu' is not known; did you mean 'cpu'? allowed: auto, cpu, cuda",
@@ -266,13 +267,13 @@ BROKEN = {
     ),
     "exercise whose name is two words": (
         *("fit:", "my fit:"),
-        "4: exercises.my fit: 'my fit' cannot be a name; use letters, digits, '-' and '_', "
-        "beginning with a letter",
+        "4: exercises.my fit: 'my fit' cannot be a name; use up to 100 letters, digits, '-' and "
+        "'_', beginning with a letter",
     ),
     "exercise named by a number": (
         *("fit:", "1:"),
-        "4: exercises.1: '1' cannot be a name; use letters, digits, '-' and '_', beginning with "
-        "a letter",
+        "4: exercises.1: '1' cannot be a name; use up to 100 letters, digits, '-' and '_', "
+        "beginning with a letter",
     ),
     "compared setting that is not in the grid": (
         *("epochs: [10]", "compare: [{optimizer: sgd, lr: 0.1}]"),
@@ -287,6 +288,26 @@ BROKEN = {
     "compared setting without an optimizer": (
         *("epochs: [10]", "compare: [{lr: 0.01}]"),
         "7: exercises.fit.compare.0: the key 'optimizer' is missing",
+    ),
+    "more threads than any machine has": (
+        *("seeds: 2", "threads: 100000"),
+        "2: threads: 100000 is not allowed; a whole number at least 1 and at most 1024",
+    ),
+    "accuracy that is no number": (
+        *("epochs: [10]", "target_accuracy: .nan"),
+        "7: exercises.fit.target_accuracy: nan is not allowed; a number",
+    ),
+    "network of one's own without a name": (
+        *("models: [linear]", "models: [':']"),
+        "6: exercises.fit.models.0: ':' is neither path/to/file.py:name nor package.module:name",
+    ),
+    "name that is no folder's": (
+        *("study: tiny", f"study: {'t' * 101}"),
+        f"1: study: '{'t' * 101}' cannot be a name; use {NAME}",
+    ),
+    "key that is a list": (
+        *("seeds: 2", "? [a, b]\n: 2"),
+        "2: ?: a key is a list or a mapping; it has to be a text",
     ),
     "list that does not end": (
         *("[line]", "[line"),
@@ -327,6 +348,21 @@ def test_mistake_is_told_in_one_line(write, name):
 )
 def test_file_without_keys_is_told_in_one_line(write, text, line):
     assert mistakes(write(text=text)) == [line]
+
+
+def test_file_that_holds_itself_or_too_much_is_told_in_one_line(write):
+    (line,) = mistakes(write({"datasets: [line]": "datasets: &own [*own]"}))
+    assert line == "study.yaml: is nested too deeply, or within itself"
+    nested = "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(9))
+    (line,) = mistakes(write(text=f"a0: &a0 [1]\n{nested}"))
+    assert line.startswith("study.yaml: not valid YAML: more than 200000 entries")
+    (line,) = mistakes(write({"seeds: 2": f"seeds: {'2' * 5000}"}))
+    assert line.startswith("study.yaml: not valid YAML: Exceeds the limit")
+
+
+def test_file_name_that_no_file_can_have_is_told_in_one_line(write):
+    (line,) = mistakes(write({"seeds: 2": f"datasets: {{m: {{source: npz, file: {'x' * 5000}}}}}"}))
+    assert "datasets.m.file: there is no file x" in line
 
 
 def test_file_that_cannot_be_read_is_told_in_one_line(here):

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optlab import grid, pictures, results, study
+from optlab import grid, metrics, pictures, results, study
 from optlab.command_line import Parser
 from optlab.errors import UserError, in_one_line
 from optlab.grid import Run
@@ -97,11 +97,11 @@ def chosen(resolved: dict[str, Any], arguments: argparse.Namespace) -> list[Run]
                 f"{words}"
             )
         runs = [run for run in runs if grid.text(_value(run, name)) == grid.text(wanted)]
-    done = [run for run in runs if finished(run)]
+    done = [run for run in runs if finished(run, told=True)]
     if not done:
         raise UserError(
             f"none of the {len(runs)} runs of {arguments.optimizer} is finished; "
-            f"run the study first: snakemake --configfile {arguments.study}"
+            f"run the study first: snakemake --cores all --configfile {arguments.study}"
         )
     first, *others = {tuple(getattr(run, axis) for axis in PROBLEM): None for run in done}
     for other in others:
@@ -117,11 +117,13 @@ def _option(name: str) -> str:
     return {"lr": "learning-rate"}.get(name, name.replace("_", "-"))
 
 
-def finished(run: Run) -> bool:
-    """Whether every seed of the run is on disk."""
+def finished(run: Run, told: bool = False) -> bool:
+    """Whether every seed of the run is on disk; where it is ``told``, of files that are damaged."""
     try:
         results.final_rows(run)
-    except UserError:
+    except UserError as error:
+        if told and Path(run.folder, "metrics.tsv").exists():
+            print(f"not drawn: {error}", file=sys.stderr)
         return False
     return True
 
@@ -145,8 +147,8 @@ def show(figure: Figure, output: Path | None) -> None:
         UserError: no window can be opened here.
     """
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(output, dpi=150)
+        with metrics.atomically(output) as temporary:
+            figure.savefig(temporary, dpi=150, format=output.suffix[1:])
         print(output)
         return
     from matplotlib import pyplot

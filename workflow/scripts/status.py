@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optlab import grid, progress, search_plan, study
+from optlab import command_line, grid, progress, search_plan, study
 from optlab.errors import UserError
 
 SILENT = 120.0  # seconds after which a job on another machine counts as dead
@@ -37,6 +37,14 @@ class Standing:
 
 def standing(run: grid.Run) -> Standing:
     """Where one run stands, judged by its files."""
+    try:
+        return _standing(run)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        message = f"{run.folder}/run.json or {run.state} is damaged; remove it"
+        return Standing(run, "failed", message=message)
+
+
+def _standing(run: grid.Run) -> Standing:
     record = _read(Path(run.folder, "run.json"))
     if record and Path(run.folder, "metrics.tsv").exists():
         seeds = len(record["seeds"])
@@ -78,11 +86,12 @@ def remaining(standings: list[Standing], cores: int) -> float | None:
 
 
 def main() -> int:
-    p = argparse.ArgumentParser(
+    p = command_line.Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("--study", default="config/config.yaml", help="the study's configuration")
-    p.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="to count on")
+    cores = len(os.sched_getaffinity(0))
+    p.add_argument("--cores", type=command_line.whole, default=cores, help="to count on")
     arguments = p.parse_args()
     try:
         plan = study.load(arguments.study)

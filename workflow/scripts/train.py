@@ -26,7 +26,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, devices, distributed, grid, metrics, models, record, schedules
+from optlab import (
+    command_line,
+    devices,
+    distributed,
+    errors,
+    grid,
+    metrics,
+    models,
+    record,
+    schedules,
+)
 from optlab.checkpoints import Checkpoints, Interruption
 from optlab.distributed import World
 from optlab.errors import UserError
@@ -56,9 +66,11 @@ def main(words: Sequence[str] | None = None) -> int:
         consequence = distributed.is_consequence(error)
         if consequence and (interruption.wanted or distributed.await_the_end()):
             return 1
-        if job:
-            job.progress.fail(repr(error))
-        raise
+        if not errors.is_out_of_memory(error):
+            if job:
+                job.progress.fail(repr(error))
+            raise
+        message = f"not enough memory: {str(error).partition(chr(10))[0] or repr(error)}"
     if distributed.is_first_to_tell():
         if job:
             job.progress.fail(message)
@@ -72,7 +84,7 @@ class Job:
     def __init__(self, arguments: argparse.Namespace, started: float):
         self.run, self.started = command_line.to_run(arguments), started
         self.output = arguments.output or Path(self.run.folder)
-        self.state = arguments.state or Path(self.run.state)
+        self.state = Path(arguments.state or self.run.state)
         if not distributed.is_member():
             devices.take_for(self.run.device, distributed.processes_here(self.run.gpus))
         self.mark = fingerprint(self.run)

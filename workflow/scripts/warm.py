@@ -115,7 +115,8 @@ def start_warm() -> int:
 
 def private_folder() -> str:
     """A folder on this machine that only this user can enter, with a short name for sockets."""
-    folder = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"optlab-{os.getuid()}")
+    place = os.path.abspath(os.environ.get("TMPDIR") or "/tmp")
+    folder = os.path.join(place, f"optlab-{os.getuid()}")
     if len(folder) > 80:  # a socket's path has room for 107 characters
         folder = f"/tmp/optlab-{os.getuid()}"
     with suppress(FileExistsError):

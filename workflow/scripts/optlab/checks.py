@@ -73,7 +73,7 @@ def _check_dataset(key: Key, dataset: dict[str, Any], mistakes: Mistakes) -> Non
         mistakes.add(key, "source npz needs the key 'file': the path of your .npz file")
     elif source != "npz" and dataset["file"]:
         mistakes.add((*key, "file"), f"only source npz reads a file; source {source} has its own")
-    elif source == "npz" and not Path(dataset["file"]).is_file():
+    elif source == "npz" and not _is_file(dataset["file"]):
         _check_file((*key, "file"), dataset["file"], mistakes)
     else:
         try:
@@ -110,12 +110,23 @@ def _check_network(key: Key, network: str, named: Iterable[str], mistakes: Mista
 
 
 def _check_custom(key: Key, spec: str, mistakes: Mistakes) -> None:
-    if file := custom.source_file(spec):
+    place, _, name = spec.rpartition(":")
+    file = custom.source_file(spec)
+    if not name.isidentifier() or not (file or all(p.isidentifier() for p in place.split("."))):
+        mistakes.add(key, f"{_show(spec)} is neither path/to/file.py:name nor package.module:name")
+    elif file:
         _check_file(key, file, mistakes)
 
 
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def _check_file(key: Key, file: str, mistakes: Mistakes) -> None:
-    if not Path(file).is_file():
+    if not _is_file(file):
         mistakes.add(key, f"there is no file {file} (seen from {Path.cwd()})")
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -58,7 +60,9 @@ def study_parser(
 def _what(group: Any) -> None:
     data = group.add_mutually_exclusive_group()
     data.add_argument("--dataset", default="digits", metavar="NAME", help="data set (digits)")
-    data.add_argument("--data", metavar="FILE", help="or the JSON that prepare_data.py wrote")
+    data.add_argument(
+        "--data", type=_file, metavar="FILE", help="or the JSON that prepare_data.py wrote"
+    )
     group.add_argument(
         "--model", default="mlp", metavar="NAME", help="network, or path/to/file.py:name (mlp)"
     )
@@ -90,11 +94,13 @@ def _how(group: Any) -> None:
         help="of the learning rate, as cosine or warmup_cosine,warmup=0.2 (constant)")  # fmt: skip
     add("batch-size", "--batch_size", default=100, type=_batch_size, metavar="N",
         help="examples a step, or full (100)")  # fmt: skip
-    add("epochs", default=10, type=_whole, metavar="N", help="passes over the data (10)")
-    add("seeds", default=1, type=_whole, metavar="N", help="replicates, from seed 0 up (1)")
-    add("evaluate-every", default=1, type=_whole, metavar="N",
+    add("epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
+    add(
+        "seeds", default=1, type=_up_to(100_000), metavar="N", help="replicates, from seed 0 up (1)"
+    )
+    add("evaluate-every", default=1, type=whole, metavar="N",
         help="epochs between two evaluations (1)")  # fmt: skip
-    add("train-loss-examples", default=10_000, type=_whole, metavar="N",
+    add("train-loss-examples", default=10_000, type=whole, metavar="N",
         help="the training loss is measured on at most so many (10000)")  # fmt: skip
     add("precision", choices=("float32", "float64", "bfloat16"), default="float32",
         help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
@@ -105,18 +111,21 @@ def _how(group: Any) -> None:
 def _where(group: Any) -> None:
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
                        help="auto takes a GPU where there is one (auto)")  # fmt: skip
-    group.add_argument("--threads", default=1, type=_whole, metavar="N", help="CPU threads (1)")
-    group.add_argument("--gpus", default=1, type=_whole, metavar="N",
+    group.add_argument(
+        "--threads", default=1, type=_up_to(1024), metavar="N", help="CPU threads (1)"
+    )
+    group.add_argument("--gpus", default=1, type=_up_to(4096), metavar="N",
                        help="processes that train together (1)")  # fmt: skip
     group.add_argument("--timed", action="store_true",
                        help="take steps apart afterwards, to tell where the time goes")  # fmt: skip
-    group.add_argument("--output", type=Path, metavar="FOLDER",
+    group.add_argument("--output", type=_folder, metavar="FOLDER",
                        help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
-    group.add_argument("--exercise", default="hand", metavar="NAME", help="name in the tables")
-    group.add_argument("--state", type=Path, metavar="FILE", help="tells how far the run is")
+    group.add_argument("--exercise", default="hand", type=_name, metavar="NAME",
+                       help="name in the tables (hand)")  # fmt: skip
+    group.add_argument("--state", type=_file, metavar="FILE", help="tells how far the run is")
 
 
-def _checked(read: Callable[[str], Any], fits: Callable[[Any], bool], words: str) -> Callable:
+def _checked(read: Callable[[str], Any], fits: Callable[[Any], object], words: str) -> Callable:
     def value(text: str) -> Any:
         try:
             found = read(text)
@@ -129,13 +138,25 @@ def _checked(read: Callable[[str], Any], fits: Callable[[Any], bool], words: str
     return value
 
 
-_whole = _checked(int, lambda number: number >= 1, "a whole number from 1 up")
+whole = _checked(int, lambda number: number >= 1, "a whole number from 1 up")
 _rate = _checked(float, lambda rate: 0 <= rate < math.inf, optimizers.KNOBS["lr"].allowed)
 _batch_size = _checked(
     lambda text: text if text == "full" else int(text),
     lambda size: size == "full" or size >= 1,
     "a whole number from 1 up, or full",
 )
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+_name = _checked(str, _NAME.fullmatch, "up to 100 letters, digits, '-' and '_', a letter first")
+_folder = _checked(lambda text: Path(text) if text else None, lambda path: True, "name a folder")
+_file = _checked(
+    lambda text: text or None, lambda text: not os.path.isdir(text), "name a file, not a folder"
+)
+
+
+def _up_to(most: int) -> Callable:
+    return _checked(int, lambda number: 1 <= number <= most, f"a whole number from 1 to {most}")
 
 
 def _schedule(text: str) -> str:
@@ -204,7 +225,7 @@ def _pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"{option}: '{word}' is not NAME=VALUE")
         try:
             pairs[name] = grid.canonical(json.loads(value))
-        except ValueError:
+        except (ValueError, RecursionError):
             pairs[name] = value
     return pairs
 

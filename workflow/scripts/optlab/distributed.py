@@ -13,6 +13,7 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -219,7 +220,9 @@ def launch(
     if "--shutdown-timeout" in known:
         options.append(f"--shutdown-timeout={GRACE_SECONDS}")
     try:
-        torchrun.run(torchrun.parse_args([*options, "--no-python", *member]))
+        with tempfile.TemporaryDirectory(prefix="torchelastic_") as logs:  # which stay empty
+            options.append(f"--log-dir={logs}")
+            torchrun.run(torchrun.parse_args([*options, "--no-python", *member]))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:

@@ -17,6 +17,14 @@ class DataError(UserError):
     """A data set, or a file that holds one, is not what it has to be."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of the machine or of a GPU, was too small."""
+    kinds = {cls.__name__ for cls in type(error).__mro__}  # PyTorch's own without its import
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
+
+
 def in_one_line(main: Callable[..., int]) -> Callable[..., int]:
     """A program's main function, in which the user's errors end in one line and status 1."""
 

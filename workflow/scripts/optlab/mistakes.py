@@ -11,6 +11,7 @@ from optlab.errors import UserError
 
 Key = tuple[str | int, ...]
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MOST_ENTRIES = 200_000
 
 
 class StudyError(UserError):
@@ -23,18 +24,19 @@ class Mistakes:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._places: dict[Key, str] = {}
+        self._entries = 0
 
     def read(self, file: str) -> str:
         """The file's text, whose lines are remembered; what cannot be read is a mistake."""
         try:
             text = Path(file).read_text(encoding="utf-8")
             root = yaml.compose(text, Loader=Loader)
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            self._places.setdefault((), f"{file}: ")
+            if root is not None:
+                self._walk(root, (), file)
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             self.lines.append(unreadable(file, error))
             return ""
-        self._places.setdefault((), f"{file}: ")
-        if root is not None:
-            self._walk(root, (), file)
         return text
 
     def add(self, key: Key, message: str) -> None:
@@ -51,11 +53,19 @@ class Mistakes:
             raise StudyError("\n".join(self.lines))
 
     def _walk(self, node: yaml.Node, key: Key, file: str) -> None:
+        self._entries += 1
+        if self._entries > MOST_ENTRIES:
+            raise ValueError(f"more than {MOST_ENTRIES} entries, an alias counted where it stands")
         if key not in self._places or not key:
             self._places[key] = f"{file}:{node.start_mark.line + 1}: "
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for name, child in node.value:
+                if not isinstance(name, yaml.ScalarNode):
+                    inner = (*key, "?")
+                    self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
+                    self.add(inner, "a key is a list or a mapping; it has to be a text")
+                    continue
                 inner = (*key, name.value)
                 self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
                 if name.value in seen:
@@ -75,6 +85,8 @@ def unreadable(file: str, error: Exception) -> str:
     """In one line why a file cannot be read, with the line where its YAML breaks."""
     if isinstance(error, OSError):
         return f"{file}: cannot be read: {error.strerror}"
+    if isinstance(error, RecursionError):
+        return f"{file}: is nested too deeply, or within itself"
     mark = getattr(error, "problem_mark", None)
     place = f"{file}:{mark.line + 1}" if mark else file
     problem = getattr(error, "problem", None) or " ".join(str(error).split())

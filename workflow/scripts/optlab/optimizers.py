@@ -9,6 +9,7 @@ in `optlab.style` and `optlab.pictures`: changing those trains nothing again.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ class Knob:
     allowed: str
 
 
-def _number(low: float, high: float = float("inf"), open_low: bool = False) -> Callable:
+def _number(low: float, high: float = sys.float_info.max, open_low: bool = False) -> Callable:
     def accepts(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from optlab.mistakes import Loader, Mistakes
+from optlab.mistakes import Key, Loader, Mistakes
 from optlab.wording import allowed, show
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -19,6 +19,21 @@ def check(study: Any, mistakes: Mistakes) -> None:
     schema = load("config")
     for error in validator(schema).iter_errors(study):
         _add_schema_error(error, mistakes)
+    for key in _not_numbers(study, ()):
+        mistakes.add(key, "nan is not allowed; a number")
+
+
+def _not_numbers(value: Any, key: Key) -> Iterator[Key]:
+    """Where a number stands that is none: it passes every limit. Knobs have their own words."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name not in ("optimizers", "space"):
+                yield from _not_numbers(item, (*key, name))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _not_numbers(item, (*key, number))
+    elif isinstance(value, float) and value != value:
+        yield key
 
 
 def load(name: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def load(path: str | Path) -> dict[str, Any]:
     mistakes.check()
     try:
         config = yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise StudyError(unreadable(str(path), error)) from error
     return _resolve(config, mistakes)
 
@@ -54,6 +54,7 @@ def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict
     mistakes = Mistakes()
     for file in files:
         mistakes.read(file)
+    mistakes.check()
     return _resolve(config, mistakes)
 
 
