@@ -39,6 +39,8 @@ IMPORT_VARIABLES = (
 )
 # What torchrun tells each process of a run: nothing that an import reads.
 TORCHRUN_VARIABLES = ("TORCHELASTIC_", "TORCH_NCCL_ASYNC_ERROR_HANDLING")
+# Always 1, in a server and in the programs of this project; Snakemake has one for each job.
+IGNORED_VARIABLES = (*TORCHRUN_VARIABLES, "OPENBLAS_NUM_THREADS")
 JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 # Lines of /proc/self/status: identity, rights, processors and memory nodes.
 STATUS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "Cpus_allowed:", "Mems_allowed:")
@@ -137,13 +139,11 @@ def circumstances() -> str:
     here += [os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)]
     here += [sys.executable, os.stat(sys.executable).st_mtime_ns, sys.version, options()]
     here += [torch_identity(), read(SERVER)]
-    # A server has no threads, and nor has a program of this project unless it is told to.
-    variables = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
     here += [
         item
-        for item in sorted(variables.items())
+        for item in sorted(os.environ.items())
         if (item[0].startswith(IMPORT_VARIABLES) or item[0] in JOB_VARIABLES)
-        and not item[0].startswith(TORCHRUN_VARIABLES)
+        and not item[0].startswith(IGNORED_VARIABLES)
     ]
     text = repr(here).encode(errors="backslashreplace")
     return f"{zlib.crc32(text):08x}{zlib.crc32(text[::-1]):08x}"

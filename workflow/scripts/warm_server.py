@@ -50,7 +50,7 @@ def main() -> None:
 
 def warm_up() -> None:
     """Import what a training process imports; nothing here may start a thread or touch a GPU."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's, which torch imports
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of NumPy, which torch imports: see `optlab`
     # torch._dynamo imports tabulate, where there is one, whenever a process ends.
     for name in ("argparse", "csv", "importlib.metadata", "resource", "shlex", "tabulate"):
         with suppress(ImportError):

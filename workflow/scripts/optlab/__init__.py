@@ -2,6 +2,7 @@
 
 import os
 
-# Before NumPy is imported. A run has as many threads as its study says, and they are PyTorch's:
-# NumPy's matrix library would take all cores, and give other digits on another machine.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before NumPy is imported. A run has as many threads as its study says, and they are PyTorch's.
+# NumPy's matrix library would take all cores, or what Snakemake sets here for each job, and give
+# other digits on another machine.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
