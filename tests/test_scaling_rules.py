@@ -63,6 +63,9 @@ def test_finished_study_has_every_result(finished):
     assert len(finished.table("runs")) == 3  # of both kinds of exercise
     assert [row["exercise"] for row in finished.table("best")] == ["pick"]
     assert "3 done, 0 running" in finished.status()
+    # Also not for runs that are given all cores, which Snakemake tells every matrix library.
+    logs = finished.results("logs/**/*.log")
+    assert logs and not any("no warm start" in text for text in logs.values())
 
 
 def test_moving_it_plans_nothing(checkout):
