@@ -64,5 +64,9 @@ def holder():
 
 
 def pytest_configure() -> None:
-    """A test run in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    """A test run in the background of a shell ignores Ctrl-C, and so would all that it starts.
+
+    One that `nohup` started ignores the end of its terminal, too.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
