@@ -295,7 +295,17 @@ BROKEN = {
     ),
     "accuracy that is no number": (
         *("epochs: [10]", "target_accuracy: .nan"),
-        "7: exercises.fit.target_accuracy: nan is not allowed; a number",
+        "7: exercises.fit.target_accuracy: NaN is not allowed; a number at least 0 and at most 1",
+    ),
+    "accuracy that is no number, of an exercise named as a key": (
+        *("fit:", "optimizers:\n    target_accuracy: .nan"),
+        "5: exercises.optimizers.target_accuracy: NaN is not allowed; a number at least 0 and at "
+        "most 1",
+    ),
+    "infinite published figure": (
+        "epochs: [10]",
+        "claims: [{claim: a, value: {optimizer: sgd}, figure: train_loss, published: .inf}]",
+        "7: exercises.fit.claims.0.published: Infinity is not allowed; a number",
     ),
     "network of one's own without a name": (
         *("models: [linear]", "models: [':']"),

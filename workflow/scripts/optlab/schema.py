@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from optlab.mistakes import Key, Loader, Mistakes
+from optlab.mistakes import Loader, Mistakes
 from optlab.wording import allowed, show
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -19,21 +19,6 @@ def check(study: Any, mistakes: Mistakes) -> None:
     schema = load("config")
     for error in validator(schema).iter_errors(study):
         _add_schema_error(error, mistakes)
-    for key in _not_numbers(study, ()):
-        mistakes.add(key, "nan is not allowed; a number")
-
-
-def _not_numbers(value: Any, key: Key) -> Iterator[Key]:
-    """Where a number stands that is none: it passes every limit. Knobs have their own words."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            if name not in ("optimizers", "space"):
-                yield from _not_numbers(item, (*key, name))
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _not_numbers(item, (*key, number))
-    elif isinstance(value, float) and value != value:
-        yield key
 
 
 def load(name: str) -> dict[str, Any]:
@@ -41,7 +26,10 @@ def load(name: str) -> dict[str, Any]:
 
 
 def validator(schema: dict[str, Any]) -> Any:
-    """A validator that fills in defaults on its way (the recipe of jsonschema's own FAQ)."""
+    """A validator that fills in defaults on its way (the recipe of jsonschema's own FAQ).
+
+    A number is finite: nan would pass every limit.
+    """
     from jsonschema import Draft202012Validator, validators
 
     properties_of = Draft202012Validator.VALIDATORS["properties"]
@@ -53,7 +41,11 @@ def validator(schema: dict[str, Any]) -> Any:
                     instance.setdefault(key, copy.deepcopy(subschema["default"]))
         yield from properties_of(validator, properties, instance, schema)
 
-    return validators.extend(Draft202012Validator, {"properties": fill})(schema)
+    usual = Draft202012Validator.TYPE_CHECKER
+    finite = usual.redefine("number", lambda _, v: usual.is_type(v, "number") and v - v == 0)
+    return validators.extend(Draft202012Validator, {"properties": fill}, type_checker=finite)(
+        schema
+    )
 
 
 def _add_schema_error(error: Any, mistakes: Mistakes) -> None:
