@@ -89,7 +89,6 @@ class Graphed:
         self._rates: list[Tensor] = []  # what steps read in place of the groups' learning rates
         self._largest, self._left, self._failed = torch.Size([0]), WARM_UP, False
         self._x = self._y = torch.empty(0)  # what the recorded step reads
-        self._own = False  # whether they are the batch itself
         self._given: Tensor | None = None  # the batch before
         self._replay: Work | None = None
 
@@ -105,12 +104,12 @@ class Graphed:
         if self._failed or x.shape != self._largest:
             return self._take(x, y)
         same = x is self._given  # the full batch is the same tensor at every step
+        borrowed = self._given is self._x  # the recorded step reads it itself
         self._given = x
         if self._left > 0:
             self._left -= 1
             return self._recorder.warm(lambda: self._take(x, y))
-        if self._replay is None or (self._own and not same):
-            self._own = same  # nothing is copied, and must not be written to
+        if self._replay is None or (borrowed and not same):
             self._x, self._y = (x, y) if same else (x.clone(), y.clone())
             self._replay = self._record()
         elif not same:
