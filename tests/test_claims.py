@@ -7,7 +7,7 @@ import pytest
 from handmade import CLASSES, LINE, descend, finish, resolved, save
 
 import tables
-from optlab import grid, results, study, verdicts
+from optlab import grid, results, schema, study, verdicts
 from optlab.errors import UserError
 
 SWEEP = {
@@ -249,6 +249,11 @@ def test_settings_that_leave_open_what_is_meant(axes, claim, message):
     ((kind, settings),) = claim.items()
     narrower = {"model": "mlp"} if "models" in axes else {"batch_size": 50}
     claimed({kind: {**settings, **narrower}}, {**SWEEP, **axes})
+
+
+def test_figures_are_those_of_the_tables():
+    claim = schema.load("config")["$defs"]["claim"]
+    assert tuple(claim["properties"]["figure"]["enum"]) == results.FIGURES
 
 
 def test_scaling_exercises_and_searches_have_no_claims(write):

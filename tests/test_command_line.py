@@ -11,7 +11,7 @@ from handmade import CLASSES, finish, resolved, save
 
 import plot_curves
 import train
-from optlab import command_line, grid, metrics, models, optimizers, schedules, study
+from optlab import command_line, grid, metrics, models, optimizers, schedules, schema, study
 
 
 @pytest.fixture
@@ -90,6 +90,17 @@ def test_a_mistake_is_one_line(prepared, capsys, words, message):
         code = end.code
     (line,) = capsys.readouterr().err.splitlines()
     assert code in (1, 2) and line.startswith(f"error: {message}")
+
+
+def test_limits_are_those_of_a_study():
+    rules = schema.load("config")["properties"]
+    fit = schema.load("config")["$defs"]["exercise"]["properties"]
+    most = {name: rules[name]["maximum"] for name in ("seeds", "threads")}
+    for name, limit in {**most, "gpus": fit["gpus"]["items"]["maximum"]}.items():
+        assert getattr(run(f"--{name}", str(limit), "--batch-size", str(limit)), name) == limit
+        with pytest.raises(SystemExit):
+            run(f"--{name}", str(limit + 1))
+    assert rules["exercises"]["propertyNames"]["pattern"] == f"^{command_line._NAME.pattern}$(?!\n)"
 
 
 def test_a_word_that_is_no_text_is_one_line():

@@ -133,21 +133,20 @@ def claim_rows(resolved: Mapping[str, Any], summaries: Sequence[Summary]) -> lis
         own = [one for one in summaries if one.run.exercise == exercise]
         for claim in content.get("claims", ()):
             judged = verdicts.judge(claim, own)
-            found = cells("measured", judged.estimate)
-            values = {
+            row = {
                 "exercise": exercise,
                 "claim": " ".join(claim["claim"].split()),
                 "figure": claim.get("figure", ""),
                 "published": judged.published,
-                **found,
-                "measured": judged.measured,
+                **cells("measured", judged.estimate),
+                "measured": judged.measured,  # in words where there is no figure
                 "verdict": judged.verdict,
             }
-            rows.append({name: values[name] for name in CLAIM})
+            rows.append(row)
     return rows
 
 
-CLAIM = (
+CLAIM = (  # the columns, for a study without claims
     *("exercise", "claim", "figure", "published"),
     *("measured", "measured_low", "measured_high", "verdict"),
 )

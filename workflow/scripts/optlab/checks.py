@@ -181,17 +181,11 @@ def runs(study: dict[str, Any], mistakes: Mistakes) -> None:
         if not rows and not search_plan.is_search(exercise):
             reasons = dict.fromkeys(why for run, why in grid.skipped(study) if run.exercise == name)
             mistakes.add(("exercises", name), f"nothing is left to train: {'; '.join(reasons)}")
+        known = list(exercise.get("optimizers", ()))
         for number, settings in enumerate(exercise.get("compare", ())):
-            key = ("exercises", name, "compare", number)
-            optimizer, known = settings["optimizer"], exercise["optimizers"]
-            if optimizer not in known:
-                allowed = _allowed(optimizer, known)
-                message = f"{_show(optimizer)} is not in this exercise; {allowed}"
-                mistakes.add((*key, "optimizer"), message)
-            elif not any(grid.matches(run, settings) for run in rows):
-                mistakes.add(key, f"{_show(settings)} is not in the exercise's grid")
-        stated = exercise.get("claims", ())
-        for place, message in claims.mistakes(stated, list(exercise.get("optimizers", ())), rows):
+            if wrong := claims.misplaced(settings, known, rows):
+                mistakes.add(("exercises", name, "compare", number, *wrong[0]), wrong[1])
+        for place, message in claims.mistakes(exercise.get("claims", ()), known, rows):
             mistakes.add(("exercises", name, "claims", *place), message)
 
 

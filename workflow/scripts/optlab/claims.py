@@ -45,6 +45,19 @@ def rates(settings: Settings, runs: Sequence[Run]) -> list[Run]:
     return sorted(described(others, runs), key=lambda run: run.knobs["lr"])
 
 
+def misplaced(
+    settings: Settings, known: Sequence[str], runs: Sequence[Run]
+) -> tuple[Key, str] | None:
+    """Where in these settings, and why, they are none of a grid's; None where they are."""
+    optimizer = settings["optimizer"]
+    if optimizer not in known:
+        message = f"{show(optimizer)} is not in this exercise; {allowed(optimizer, known)}"
+        return ("optimizer",), message
+    if not described(settings, runs):
+        return (), f"{show(settings)} is not in the exercise's grid"
+    return None
+
+
 def mistakes(
     claims: Sequence[Claim], known: Sequence[str], runs: Sequence[Run]
 ) -> Iterator[tuple[Key, str]]:
@@ -82,13 +95,9 @@ def _of_settings(
     several = kind == "order"
     for number, settings in enumerate(claim[kind] if several else [claim[kind]]):
         place: Key = (kind, number) if several else (kind,)
-        optimizer, own = settings["optimizer"], described(settings, runs)
-        if optimizer not in known:
-            message = f"{show(optimizer)} is not in this exercise; {allowed(optimizer, known)}"
-            yield (*place, "optimizer"), message
-        elif not own:
-            yield place, f"{show(settings)} is not in the exercise's grid"
-        elif len({(run.dataset, run.model) for run in own}) > 1:
+        if wrong := misplaced(settings, known, runs):
+            yield (*place, *wrong[0]), wrong[1]
+        elif len({(run.dataset, run.model) for run in described(settings, runs)}) > 1:
             yield place, f"{show(settings)} is of several problems; add dataset or model"
 
 

@@ -83,8 +83,8 @@ def _best(claim: Claim, summaries: Sequence[Summary]) -> Verdict:
     winner = min([own, *others], key=lambda one: _place(one, figure))
     named = {name: getattr(winner.run, name) for name in grid.AXES if name in settings}
     found = {"optimizer": winner.run.optimizer, **winner.run.shown_knobs, **named}
-    tests = [_better(own, other, figure) for other in others]
-    return Verdict(_text(settings), _text(found, winner, figure), None, _verdict(tests))
+    verdict = _verdict([(own, other) for other in others], figure)
+    return Verdict(_text(settings), _text(found, winner, figure), None, verdict)
 
 
 def _order(claim: Claim, summaries: Sequence[Summary]) -> Verdict:
@@ -92,12 +92,11 @@ def _order(claim: Claim, summaries: Sequence[Summary]) -> Verdict:
     figure = _figure(claim, summaries)
     stated = [(settings, _chosen(settings, summaries)) for settings in claim["order"]]
     measured = sorted(stated, key=lambda pair: _place(pair[1], figure))
-    tests = [_better(one, other, figure) for (_, one), (_, other) in pairwise(stated)]
     return Verdict(
         " > ".join(_text(settings) for settings, _ in stated),
         " > ".join(_text(settings, one, figure) for settings, one in measured),
         None,
-        _verdict(tests),
+        _verdict(list(pairwise(one for _, one in stated)), figure),
     )
 
 
@@ -122,8 +121,7 @@ def _of(runs: Sequence[Run], summaries: Sequence[Summary]) -> list[Summary]:
 
 def _chosen(settings: Settings, summaries: Sequence[Summary]) -> Summary:
     """The run that the settings describe; of several, the best on validation data."""
-    runs = claims.described(settings, [one.run for one in summaries])
-    return results.choose(_of(runs, summaries)).chosen
+    return results.choose([one for one in summaries if grid.matches(one.run, settings)]).chosen
 
 
 def _figure(claim: Claim, summaries: Sequence[Summary]) -> str:
@@ -142,22 +140,14 @@ def _sign(figure: str) -> int:
     return -1 if figure.endswith("accuracy") else 1
 
 
-def _better(one: Summary, other: Summary, figure: str) -> tuple[float, float] | None:
-    """How much better one run is than another, and the p-value; None where seeds are too few."""
-    if bool(one.diverged) != bool(other.diverged):
-        return (1.0 if other.diverged else -1.0), 0.0
-    own, others = results.paired(*(results.by_seed(s.run, figure) for s in (one, other)))
-    if one.diverged and not own:
-        return 0.0, 1.0
-    if own and one.run.is_deterministic and other.run.is_deterministic:
-        gain = _sign(figure) * (others[0] - own[0])
-        return gain, 0.0 if gain else 1.0
-    test = paired_t_test(own, others)
-    return None if test is None else (-_sign(figure) * test.difference.mean, test.p)
-
-
-def _verdict(tests: Sequence[tuple[float, float] | None]) -> str:
-    """What the tests say together: all differences as claimed, or one of them the other way."""
+def _verdict(pairs: Sequence[tuple[Summary, Summary]], figure: str) -> str:
+    """Whether the first of each pair is the better: all are, as claimed, or one is the worse."""
+    runs = {one.run.path: one.run for pair in pairs for one in pair}
+    seeds = {path: results.by_seed(run, figure) for path, run in runs.items()}
+    tests = [
+        _better(one, other, seeds[one.run.path], seeds[other.run.path], _sign(figure))
+        for one, other in pairs
+    ]
     done = [test for test in tests if test is not None]
     shown = [p < 1 - LEVEL for p in holm([p for _, p in done])]
     if any(sure and gain <= 0 for (gain, _), sure in zip(done, shown, strict=True)):
@@ -167,9 +157,28 @@ def _verdict(tests: Sequence[tuple[float, float] | None]) -> str:
     return HOLDS if all(shown) else UNSHOWN
 
 
+def _better(
+    one: Summary, other: Summary, own: dict[int, float], others: dict[int, float], sign: int
+) -> tuple[float, float] | None:
+    """How much better one run is than another, and the p-value; None where seeds are too few.
+
+    ``own`` and ``others`` are their figures, seed by seed.
+    """
+    if bool(one.diverged) != bool(other.diverged):
+        return (1.0 if other.diverged else -1.0), 0.0
+    first, second = results.paired(own, others)
+    if one.diverged and not first:
+        return 0.0, 1.0
+    if first and one.run.is_deterministic and other.run.is_deterministic:
+        gain = sign * (second[0] - first[0])
+        return gain, 0.0 if gain else 1.0
+    test = paired_t_test(first, second)
+    return None if test is None else (-sign * test.difference.mean, test.p)
+
+
 def _text(settings: Mapping[str, Any], one: Summary | None = None, figure: str = "") -> str:
     """Settings in words, with a figure of their run behind them."""
-    words = [str(settings["optimizer"])] if "optimizer" in settings else []
+    words = [str(settings["optimizer"])]
     words += [f"{k}={grid.text(v)}" for k, v in settings.items() if k != "optimizer"]
     found = one.figures[figure] if one else None
     shown = f" ({found.mean:.4g})" if found else " (diverged)" if one else ""
