@@ -1,5 +1,6 @@
 """The run table: the product of what a study names, each point in a folder of its own."""
 
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ def test_axes_of_an_exercise_are_multiplied_and_all_in_the_path(write):
     for run in found:
         for text in (run.exercise, run.optimizer, run.dataset, run.model, f"lr={run.knobs['lr']}"):
             assert text in run.path
-        assert f"batch_size={run.batch_size},epochs={run.epochs},gpus={run.gpus}" in run.path
+        assert f"batch_size={run.batch_size}+epochs={run.epochs}+gpus={run.gpus}" in run.path
         # A default needs no place in the path; another value does.
         assert ("weight_decay=0.01" in run.path) == (run.knobs["weight_decay"] == 0.01)
 
@@ -58,10 +59,22 @@ def test_path_has_five_folders_whatever_the_names(write, here):
     (here / "my/own.py").write_text("")
     file = write({"[linear]": "[linear, my/own.py:Net]", SGD: "my/own.py:Step: {lr: [1], k: [2]}"})
     plain, own = runs(file)
-    assert plain.path == "fit/my+own.py:Step/line,linear/lr=1,k=2/batch_size=full,epochs=10,gpus=1"
-    assert own.path.split("/")[2] == "line,my+own.py:Net"
+    assert plain.path == "fit/my-own.py-Step/line+linear/lr=1+k=2/batch_size=full+epochs=10+gpus=1"
+    assert own.path.split("/")[2] == "line+my-own.py-Net"
     assert (plain.code, own.code) == (["my/own.py"], ["my/own.py", "my/own.py"])
     assert all(len(run.path.split("/")) == 5 for run in (plain, own))
+
+
+def test_paths_need_no_quotes_and_no_executor_splits_them(write, here):
+    (here / "my, own $ideas").mkdir()
+    (here / "my, own $ideas/steps.py").write_text("")
+    own = '"my, own $ideas/steps.py:Step": {lr: [1e20, 1e-20], mode: [\'a, b\', "it\'s"]}'
+    found = runs(write({SGD: own}))
+    assert len({run.path for run in found}) == 4
+    assert all(re.fullmatch(r"[\w.=+/-]+", run.path) for run in found)
+    assert {run.path.split("/")[3] for run in found} == {
+        *("lr=1e20+mode=a-b", "lr=1e20+mode=it-s", "lr=1e-20+mode=a-b", "lr=1e-20+mode=it-s")
+    }
 
 
 def test_runs_of_the_package_have_no_code_of_their_own(write):
@@ -83,11 +96,12 @@ def test_path_and_folders_are_safe_in_a_shell(write, name):
         assert not Path(path).is_absolute() and ".." not in path
 
 
-def test_knob_value_that_is_no_folder_is_a_mistake_in_one_line(write, here):
+def test_two_values_of_one_folder_are_a_mistake_in_one_line(write, here):
     (here / "own.py").write_text("")
     with pytest.raises(study.StudyError) as caught:
-        study.load(write({SGD: "own.py:S: {lr: [1], how: ['a b']}"}))
-    assert len(str(caught.value).splitlines()) == 1 and "a b" in str(caught.value)
+        study.load(write({SGD: "own.py:S: {lr: [1], how: ['a b', 'a-b']}"}))
+    assert len(str(caught.value).splitlines()) == 1
+    assert "two runs would share the folder fit/own.py-S" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +112,7 @@ def test_knob_value_that_is_no_folder_is_a_mistake_in_one_line(write, here):
         (1.0, "1"),
         (-0.0, "0"),
         (100000.0, "100000"),
-        (1e20, "1e+20"),
+        (1e20, "1e20"),
         (0.1 + 0.2, "0.30000000000000004"),
         (3, "3"),
         (True, "true"),

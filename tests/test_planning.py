@@ -175,7 +175,7 @@ def checkout(finished, tmp_path):
     return Checkout(folder)
 
 
-def run(exercise, optimizer, problem, knobs, plan="batch_size=full,epochs=3,gpus=1"):
+def run(exercise, optimizer, problem, knobs, plan="batch_size=full+epochs=3+gpus=1"):
     return f"{exercise}/{optimizer}/{problem}/{knobs}/{plan}"
 
 
@@ -221,7 +221,7 @@ def test_other_words_for_the_same_study_plan_nothing(checkout):
 def test_added_rate_is_one_run_and_nothing_else_is_trained(checkout):
     checkout.edit("study.yaml", ("[0.001, 0.01]", "[0.001, 0.003, 0.01]"))
     jobs, runs = checkout.planned()
-    assert runs == [run("fit", "sgd", "line,linear", "lr=0.003")]
+    assert runs == [run("fit", "sgd", "line+linear", "lr=0.003")]
     assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_fit": 1}
 
     before = checkout.results("runs/**/*")
@@ -308,7 +308,7 @@ def test_one_more_seed_trains_that_seed_only(checkout, tmp_path):
 
 
 def test_fewer_seeds_train_nothing_new(checkout):
-    path = f"runs/{run('fit', 'sgd', 'line,linear', 'lr=0.01')}/metrics.tsv"
+    path = f"runs/{run('fit', 'sgd', 'line+linear', 'lr=0.01')}/metrics.tsv"
     texts = []
     for seeds in ("seeds: 3", "seeds: 2"):
         checkout.write("study.yaml", STUDY.replace("seeds: 1", seeds))
@@ -346,10 +346,10 @@ def test_edit_of_own_code_trains_the_runs_that_use_it(checkout, file):
     before = checkout.results("runs/**/run.json")
     checkout.append(file)
     jobs, runs = checkout.planned()
-    nets = [run("own", o, "line,my+nets.py:Net", "lr=0.001", "batch_size=full,epochs=2,gpus=1")
-            for o in ("adam", "my+steps.py:Step")]  # fmt: skip
-    steps = [run("own", "my+steps.py:Step", p, "lr=0.001", "batch_size=full,epochs=2,gpus=1")
-             for p in ("line,linear", "line,my+nets.py:Net")]  # fmt: skip
+    nets = [run("own", o, "line+my-nets.py-Net", "lr=0.001", "batch_size=full+epochs=2+gpus=1")
+            for o in ("adam", "my-steps.py-Step")]  # fmt: skip
+    steps = [run("own", "my-steps.py-Step", p, "lr=0.001", "batch_size=full+epochs=2+gpus=1")
+             for p in ("line+linear", "line+my-nets.py-Net")]  # fmt: skip
     assert runs == (nets if file == "my/nets.py" else steps)
     assert jobs == {"train": 2, "tables": 1, "figures_own": 1}
     own = checkout.results("runs/own/**/metrics.tsv")
@@ -391,8 +391,8 @@ def held(checkout, *words):
     checkout.write("hold", "")
     checkout.edit("study.yaml", ("Step: {lr: [0.001]}", "Step: {lr: [0.001, 0.5]}"),
                   ("[my/nets.py:Net, linear]", "[linear]"))  # fmt: skip
-    path = run("own", "my+steps.py:Step", "line,linear", "lr=0.5",
-               "batch_size=full,epochs=2,gpus=1")  # fmt: skip
+    path = run("own", "my-steps.py-Step", "line+linear", "lr=0.5",
+               "batch_size=full+epochs=2+gpus=1")  # fmt: skip
     state = checkout.folder / f"results/tiny/state/{path}.json"
     process = checkout.start(*words)
     try:
@@ -453,7 +453,7 @@ def test_failing_run_is_told_in_one_line_and_the_others_go_on(checkout):
     reason = "my/steps.py:Step refuses {'lr': 2.0}: lr 2.0 is too long a step"
     assert re.search(rf"^\s*error: {re.escape(reason)}$", told, re.MULTILINE), told
     assert "Traceback" not in told
-    path = run("own", "my+steps.py:Step", "line,linear", "lr=2", "batch_size=full,epochs=2,gpus=1")
+    path = run("own", "my-steps.py-Step", "line+linear", "lr=2", "batch_size=full+epochs=2+gpus=1")
     assert not list((checkout.folder / f"results/tiny/runs/{path}").glob("*"))
     status = checkout.status()
     assert "8 done, 0 running, 1 failed, 0 waiting" in status

@@ -86,7 +86,7 @@ def test_gpus_and_nodes_follow_the_device_and_the_site(
 
 def test_a_run_like_an_earlier_one_is_predicted_from_that(needs, here):
     before = needs()
-    folder = Path("results/s/runs/e/adam/mnist,cnn/lr=0.1/batch_size=100,epochs=2,gpus=1")
+    folder = Path("results/s/runs/e/adam/mnist+cnn/lr=0.1/batch_size=100+epochs=2+gpus=1")
     record = {
         "settings": {"epochs": 2, "seeds": 3},
         "seeds": [{}, {}, {}],

@@ -48,7 +48,7 @@ def checkout(finished, tmp_path):
 
 
 def run(gpus, batch_size, lr="0.1"):
-    return f"speed/sgd/digits,softmax/lr={lr}/batch_size={batch_size},epochs=1,gpus={gpus}"
+    return f"speed/sgd/digits+softmax/lr={lr}/batch_size={batch_size}+epochs=1+gpus={gpus}"
 
 
 def test_finished_study_has_every_result(finished):

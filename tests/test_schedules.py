@@ -92,7 +92,7 @@ def test_schedules_multiply_the_grid_and_the_constant_one_changes_no_path(write)
     (plain,) = grid.runs(study.load(write()))
     constant, cosine = runs_of(write, "[constant, {name: cosine, final: 1e-1}]")
     assert constant == plain and "schedule" not in " ".join([plain.path, *plain.arguments()])
-    assert cosine.path == f"{plain.path},schedule=cosine,final=0.1"
+    assert cosine.path == f"{plain.path}+schedule=cosine-final=0.1"
     words = cosine.arguments()
     assert words[words.index("--schedule") + 1] == "cosine,final=0.1"
     assert grid.matches(cosine, {"optimizer": "sgd", "schedule": "cosine,final=0.1"})

@@ -25,7 +25,7 @@ class Measured:
 def like(folder: str, batch_size: int | str) -> Measured | None:
     """The slowest of some runs in ``folder`` with this batch size; None where there is none."""
     found = []
-    start = f"batch_size={batch_size},"
+    start = f"batch_size={batch_size}+"
     for knobs in _folders(folder):
         for plan in _folders(knobs):
             if os.path.basename(plan).startswith(start) and (one := _measured(plan)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,16 +61,24 @@ class Run:
 
     @cached_property
     def path(self) -> str:
-        """The run's folder below ``results/<study>/runs``: every axis of the grid, readable."""
-        parts = (
-            self.exercise,
-            folder(self.optimizer),
-            folder(f"{self.dataset},{self.model}"),
-            folder(",".join(f"{k}={text(v)}" for k, v in self.shown_knobs.items())) or "defaults",
-            f"batch_size={self.batch_size},epochs={self.epochs},gpus={self.gpus}"
-            + (f",schedule={self.schedule}" if self.schedule != schedules.CONSTANT else ""),
+        """The run's folder below ``results/<study>/runs``, in which every axis can be read.
+
+        Its parts are wildcards, so that any executor of Snakemake can name the job: no commas,
+        which separate the wildcards of ``--target-jobs``, and nothing that a shell or a scheduler
+        gives a meaning to.
+        """
+        plan = {name: getattr(self, name) for name in ("batch_size", "epochs", "gpus")}
+        if self.schedule != schedules.CONSTANT:
+            plan["schedule"] = self.schedule
+        return "/".join(
+            (
+                self.exercise,
+                folder(self.optimizer),
+                f"{folder(self.dataset)}+{folder(self.model)}",
+                _pairs(self.shown_knobs) or "defaults",
+                _pairs(plan),
+            )
         )
-        return "/".join(parts)
 
     @cached_property
     def shown_knobs(self) -> dict[str, Value]:
@@ -285,7 +294,8 @@ def text(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return "_".join(map(text, value))
-    return repr(canonical(value)) if isinstance(value, float) else str(value)
+    # Without the plus of 1e+20, which separates the parts of a path.
+    return repr(canonical(value)).replace("e+", "e") if isinstance(value, float) else str(value)
 
 
 def canonical(value: Value) -> Value:
@@ -298,5 +308,10 @@ def canonical(value: Value) -> Value:
 
 
 def folder(name: str) -> str:
-    """A name as one folder of a path: the optimizer ``own/file.py:Sign`` is one folder."""
-    return name.replace("/", "+")
+    """A name as part of a folder's name: ``own/file.py:Sign`` becomes ``own-file.py-Sign``."""
+    return re.sub(r"[^\w.=-]+", "-", name)
+
+
+def _pairs(values: Mapping[str, Value]) -> str:
+    """Names and values as part of a path: ``lr=0.01+momentum=0.8``."""
+    return "+".join(f"{folder(name)}={folder(text(value))}" for name, value in values.items())
