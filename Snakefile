@@ -3,6 +3,11 @@
 study -> run table -> prepared data sets -> one training job a run -> tables and figures -> report
 """
 
+from snakemake.utils import min_version
+
+min_version("9.27.1")
+
+
 # -- configuration: a study named on the command line stands alone ---------------------------
 
 if not workflow.configfiles:
@@ -19,10 +24,9 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/search.smk"
-include: "workflow/rules/scaling.smk"
 
 
 # -- targets ---------------------------------------------------------------------------------
@@ -32,9 +36,5 @@ rule all:
     default_target: True
     input:
         rules.study.output,
-        rules.tables.output if RUNS else [],
+        rules.tables.output,
         PICTURES.values(),
-        rules.search_tables.output if SEARCHES else [],
-        SEARCH_PICTURES.values(),
-        rules.scaling_tables.output if SCALINGS else [],
-        SCALING_PICTURES.values(),

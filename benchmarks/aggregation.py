@@ -26,7 +26,9 @@ exercises:
 
 def make(folder: Path, runs: int) -> Path:
     """A study whose runs all have the same metrics."""
-    from optlab import grid, metrics, study
+    from optlab.study import run as grid
+    from optlab.runs import metrics
+    from optlab.study import reading as study
 
     rates = ", ".join(f"{1e-6 * (number + 1):.8f}" for number in range(runs))
     path = folder / f"{runs}.yaml"

@@ -12,8 +12,10 @@ import torch
 from timing import interleaved, show
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from optlab import devices, models, training
-from optlab.datasets import Dataset, Split
+from optlab.machine import devices
+from optlab.catalogue import networks as models
+from optlab.training import loop as training
+from optlab.training.datasets import Dataset, Split
 
 DEVICE = devices.resolve("auto")
 BATCH, STEPS = 50, 20 if DEVICE == "cpu" else 1000  # a whole epoch on a GPU

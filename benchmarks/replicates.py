@@ -15,8 +15,10 @@ import torch
 from softmax_step import images
 from timing import interleaved, show
 
-from optlab import devices, sources, training
-from optlab.datasets import Dataset, Split, load
+from optlab.machine import devices
+from optlab.data import prepare as sources
+from optlab.training import loop as training
+from optlab.training.datasets import Dataset, Split, load
 
 DEVICE = devices.resolve("auto")
 

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from timing import interleaved, show
 
-from optlab import training
-from optlab.archives import torchvision
-from optlab.datasets import Dataset, Split
+from optlab.training import loop as training
+from optlab.data.archives import torchvision
+from optlab.training.datasets import Dataset, Split
 
 EXAMPLES, BATCH = 50_000, 100
 

@@ -34,7 +34,11 @@ import subprocess, sys
 sys.path.insert(0, "workflow/scripts")
 from pathlib import Path
 import torch
-from optlab import datasets, distributed, grid, study, training
+from optlab.training import datasets
+from optlab.machine import processes as distributed
+from optlab.study import run as grid
+from optlab.study import reading as study
+from optlab.training import loop as training
 import train
 torch.set_num_threads(1)
 world = distributed.join("cpu")

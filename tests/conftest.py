@@ -47,7 +47,7 @@ def write(here):
 
 
 HOLDER = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from optlab import devices;"
+    "import sys; sys.path.insert(0, sys.argv[1]); from optlab.machine import devices;"
     "print(*devices.take(int(sys.argv[2])), flush=True); sys.stdin.read()"
 )
 

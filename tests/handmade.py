@@ -4,7 +4,12 @@ import json
 import math
 from pathlib import Path
 
-from optlab import grid, metrics, study
+from optlab import files
+from optlab.runs import metrics
+from optlab.study import reading
+from optlab.study.run import carried
+from optlab.training.settings import Settings
+from optlab.values import text
 
 SCALING = {
     "kind": "scaling",
@@ -19,13 +24,18 @@ LINE = {"datasets": ["line"], "models": ["linear"], "epochs": [200], "batch_size
 
 def resolved(exercises, seeds=3, **more):
     """A study of these exercises, defaults filled in."""
-    return study.resolve({"study": "hand", "seeds": seeds, "exercises": exercises, **more})
+    return reading.resolve({"study": "hand", "seeds": seeds, "exercises": exercises, **more})
+
+
+def settings(network, optimizer, knobs, network_options=None, schedule="constant", **more):
+    """Settings of these names of the catalogue, as the training loop takes them."""
+    return Settings(**carried(network, optimizer, knobs, network_options, schedule), **more)
 
 
 def save(resolved):
     """Write the study where the programs look for it."""
     path = Path("results", resolved["study"], "study.yaml")
-    metrics.write_atomically(path, study.dump(resolved))
+    files.write(path, reading.dump(resolved))
     return path
 
 
@@ -45,14 +55,14 @@ def row(run, seed, epoch, train_loss, step=None, **more):
         "train_loss": train_loss,
         "seconds": 0.5 * epoch,
         "status": "ok",
-        **{name: grid.text(value) for name, value in run.shown_knobs.items()},
+        **{name: text(value) for name, value in run.shown_knobs.items()},
         **more,
     }
 
 
 def write(run, rows):
     """Write the metrics of a run."""
-    metrics.write_atomically(Path(run.folder, "metrics.tsv"), metrics.text(rows))
+    files.write(Path(run.folder, "metrics.tsv"), metrics.text(rows))
 
 
 def finish(run, losses, **more):
@@ -117,7 +127,7 @@ def timed(run, seconds, accuracies=None, examples=1000, steps=None, evaluation=0
         "hardware": {"host": "here", "cpu": "Handmade 1", "cores": 2, **hardware},
         **({"steps": steps} if steps else {}),
     }
-    metrics.write_atomically(Path(run.folder, "run.json"), json.dumps(record))
+    files.write(Path(run.folder, "run.json"), json.dumps(record))
 
 
 def step_parts(step=0.010, data=0.001, forward_backward=0.006, communication=0.0, optimizer=0.002):

@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow/scripts"))
-from optlab import datasets, distributed, training
-from optlab.checkpoints import Checkpoints
+from optlab.machine import processes as distributed
+from optlab.training import datasets
+from optlab.training import loop as training
+from optlab.training.checkpoints import Checkpoints
 
 
 def main(data_file: str, jobs_file: str, output: str) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from optlab import optimizers, sources, training
-from optlab.checkpoints import Checkpoints
-from optlab.datasets import load
+from optlab.catalogue import optimizers
+from optlab.data import prepare
+from optlab.training import loop as training
+from optlab.training.checkpoints import Checkpoints
+from optlab.training.datasets import load
 
 TRAIN = Path(__file__).parents[1] / "workflow/scripts/train.py"
 
@@ -22,7 +24,7 @@ TRAIN = Path(__file__).parents[1] / "workflow/scripts/train.py"
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.json"
-    sources.prepare("digits", {"source": "digits"}, path, None)
+    prepare.prepare("digits", {"source": "digits"}, path, None)
     return path
 
 
@@ -128,7 +130,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from optlab.batches import derived_seed
+from optlab.training.batches import derived_seed
 
 class Net(nn.Sequential):
     def __init__(self, shape, outputs):

@@ -7,8 +7,10 @@ import pytest
 from handmade import CLASSES, LINE, descend, finish, resolved, save
 
 import tables
-from optlab import grid, results, schema, study, verdicts
 from optlab.errors import UserError
+from optlab.results import summary as results
+from optlab.results import verdicts
+from optlab.study import reading, schema, table
 
 SWEEP = {
     **CLASSES,
@@ -27,7 +29,7 @@ def _here(tmp_path, monkeypatch):
 def claimed(claim, exercise=SWEEP, seeds=3):
     """A study with one claim, and its runs."""
     made = resolved({"fit": {**exercise, "claims": [{"claim": "It is so", **claim}]}}, seeds)
-    return made, grid.runs(made)
+    return made, table.runs(made)
 
 
 def judged(claim, losses, exercise=SWEEP, **more):
@@ -224,7 +226,7 @@ WRONG = {
 @pytest.mark.parametrize("text", WRONG)
 def test_mistake_in_a_claim_is_one_line(write, text):
     with pytest.raises(UserError) as caught:
-        study.load(write({"epochs: [10]": f"claims: [{text}]"}))
+        reading.load(write({"epochs: [10]": f"claims: [{text}]"}))
     assert str(caught.value) == PLACE + WRONG[text]
 
 
@@ -258,7 +260,7 @@ def test_figures_are_those_of_the_tables():
 
 def test_scaling_exercises_and_searches_have_no_claims(write):
     with pytest.raises(UserError, match="claims: unknown key"):
-        study.load(write({"epochs: [10]": "kind: scaling\n    claims: []"}))
+        reading.load(write({"epochs: [10]": "kind: scaling\n    claims: []"}))
 
 
 def test_table():
@@ -285,7 +287,7 @@ def test_table():
 
 def test_a_study_without_claims_has_an_empty_table():
     made = resolved({"fit": SWEEP})
-    for run in grid.runs(made):
+    for run in table.runs(made):
         finish(run, [0.1] * 3)
     assert tables.main(["--study", str(save(made)), "--output-folder", "tables"]) == 0
     header = "exercise claim figure published measured measured_low measured_high verdict"
@@ -295,5 +297,5 @@ def test_a_study_without_claims_has_an_empty_table():
 def test_claims_are_no_part_of_what_is_trained_or_drawn():
     made, runs = claimed({"best": SGD})
     bare = resolved({"fit": SWEEP})
-    assert runs == grid.runs(bare)
-    assert study.part(made, "fit") == study.part(bare, "fit")
+    assert runs == table.runs(bare)
+    assert reading.part(made, "fit") == reading.part(bare, "fit")

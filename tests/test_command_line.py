@@ -11,7 +11,11 @@ from handmade import CLASSES, finish, resolved, save
 
 import plot_curves
 import train
-from optlab import command_line, grid, metrics, models, optimizers, schedules, schema, study
+from optlab import command_line
+from optlab.catalogue import networks as models
+from optlab.catalogue import optimizers, schedules
+from optlab.runs import metrics
+from optlab.study import reading, schema, table
 
 
 @pytest.fixture
@@ -43,8 +47,8 @@ def test_the_promised_command_line(prepared, size, rate):
 def test_the_options_of_a_run_describe_that_run_again(prepared, write):
     old = "epochs: [10]"
     text = f"{old}\n    schedules: [{{name: cosine, final: 0.1}}]"
-    (planned,) = grid.runs(study.load(write({old: text})))
-    metrics.write_atomically(Path(planned.data), '{"name": "line"}')
+    (planned,) = table.runs(reading.load(write({old: text})))
+    files.write(Path(planned.data), '{"name": "line"}')
     again = run(*planned.arguments())
     assert (again.path, again.schedule) == (planned.path, "cosine,final=0.1")
 
@@ -155,7 +159,7 @@ def finished(here):
     """A study with two optimizers; of one the runs are finished, of the other not."""
     exercise = {**CLASSES, "optimizers": {"adam": {"lr": [0.01, 0.1]}, "sgd": {"lr": [1]}}}
     study = resolved({"one": exercise, "two": {**exercise, "models": ["mlp"]}})
-    for each in grid.runs(study):
+    for each in table.runs(study):
         if each.optimizer == "adam":
             loss = 0.2 if each.knobs["lr"] == 0.1 else 0.4
             finish(each, [loss] * 3, val_loss=[loss] * 3, train_accuracy=[0.9] * 3)
@@ -180,7 +184,7 @@ def no_room(file):
 
 
 def test_a_run_whose_metrics_are_damaged_is_named(finished, capsys):
-    first = next(run for run in grid.runs(study.load(finished)) if run.optimizer == "adam")
+    first = next(run for run in table.runs(reading.load(finished)) if run.optimizer == "adam")
     Path(first.folder, "metrics.tsv").write_text("")
     assert plot(finished, "--optimizer", "adam", "--exercise", "one", "--output", "a.svg") == 0
     (line,) = capsys.readouterr().err.splitlines()
@@ -204,7 +208,7 @@ def test_the_best_run_is_drawn_unless_a_rate_is_named(finished):
 def test_only_runs_of_the_study_are_drawn(finished):
     """Another run of the optimizer, better than all, lies beside those of the study."""
     other = {**CLASSES, "optimizers": {"adam": {"lr": [0.5]}}}
-    (stranger,) = grid.runs(resolved({"one": other}))
+    (stranger,) = table.runs(resolved({"one": other}))
     finish(stranger, [0.01] * 3, val_loss=[0.01] * 3)
     assert plot(finished, "--optimizer", "adam", "--output", "a.svg") == 0
     assert "Adam, lr 0.1<" in Path("a.svg").read_text()

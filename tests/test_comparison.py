@@ -8,7 +8,9 @@ from scipy import stats
 from test_results import read
 
 import tables
-from optlab import comparison, grid, results, statistics
+from optlab.results import comparison, statistics
+from optlab.results import summary as results
+from optlab.study import table
 
 OPTIMIZERS = {"sgd": {"lr": [0.1, 1]}, "adam": {"lr": [0.01]}, "nadam": {"lr": [0.01]}}
 
@@ -21,7 +23,7 @@ def _here(tmp_path, monkeypatch):
 def study_of(seeds=3, **more):
     exercise = {**CLASSES, "optimizers": OPTIMIZERS, **more}
     study = resolved({"optimizers": exercise}, seeds)
-    return study, grid.runs(study)
+    return study, table.runs(study)
 
 
 def end(run, loss, test, **more):

@@ -25,8 +25,9 @@ import numpy as np
 import pytest
 import torch
 
-from optlab import archives, datasets, sources
+from optlab.data import archives, identity, prepare
 from optlab.errors import DataError, UserError
+from optlab.training import datasets
 
 SCRIPTS = Path(sources.__file__).resolve().parents[1]
 ARCHIVES = os.environ.get("OPTLAB_ARCHIVES")
@@ -50,8 +51,8 @@ def definition(source, **keys):
 def prepared(name, archive_folder=None, **keys):
     """Prepare into results/data and return (path of the description, description, tensors)."""
     what = definition(**keys)
-    output = Path(sources.prepared_path(name, what))
-    sources.prepare(name, what, output, archive_folder)
+    output = Path(identity.prepared_path(name, what))
+    prepare.prepare(name, what, output, archive_folder)
     tensors = torch.load(str(output.with_suffix(".pt")), mmap=True, weights_only=True)
     return output, json.loads(output.read_text()), tensors
 
@@ -136,7 +137,7 @@ def test_preparing_twice_gives_the_same_bytes():
     output, _, _ = prepared("digits", source="digits")
     first = [output.read_bytes(), output.with_suffix(".pt").read_bytes()]
     again = Path("elsewhere/other.json")
-    sources.prepare("digits", definition("digits"), again, None)
+    prepare.prepare("digits", definition("digits"), again, None)
     assert [again.read_bytes(), again.with_suffix(".pt").read_bytes()] == first
     assert files_under("elsewhere") == ["other.json", "other.pt"]
 
@@ -210,25 +211,25 @@ def test_floats_make_a_regression():
 
 def test_path_follows_the_content_and_not_the_place_of_a_file():
     file = Path(saved(image_arrays()))
-    path = sources.prepared_path("mine", definition("npz", file=str(file)))
+    path = identity.prepared_path("mine", definition("npz", file=str(file)))
     assert re.fullmatch(r"results/data/mine-[0-9a-f]{12}\.json", path)
     shutil.copy(file, "copy.npz")
-    assert sources.prepared_path("mine", definition("npz", file="copy.npz")) == path
+    assert identity.prepared_path("mine", definition("npz", file="copy.npz")) == path
     saved(image_arrays(seed=1), str(file))
-    assert sources.prepared_path("mine", definition("npz", file=str(file))) != path
+    assert identity.prepared_path("mine", definition("npz", file=str(file))) != path
 
 
 @pytest.mark.parametrize("change", [{"split_seed": 1}, {"validation": 5}, {"subset": 100}])
 def test_path_follows_the_definition(change):
     paths = {
-        sources.prepared_path("d", definition("digits", **keys)) for keys in ({}, change, change)
+        identity.prepared_path("d", definition("digits", **keys)) for keys in ({}, change, change)
     }
     assert len(paths) == 2
 
 
 def test_digest_is_cached_and_a_damaged_cache_is_no_harm():
     what = definition("npz", file=saved(image_arrays()))
-    path = sources.prepared_path("mine", what)
+    path = identity.prepared_path("mine", what)
     cache = Path("results/data/.digests.json")
     (entry,) = json.loads(cache.read_text()).values()
     assert entry["sha256"] == hashlib.sha256(Path("mine.npz").read_bytes()).hexdigest()
@@ -236,13 +237,13 @@ def test_digest_is_cached_and_a_damaged_cache_is_no_harm():
     for content, same in ((forged, False), ("{", True), ("[1]", True), ('{"a": 1}', True)):
         cache.write_text(content)
         sources._remembered_digest.cache_clear()
-        assert (sources.prepared_path("mine", what) == path) == same, content
+        assert (identity.prepared_path("mine", what) == path) == same, content
     assert files_under("results") == ["data/.digests.json"]
 
 
 def test_results_folder_that_cannot_be_written_is_no_harm_to_a_parse():
     Path("results").write_text("a file where the folder should be")
-    assert sources.prepared_path("mine", definition("npz", file=saved(image_arrays())))
+    assert identity.prepared_path("mine", definition("npz", file=saved(image_arrays())))
 
 
 def test_parse_imports_nothing_heavy():
@@ -311,7 +312,7 @@ def test_broken_array(kind):
     spoil, fragments = BROKEN[kind]
     what = definition("npz", file=saved(spoil(image_arrays())))
     with refused("mine.npz: ", *fragments):
-        sources.prepare("mine", what, Path("out/mine.json"), None)
+        prepare.prepare("mine", what, Path("out/mine.json"), None)
     assert os.listdir("out") == []
 
 
@@ -347,13 +348,13 @@ def test_broken_file(spoil, fragment):
     file = Path(saved(image_arrays()))
     spoil(file)
     with refused("mine.npz: ", fragment):
-        sources.prepare("mine", definition("npz", file=str(file)), Path("out/mine.json"), None)
+        prepare.prepare("mine", definition("npz", file=str(file)), Path("out/mine.json"), None)
     assert os.listdir("out") == []
 
 
 def test_missing_file_is_told_at_the_parse():
     with refused("gone.npz: cannot be read: No such file"):
-        sources.prepared_path("mine", definition("npz", file="gone.npz"))
+        identity.prepared_path("mine", definition("npz", file="gone.npz"))
 
 
 @pytest.mark.parametrize(
@@ -376,7 +377,7 @@ def test_missing_file_is_told_at_the_parse():
 def test_impossible_definition(keys, fragments):
     what = definition(**{"source": "npz", "file": saved(image_arrays()), **keys})
     with refused(*fragments):
-        sources.prepare("mine", what, Path("out/mine.json"), None)
+        prepare.prepare("mine", what, Path("out/mine.json"), None)
     assert not Path("out").exists() or os.listdir("out") == []
 
 
@@ -385,8 +386,8 @@ def test_class_with_a_single_example_cannot_be_split():
     arrays["y_train"][0] = 4
     what = definition("npz", file=saved(arrays))
     with refused("data set mine: the training data has 1 examples of class 4", "needs 2 or more"):
-        sources.prepare("mine", what, Path("out/mine.json"), None)
-    sources.prepare("mine", {**what, "validation": 0}, Path("out/mine.json"), None)
+        prepare.prepare("mine", what, Path("out/mine.json"), None)
+    prepare.prepare("mine", {**what, "validation": 0}, Path("out/mine.json"), None)
 
 
 # Writing
@@ -405,7 +406,7 @@ def file_size_limit(size):
 
 def test_full_disk_leaves_nothing_behind():
     with file_size_limit(50_000), refused("out/d.json: ", "no room left on the disk"):
-        sources.prepare("digits", definition("digits"), Path("out/d.json"), None)
+        prepare.prepare("digits", definition("digits"), Path("out/d.json"), None)
     assert os.listdir("out") == []
 
 
@@ -418,14 +419,14 @@ def test_failure_at_the_last_step_leaves_nothing_behind(stop, monkeypatch):
 
     monkeypatch.setattr(sources.os, "replace", replace)
     with pytest.raises((DataError, KeyboardInterrupt)):
-        sources.prepare("line", definition("line"), Path("out/l.json"), None)
+        prepare.prepare("line", definition("line"), Path("out/l.json"), None)
     assert os.listdir("out") == []
 
 
 def test_output_folder_that_cannot_be_made():
     Path("out").write_text("a file where the folder should be")
     with refused("out/l.json: cannot be written"):
-        sources.prepare("line", definition("line"), Path("out/l.json"), None)
+        prepare.prepare("line", definition("line"), Path("out/l.json"), None)
 
 
 # Reading it back
@@ -434,7 +435,7 @@ def test_output_folder_that_cannot_be_made():
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists the mappings")
 def test_load_is_memory_mapped():
     output = Path("out/d.json").absolute()
-    sources.prepare("digits", definition("digits"), output, None)
+    prepare.prepare("digits", definition("digits"), output, None)
     data = datasets.load(output)
     assert str(output.with_suffix(".pt")) in Path("/proc/self/maps").read_text()
     assert [len(s.x) for s in (data.train, data.validation, data.test)] == [1077, 360, 360]
@@ -512,7 +513,7 @@ def test_damaged_archive_is_named_and_not_replaced(source, file, no_network):
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"cut off")
     with refused(f"archives/{file}: damaged or incomplete", "replace or remove it"):
-        sources.prepare("x", definition(source), Path("out/x.json"), "archives")
+        prepare.prepare("x", definition(source), Path("out/x.json"), "archives")
     assert damaged.read_bytes() == b"cut off" and os.listdir("out") == []
 
 
@@ -525,13 +526,13 @@ def test_no_network_tells_what_to_do(folder, no_network, capfd):
         "config key 'archives'",
         "OPTLAB_ARCHIVES",
     ):
-        sources.prepare("c", definition("cifar10"), Path("out/c.json"), folder)
+        prepare.prepare("c", definition("cifar10"), Path("out/c.json"), folder)
     assert os.listdir("out") == [] and os.listdir("archives") == []
 
 
 def test_folder_of_archives_that_is_not_there(no_network):
     with refused("archives: nowhere is not a folder"):
-        sources.prepare("m", definition("mnist"), Path("out/m.json"), "nowhere")
+        prepare.prepare("m", definition("mnist"), Path("out/m.json"), "nowhere")
 
 
 @needs_mnist

@@ -14,12 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from optlab import devices, optimizers, sources, training
-from optlab.batches import Batches
-from optlab.checkpoints import Checkpoints
-from optlab.datasets import load
-from optlab.distributed import World
+from optlab.catalogue import optimizers
+from optlab.data import prepare
 from optlab.errors import UserError
+from optlab.machine import devices
+from optlab.training import loop as training
+from optlab.training.batches import Batches
+from optlab.training.checkpoints import Checkpoints
+from optlab.training.datasets import load
+from optlab.training.world import World
 
 TESTS = Path(__file__).parent
 TRAIN = TESTS.parents[0] / "workflow/scripts/train.py"
@@ -29,7 +32,7 @@ STEPS = 50
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.json"
-    sources.prepare("digits", {"source": "digits"}, path, None)
+    prepare.prepare("digits", {"source": "digits"}, path, None)
     return path
 
 

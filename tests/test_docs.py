@@ -4,21 +4,17 @@ import re
 from pathlib import Path
 
 import pytest
+import scaling_tables
 import yaml
 from handmade import SCALING, resolved, step_parts, timed
 
-import scaling_tables
-from optlab import (
-    grid,
-    metrics,
-    models,
-    optimizers,
-    scaling,
-    schedules,
-    schema,
-    search_plan,
-    sources,
-)
+from optlab.catalogue import networks as models
+from optlab.catalogue import optimizers, schedules
+from optlab.catalogue.datasets import SOURCES
+from optlab.results import scaling
+from optlab.runs import metrics
+from optlab.study import schema, table
+from optlab.study.kinds import search as search_plan
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "config/README.md").read_text(encoding="utf-8")
@@ -39,7 +35,7 @@ def keys_of_the_schema():
         *(knob for entry in optimizers.OPTIMIZERS.values() for knob in entry.knobs),
         *models.NETWORKS,
         *(option for network in models.NETWORKS for option in models.options(network)),
-        *sources.SOURCES,
+        *SOURCES,
         *schedules.SCHEDULES,
         *search_plan.SAMPLERS,
         *search_plan.PRUNERS,
@@ -52,7 +48,7 @@ def test_the_reference_names_it(name):
 def test_the_reference_names_every_column_of_the_scaling_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = resolved({"scaling": {**SCALING, "target_accuracy": 0.5}})
-    for run in grid.runs(study):
+    for run in table.runs(study):
         timed(run, [1.0] * 3, steps=step_parts())
     columns = scaling_tables.cells(scaling.rows(study, "scaling")[0], 0.5)
     text = REFERENCE[REFERENCE.index("`tables/scaling.tsv` has") :]

@@ -10,7 +10,11 @@ import pytest
 from handmade import CLASSES, LINE, descend, finish, resolved, row, save, write
 
 import figures as program
-from optlab import curves, figures, grid, pictures, style
+from optlab.figures import lines as curves
+from optlab.figures import looks as style
+from optlab.figures import plan as pictures
+from optlab.figures import sweep as figures
+from optlab.study import table
 
 SCRIPTS = Path(program.__file__).parent
 GRID = {"sgd": {"lr": [0.01, 0.05]}, "momentum": {"lr": [0.01], "momentum": [0.2, 0.8]}}
@@ -25,7 +29,7 @@ def _here(tmp_path, monkeypatch):
 def linear(**changes):
     """A finished exercise 1: SGD at 0.05 diverges at step 27, everything else converges."""
     study = resolved({"linear": {**LINE, "optimizers": GRID, **changes}}, seeds=1)
-    for run in grid.runs(study):
+    for run in table.runs(study):
         descend(run, RATES[run.optimizer, run.knobs["lr"]])
     return study
 
@@ -34,7 +38,7 @@ def softmax(**changes):
     """A finished classification exercise of three seeds."""
     exercise = {**CLASSES, "optimizers": {"sgd": {"lr": [0.1, 1]}, "adam": {"lr": [0.01]}}}
     study = resolved({"softmax": {**exercise, **changes}})
-    for run in grid.runs(study):
+    for run in table.runs(study):
         losses = [0.3, 0.4, 0.5]
         accuracies = [0.91, 0.92, 0.93]
         more = {f"{part}_accuracy": accuracies for part in ("train", "val", "test")}
@@ -156,7 +160,7 @@ def test_early_divergence_is_enlarged():
 def test_divergence_is_drawn_at_its_step():
     """Noticed at the evaluation after epoch 2, it happened at step 27 of 20 an epoch."""
     study = softmax(optimizers={"sgd": {"lr": [0.1, 1]}})
-    good, bad = grid.runs(study)
+    good, bad = table.runs(study)
     rows = [row(good, seed, n, 2.3 - n, step=20 * n) for seed in range(3) for n in range(3)]
     write(good, rows)
     lost = {"step": 27, "status": "diverged"}
@@ -168,7 +172,7 @@ def test_divergence_is_drawn_at_its_step():
 
 def test_a_partly_diverged_run_says_how_many_seeds():
     study = softmax()
-    run = grid.runs(study)[1]
+    run = table.runs(study)[1]
     finish(run, [0.3, None, 0.4])
     _, svg = drawn(study, "loss-sgd")
     assert "1 (1 of 3 seeds diverge, step 27)" in words(svg)
@@ -176,7 +180,7 @@ def test_a_partly_diverged_run_says_how_many_seeds():
 
 def test_a_picture_of_diverged_runs_only():
     study = softmax()
-    for run in grid.runs(study):
+    for run in table.runs(study):
         finish(run, [None] * 3)
     for name in names(study, "softmax"):
         drawn(study, name)
@@ -187,14 +191,14 @@ def test_a_picture_of_diverged_runs_only():
 @pytest.mark.parametrize("end, scale", [(0.5, "linear"), (0.03, "linear"), (0.02, "log")])
 def test_log_axis_beyond_two_decades(end, scale):
     study = softmax(optimizers={"sgd": {"lr": [1]}})
-    finish(grid.runs(study)[0], [end] * 3)
+    finish(table.runs(study)[0], [end] * 3)
     figure, _ = drawn(study, "loss-sgd")
     assert figure.axes[0].get_yscale() == scale
 
 
 def test_a_loss_of_zero_lies_on_the_edge():
     study = softmax(optimizers={"sgd": {"lr": [0.1, 1]}})
-    first, second = grid.runs(study)
+    first, second = table.runs(study)
     finish(first, [1e-9] * 3, val_loss=[1e-9] * 3)
     finish(second, [0.0] * 3, val_loss=[0.0] * 3)
     for name in ("loss-sgd", "final-loss"):
@@ -214,7 +218,7 @@ def test_band_is_the_range_of_the_seeds():
 
 def test_closed_form_lies_on_an_exact_run():
     study = resolved({"linear": {**LINE, "optimizers": GRID}}, seeds=1)
-    for run in grid.runs(study):
+    for run in table.runs(study):
         exact = curves.closed_form(run, np.arange(40))
         write(run, [row(run, 0, n, loss) for n, loss in enumerate(exact)])
     figure, svg = drawn(study, "loss-momentum-0.8")
@@ -226,7 +230,7 @@ def test_closed_form_lies_on_an_exact_run():
 
 def test_closed_form_only_where_it_holds():
     study = linear(optimizers={"sgd": {"lr": [0.01]}})
-    (run,) = grid.runs(study)
+    (run,) = table.runs(study)
     assert curves.has_closed_form(run, "line")
     others = {"batch_size": 2, "network": "mlp", "optimizer": "nesterov"}
     for name, value in others.items():
@@ -265,7 +269,7 @@ def test_final_loss_has_intervals_of_the_loss_that_chooses():
 
 def test_comparison_draws_the_best_of_each():
     study = linear(compare=[{"optimizer": "momentum", "momentum": 0.2}])
-    for run in grid.runs(study):
+    for run in table.runs(study):
         if run.knobs.get("momentum") == 0.8:
             descend(run, 0.9)
     _, svg = drawn(study, "comparison-best")
@@ -286,7 +290,7 @@ def test_curves_show_training_validation_and_test():
 def test_many_learning_rates_get_a_colour_bar():
     rates = [0.001 * n for n in range(1, 31)]
     study = resolved({"linear": {**LINE, "optimizers": {"sgd": {"lr": rates}}}}, seeds=1)
-    for run in grid.runs(study):
+    for run in table.runs(study):
         descend(run, 1.3 if run.knobs["lr"] > 0.0295 else 0.97)
     _, svg = drawn(study, "loss-sgd")
     assert "0.03 (diverges, step 27)" in words(svg)
@@ -298,7 +302,7 @@ def test_hundreds_of_lines_stay_readable_and_small():
     rates = [round(0.0003 * n, 4) for n in range(1, 151)]
     line = {**LINE, "epochs": [300], "optimizers": {"sgd": {"lr": rates}}}
     study = resolved({"linear": line}, seeds=2)
-    for run in grid.runs(study):
+    for run in table.runs(study):
         descend(run, 1.3 if run.knobs["lr"] > 0.03 else 1 - run.knobs["lr"])
     figure, svg = drawn(study, "loss-sgd")
     assert len(svg) < 600_000
@@ -320,7 +324,7 @@ def many(**changes):
     """Twelve optimizers, each finished; the n-th has a validation loss of 0.5 - n / 100."""
     names_ = [n for n in pictures.OPTIMIZERS if n not in ("muon", "lbfgs", "rprop")]
     study = softmax(optimizers={name: {"lr": [0.01, 0.1]} for name in names_}, **changes)
-    for number, run in enumerate(grid.runs(study)):
+    for number, run in enumerate(table.runs(study)):
         loss = [0.5 - number / 100] * 3
         finish(run, loss, val_loss=loss, val_accuracy=[0.96, 0.97, 0.98])
     return study, names_
@@ -345,7 +349,7 @@ def test_few_optimizers_share_one_pair_of_axes():
 @pytest.mark.parametrize("name", ["accuracy", "final-loss"])
 def test_figures_against_the_learning_rate_have_a_panel_each(name):
     study, _ = many()
-    finish(grid.runs(study)[3], [0.4, None, 0.4], val_loss=[0.4, None, 0.4])
+    finish(table.runs(study)[3], [0.4, None, 0.4], val_loss=[0.4, None, 0.4])
     figure, svg = drawn(study, name)
     assert len(figure.axes) == 12 and {a.get_xscale() for a in figure.axes} == {"log"}
     crosses = [(a.get_title(loc="left"), list(x.get_xdata()))
@@ -368,7 +372,7 @@ def test_batches_compare_the_setting_that_is_best_on_the_full_batch():
     rprop = {"sgd": {"lr": [0.1, 1]}, "rprop": {"lr": [0.01]}, "lbfgs": {"lr": [1]}}
     study = softmax(optimizers=rprop, batch_sizes=["full", 50], epochs=[3])
     losses = {"sgd": [2.3, 1.0, 0.5, 0.25], "rprop": [2.3, 0.5, 4.0, 8.0]}
-    for run in grid.runs(study):
+    for run in table.runs(study):
         small = run.batch_size == 50
         fall = losses["rprop" if small and run.optimizer == "rprop" else "sgd"]
         # On mini-batches another rate would be better: that is not what is compared.
@@ -425,7 +429,7 @@ def test_mistakes_are_one_line(capsys):
     study = linear()
     assert call(study, "softmax") == 1
     assert capsys.readouterr().err.startswith("error: unknown exercise 'softmax'; ")
-    Path(grid.runs(study)[0].folder, "metrics.tsv").unlink()
+    Path(table.runs(study)[0].folder, "metrics.tsv").unlink()
     assert call(study, "linear") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: results/hand/runs/linear/sgd/")

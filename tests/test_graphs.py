@@ -7,10 +7,14 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from optlab import graphs, models, optimizers, schedules, sources, stacking, stepping, training
-from optlab.checkpoints import Checkpoints
-from optlab.datasets import Dataset, Split, load
-from optlab.distributed import ALONE, World
+from optlab.catalogue import networks as models
+from optlab.catalogue import optimizers, schedules
+from optlab.data import prepare
+from optlab.training import graphs, stacking, stepping
+from optlab.training import loop as training
+from optlab.training.checkpoints import Checkpoints
+from optlab.training.datasets import Dataset, Split, load
+from optlab.training.world import ALONE, World
 
 SHAPE = (1, 4, 4)
 CAPTURABLE = [name for name, entry in optimizers.OPTIMIZERS.items() if entry.capturable]
@@ -262,7 +266,7 @@ def test_gradients_wait_for_nothing(network, count):
 def trained(tmp_path, monkeypatch, graph, **changes):
     path = tmp_path / "digits.json"
     if not path.exists():
-        sources.prepare("digits", {"source": "digits"}, path, None)
+        prepare.prepare("digits", {"source": "digits"}, path, None)
     usual = {"network": "mlp", "optimizer": "adam", "knobs": {"lr": 0.01}, "epochs": 2}
     settings = training.Settings(**{**usual, **changes}, device="cuda")
     with monkeypatch.context() as patch:
@@ -325,7 +329,7 @@ def test_a_step_that_waits_for_a_value_cannot_be_recorded_and_is_taken_all_the_s
 @needs_cuda
 def test_a_run_that_goes_on_follows_its_schedule(tmp_path):
     path = tmp_path / "digits.json"
-    sources.prepare("digits", {"source": "digits"}, path, None)
+    prepare.prepare("digits", {"source": "digits"}, path, None)
     data = load(path, "cuda")
     settings = training.Settings(
         *("mlp", "adam", {"lr": 0.01}), epochs=4, schedule="cosine", device="cuda"

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from optlab import grid, study
-from optlab.optimizers import OPTIMIZERS
+from optlab.catalogue.optimizers import OPTIMIZERS
+from optlab.study import reading, table
+from optlab.study import run as grid
+from optlab.values import text
 
 SGD = "sgd:\n        lr: [0.01]"
 
 
 def runs(file):
-    return grid.runs(study.load(file))
+    return table.runs(reading.load(file))
 
 
 def test_knobs_of_a_study_are_multiplied(write):
@@ -98,8 +100,8 @@ def test_path_and_folders_are_safe_in_a_shell(write, name):
 
 def test_two_values_of_one_folder_are_a_mistake_in_one_line(write, here):
     (here / "own.py").write_text("")
-    with pytest.raises(study.StudyError) as caught:
-        study.load(write({SGD: "own.py:S: {lr: [1], how: ['a b', 'a-b']}"}))
+    with pytest.raises(reading.StudyError) as caught:
+        reading.load(write({SGD: "own.py:S: {lr: [1], how: ['a b', 'a-b']}"}))
     assert len(str(caught.value).splitlines()) == 1
     assert "two runs would share the folder fit/own.py-S" in str(caught.value)
 
@@ -122,15 +124,15 @@ def test_two_values_of_one_folder_are_a_mistake_in_one_line(write, here):
     ],
 )
 def test_value_has_one_text_which_gives_the_value_back(value, text):
-    assert grid.text(value) == text
-    assert grid.text(grid.canonical(value)) == text
+    assert text(value) == text
+    assert text(canonical(value)) == text
     if isinstance(value, float):
         assert float(text) == value
 
 
 def test_different_numbers_have_different_texts():
     values = [0.1, 0.1 + 2**-56, 0.30000000000000004, 0.3, 1, 10, 1e-5, 1e-50, 1e15, 1e16]
-    assert len({grid.text(value) for value in values}) == len(values)
+    assert len({text(value) for value in values}) == len(values)
 
 
 def test_settings_match_the_runs_that_they_describe(write):

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from optlab import datasets, grid, muon, optimizers, sources, study, training
+from optlab.catalogue import optimizers
+from optlab.data import prepare
 from optlab.errors import UserError
+from optlab.parts.optimizers import muon
+from optlab.study import reading, table
+from optlab.training import datasets
+from optlab.training import loop as training
 
 # A quadratic with a different curvature in each direction, and gradients that change sign.
 CURVATURE = np.array([[3.0, 0.5, 0.0], [0.5, 2.0, -0.3], [0.0, -0.3, 0.7]])
@@ -437,7 +442,7 @@ def test_lbfgs_directions_equal_a_two_loop_recursion():
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.json"
-    sources.prepare("digits", {"source": "digits"}, path, None)
+    prepare.prepare("digits", {"source": "digits"}, path, None)
     return datasets.load(path)
 
 
@@ -454,8 +459,8 @@ def test_a_run_reduces_the_loss_on_digits(digits, name):
 def run_of(optimizer, exercise=None, **models):
     exercise = {"datasets": ["digits"], "models": ["mlp"], **(exercise or {})}
     given = {"study": "s", "exercises": {"e": {**exercise, "optimizers": {optimizer: {}}}}}
-    resolved = study.resolve({**given, "models": models})
-    return grid.runs(resolved), grid.skipped(resolved)
+    resolved = reading.resolve({**given, "models": models})
+    return table.runs(resolved), table.skipped(resolved)
 
 
 def test_combinations_without_meaning_are_left_out_with_a_reason():

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from optlab import earlier, grid, resources, study
 from optlab.errors import UserError
-from optlab.resources import Site
+from optlab.machine import earlier, resources
+from optlab.machine.resources import Site
+from optlab.study import reading, table
+from optlab.study import run as grid
 
 NOWHERE = Site()
 
@@ -29,8 +31,8 @@ def needs(here):
             "optimizers": {"adam": {"lr": [0.001]}},
             **settings,
         }
-        resolved = study.resolve({"study": "s", "exercises": {"e": exercise}})
-        (run,) = grid.runs(resolved)
+        resolved = reading.resolve({"study": "s", "exercises": {"e": exercise}})
+        (run,) = table.runs(resolved)
         return resources.of_run(run, resolved["datasets"][run.dataset], where)
 
     return needs
@@ -109,7 +111,7 @@ def test_a_run_like_an_earlier_one_is_predicted_from_that(needs, here):
 def test_a_prepared_data_set_says_its_size(needs, here):
     before = needs().seconds
     (here / "results/data").mkdir(parents=True)
-    resolved = study.resolve(
+    resolved = reading.resolve(
         {"study": "s", "exercises": {"e": {"datasets": ["mnist"], "models": ["cnn"],
                                            "optimizers": {"adam": None}}}}
     )  # fmt: skip

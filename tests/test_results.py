@@ -9,8 +9,11 @@ from handmade import CLASSES, LINE, finish, resolved, row, save, write
 from scipy import stats
 
 import tables
-from optlab import grid, metrics, pictures, results
 from optlab.errors import UserError
+from optlab.figures import plan as pictures
+from optlab.results import summary as results
+from optlab.runs import metrics
+from optlab.study import table
 
 SWEEP = {**CLASSES, "optimizers": {"sgd": {"lr": [0.01, 0.1, 1]}}}
 
@@ -22,7 +25,7 @@ def _here(tmp_path, monkeypatch):
 
 def sweep(seeds=3, **changes):
     study = resolved({"softmax": {**SWEEP, **changes}}, seeds)
-    return study, grid.runs(study)
+    return study, table.runs(study)
 
 
 def read(path):
@@ -103,7 +106,7 @@ def test_chosen_on_validation_not_on_training_loss():
 
 def test_chosen_on_training_loss_where_there_is_no_validation_data():
     study = resolved({"linear": {**LINE, "optimizers": {"sgd": {"lr": [0.1, 0.01]}}}}, seeds=1)
-    first, second = grid.runs(study)
+    first, second = table.runs(study)
     finish(first, [3.0])
     finish(second, [2.0])
     (best,) = results.best(results.summarise([first, second]))
@@ -149,7 +152,7 @@ def test_edge_of_the_grid(rates, edge):
 def test_best_is_per_exercise_data_set_model_and_optimizer():
     both = {**SWEEP, "models": ["softmax", "mlp"], "batch_sizes": [50, 100]}
     both["optimizers"] = {"sgd": {"lr": [0.1]}, "adam": {"lr": [0.1]}}
-    runs = grid.runs(resolved({"one": both, "two": SWEEP}))
+    runs = table.runs(resolved({"one": both, "two": SWEEP}))
     for run in runs:
         finish(run, [0.1] * 3, val_loss=[0.1 if run.batch_size == 100 else 0.2] * 3)
     best = results.best(results.summarise(runs))
@@ -235,7 +238,7 @@ def test_many_runs_are_read_fast():
     """10,000 runs in 10 s is the aim; here 500 long ones, at a quarter of that pace."""
     _, (run, *_) = sweep()
     rows = [row(run, seed, epoch, 0.1) for seed in range(3) for epoch in range(300)]
-    metrics.write_atomically(Path(run.folder, "metrics.tsv"), metrics.text(rows))
+    files.write(Path(run.folder, "metrics.tsv"), metrics.text(rows))
     start = time.process_time()
     results.summarise([run] * 500)
     assert time.process_time() - start < 2

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scaling_figures
+import scaling_tables
 from handmade import SCALING, resolved, save, step_parts, timed
 from scipy import stats
 
-import scaling_figures
-import scaling_tables
 import status
-from optlab import grid, scaling, scaling_pictures, scaling_plan, style
-from optlab import timed as timing
 from optlab.errors import UserError
-from optlab.scaling_laws import (
+from optlab.figures import looks as style
+from optlab.figures import scaling_pictures
+from optlab.results import scaling
+from optlab.results import timed as timing
+from optlab.results.scaling_laws import (
     amdahl,
     amdahl_time,
     karp_flatt,
@@ -26,7 +28,9 @@ from optlab.scaling_laws import (
     paired_ratio,
     replayed_seconds,
 )
-from optlab.statistics import Estimate
+from optlab.results.statistics import Estimate
+from optlab.study import table
+from optlab.study.kinds import scaling as scaling_plan
 
 REPORT = Path(scaling_tables.__file__).parents[1] / "report"
 
@@ -43,7 +47,7 @@ def study(seeds=3, **changes):
 def finished(times, seeds=3, **changes):
     """A study whose runs of p processes took ``times[p]`` seconds, a list of one value a seed."""
     found = study(seeds, gpus=list(times), **changes)
-    for run in grid.runs(found):
+    for run in table.runs(found):
         timed(run, times[run.gpus])
     return found
 
@@ -178,7 +182,7 @@ def test_figures_of_a_row():
 
 def test_examples_are_those_that_the_run_names():
     found = finished({1: [10.0] * 3})
-    (run,) = grid.runs(found)
+    (run,) = table.runs(found)
     assert timing.read(run).examples == 1000
     file = Path(run.folder, "run.json")
     file.write_text(json.dumps({**json.loads(file.read_text()), "examples": 500}))
@@ -228,7 +232,7 @@ def test_a_run_of_which_every_seed_diverged_has_empty_cells(gone):
 )
 def test_times_of_different_machines_are_not_compared(other):
     found = finished({p: [12.0 / p] * 3 for p in (1, 2, 4, 8)})
-    moved = next(run for run in grid.runs(found) if run.gpus == 4)
+    moved = next(run for run in table.runs(found) if run.gpus == 4)
     timed(moved, [1.0] * 3, **other)
     measured = rows(found)
     assert measured[4].speedup is measured[4].efficiency is measured[4].karp_flatt is None
@@ -240,7 +244,7 @@ def test_times_of_different_machines_are_not_compared(other):
 def test_missing_seed_and_missing_run_are_told_in_one_line(capsys):
     found = finished({1: [10.0] * 2, 2: [5.0] * 2}, seeds=2)
     words = ["--study", str(save(found)), "--output-folder", "tables"]
-    (first, second) = grid.runs(found)
+    (first, second) = table.runs(found)
     timed(second, [5.0])
     assert scaling_tables.main(words) == 1
     assert "seed 1 is missing; train this run again" in capsys.readouterr().err
@@ -256,7 +260,7 @@ def test_missing_seed_and_missing_run_are_told_in_one_line(capsys):
 
 def test_weak_scaling_is_against_one_process_and_has_no_serial_share():
     found = study(scaling=["weak"], gpus=[1, 2, 4], batch_sizes=[50], lr_scaling="linear")
-    for run in grid.runs(found):
+    for run in table.runs(found):
         timed(run, [8.0 / run.gpus] * 3)
     lines = {r["gpus"]: r for r in table(found) if r["scaling"] == "weak"}
     assert [(r["batch_size"], r["global_batch"], r["lr"]) for r in lines.values()] == [
@@ -268,7 +272,7 @@ def test_weak_scaling_is_against_one_process_and_has_no_serial_share():
 
 def test_rows_share_a_run_and_points_left_out_have_none():
     found = study(scaling=["strong", "weak"], gpus=[1, 2, 4], batch_sizes=[2])
-    for run in grid.runs(found):
+    for run in table.runs(found):
         timed(run, [8.0] * 3)
     lines = table(found)
     kinds = [(r["scaling"], r["gpus"]) for r in lines]
@@ -281,7 +285,7 @@ def test_rows_share_a_run_and_points_left_out_have_none():
 def test_replayed_rows_are_all_evaluation():
     found = finished({1: [10.0, 20.0, 30.0], 2: [6.0] * 3}, epochs=[7])
     each = 0.5
-    for run in grid.runs(found):
+    for run in table.runs(found):
         timed(run, [10.0, 20.0, 30.0] if run.gpus == 1 else [6.0] * 3, evaluation=each)
     lines = {(r["scaling"], r["gpus"]): r for r in table(found)}
     two = lines["replayed", "2"]
@@ -299,15 +303,15 @@ def test_replayed_rows_are_all_evaluation():
 def test_an_evaluation_takes_what_those_of_the_studys_seeds_took():
     """Not what `wall` says, which is of the last job alone; and seeds may have been given up."""
     fewer, more = (study(seeds, gpus=[1]) for seeds in (2, 3))
-    timed(grid.runs(more)[0], [10.0, None, 30.0], evaluation=0.25)
+    timed(table.runs(more)[0], [10.0, None, 30.0], evaluation=0.25)
     for found in (fewer, more):
-        (run,) = grid.runs(found)
+        (run,) = table.runs(found)
         assert timing.read(run).evaluation_seconds == pytest.approx(0.25)
 
 
 def test_shares_of_a_step():
     found = finished({1: [10.0] * 3, 2: [6.0] * 3})
-    for run in grid.runs(found):
+    for run in table.runs(found):
         parts = {"communication": 0.002} if run.gpus == 2 else {"communication": -0.0001}
         timed(run, [6.0] * 3, steps=step_parts(step=0.0125, **parts), oversubscribed=run.gpus == 2)
     one, two = table(found)[:2]
@@ -325,7 +329,7 @@ def test_shares_of_a_step():
 
 def test_parts_that_are_more_than_the_step_still_sum_to_one():
     found = finished({1: [10.0] * 3})
-    (run,) = grid.runs(found)
+    (run,) = table.runs(found)
     timed(run, [10.0] * 3, steps=step_parts(step=0.005))
     shares = timing.read(run).shares
     assert sum(shares.values()) == pytest.approx(1)
@@ -334,7 +338,7 @@ def test_parts_that_are_more_than_the_step_still_sum_to_one():
 
 def test_target_is_a_median_in_which_a_miss_takes_for_ever():
     found = study(gpus=[1, 2], target_accuracy=0.5)
-    one, two = grid.runs(found)
+    one, two = table.runs(found)
     timed(one, [10.0, 20.0, 30.0], accuracies=[0.9, 0.9, 0.3])
     timed(two, [10.0, 20.0, None], accuracies=[0.6, 0.4, 0.9])
     lines = table(found)
@@ -349,7 +353,7 @@ def test_target_is_a_median_in_which_a_miss_takes_for_ever():
 def test_a_row_for_each_question():
     axes = {"gpus": [1, 2], "batch_sizes": [50, 100], "epochs": [1, 2], "models": ["cnn", "mlp"]}
     found = study(scaling=["strong", "weak"], **axes)
-    for run in grid.runs(found):
+    for run in table.runs(found):
         timed(run, [1.0] * 3)
     lines = table(found)
     names = ("exercise", "dataset", "model", "scaling", "batch_size", "epochs", "gpus")
@@ -375,7 +379,7 @@ def test_study_without_scaling_is_told(capsys):
 
 def test_a_waiting_timed_run_takes_the_whole_machine():
     found = finished({1: [10.0] * 3, 2: [6.0] * 3})
-    done, waiting = (status.Standing(run, "done", 10.0) for run in grid.runs(found))
+    done, waiting = (status.Standing(run, "done", 10.0) for run in table.runs(found))
     waiting = replace(waiting, state="waiting", seconds=None)
     assert status.remaining([done, waiting], cores=8) == pytest.approx(10)
 
@@ -430,7 +434,7 @@ def test_oversubscribed_runs_are_open():
     found = finished({1: [10.0] * 3, 2: [6.0] * 3})
     _, words = drawn(found, "speedup")
     assert not any("share cores" in word for word in words)
-    timed(grid.runs(found)[1], [6.0] * 3, oversubscribed=True)
+    timed(table.runs(found)[1], [6.0] * 3, oversubscribed=True)
     figure, words = drawn(found, "speedup")
     assert "open: processes share cores or a device" in words
     faces = [x.get_markerfacecolor() for x in figure.axes[0].get_lines() if len(x.get_xdata()) == 1]
@@ -440,7 +444,7 @@ def test_oversubscribed_runs_are_open():
 
 def test_bars_are_the_shares():
     found = finished({1: [10.0] * 3, 2: [6.0] * 3})
-    timed(grid.runs(found)[0], [10.0] * 3, steps=step_parts())
+    timed(table.runs(found)[0], [10.0] * 3, steps=step_parts())
     figure, words = drawn(found, "time")
     widths = [bar.get_width() for bar in figure.axes[0].patches]
     assert widths[:5] == [0] * 5  # the lowest bar is of the last run, whose steps were not measured
@@ -451,7 +455,7 @@ def test_bars_are_the_shares():
 
 def test_gpus_are_called_so():
     found = finished({1: [10.0] * 3, 2: [6.0] * 3})
-    for run in grid.runs(found):
+    for run in table.runs(found):
         timed(run, [6.0] * 3, gpu="Handmade GPU", gpu_peak_memory_mb=77.0)
     figure, _ = drawn(found, "speedup")
     assert figure.axes[0].get_xlabel() == "GPUs"
@@ -463,7 +467,7 @@ def test_gpus_are_called_so():
 def test_every_picture_can_be_drawn(dead):
     axes = {"gpus": [1, 2], "batch_sizes": [50, 100], "epochs": [1, 2]}
     found = study(scaling=["strong", "weak"], target_accuracy=0.5, **axes)
-    for number, run in enumerate(grid.runs(found)):
+    for number, run in enumerate(table.runs(found)):
         timed(run, [None] * 3 if number in dead or len(dead) > 2 else [1.0, 1.2, None])
     for kind in scaling_plan.PICTURES:
         drawn(found, kind)
@@ -483,7 +487,7 @@ def test_programs_write_and_tidy():
 
 def test_reading_what_is_no_record():
     found = finished({1: [10.0] * 3})
-    (run,) = grid.runs(found)
+    (run,) = table.runs(found)
     for text in ("[]", "{", json.dumps({"seeds": []})):
         Path(run.folder, "run.json").write_text(text)
         with pytest.raises(UserError, match=r"run\.json: .*again"):
@@ -492,7 +496,7 @@ def test_reading_what_is_no_record():
 
 def test_seeds_of_another_machine_are_told_and_their_times_not_compared():
     found = finished({1: [10.0] * 3, 2: [6.0] * 3})
-    run = next(run for run in grid.runs(found) if run.gpus == 2)
+    run = next(run for run in table.runs(found) if run.gpus == 2)
     file = Path(run.folder, "run.json")
     record = json.loads(file.read_text())
     record["seeds"][2]["hardware"] = "Handmade 2"  # the last one was added elsewhere

@@ -5,8 +5,13 @@ import math
 import pytest
 import torch
 
-from optlab import datasets, grid, schedules, sources, study, training
+from optlab.catalogue import schedules
+from optlab.data import prepare
 from optlab.errors import UserError
+from optlab.study import reading, table
+from optlab.study import run as grid
+from optlab.training import datasets
+from optlab.training import loop as training
 
 STEPS, LR = 40, 0.5
 
@@ -85,11 +90,11 @@ def test_bad_schedules_are_refused_by_name(schedule, message):
 
 def runs_of(write, schedules_):
     old = "epochs: [10]"
-    return grid.runs(study.load(write({old: f"{old}\n    schedules: {schedules_}"})))
+    return table.runs(reading.load(write({old: f"{old}\n    schedules: {schedules_}"})))
 
 
 def test_schedules_multiply_the_grid_and_the_constant_one_changes_no_path(write):
-    (plain,) = grid.runs(study.load(write()))
+    (plain,) = table.runs(reading.load(write()))
     constant, cosine = runs_of(write, "[constant, {name: cosine, final: 1e-1}]")
     assert constant == plain and "schedule" not in " ".join([plain.path, *plain.arguments()])
     assert cosine.path == f"{plain.path}+schedule=cosine-final=0.1"
@@ -99,7 +104,7 @@ def test_schedules_multiply_the_grid_and_the_constant_one_changes_no_path(write)
 
 
 def test_a_bad_schedule_of_a_study_is_told_with_its_line(write):
-    with pytest.raises(study.StudyError) as caught:
+    with pytest.raises(reading.StudyError) as caught:
         runs_of(write, "[constant, cosin]")
     assert str(caught.value).startswith(
         "study.yaml:8: exercises.fit.schedules.1: unknown schedule 'cosin'; there are "
@@ -108,7 +113,7 @@ def test_a_bad_schedule_of_a_study_is_told_with_its_line(write):
 
 def test_training_follows_the_schedule(tmp_path):
     """SGD on one batch: with a rate of zero at the end, the last steps change next to nothing."""
-    sources.prepare("line", {"source": "line"}, tmp_path / "line.json", None)
+    prepare.prepare("line", {"source": "line"}, tmp_path / "line.json", None)
     data = datasets.load(tmp_path / "line.json")
 
     def losses(schedule):

@@ -13,16 +13,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import search_figures
+import search_tables
 import torch
 
 import retrain
 import search
-import search_figures
-import search_tables
-from optlab import models, search_plan, search_space, sources, study, training
-from optlab.batches import Batches
-from optlab.datasets import Dataset, Split
+from optlab.catalogue import networks as models
+from optlab.data import identity, prepare
 from optlab.errors import UserError
+from optlab.study import reading
+from optlab.study import space as search_space
+from optlab.study.kinds import search as search_plan
+from optlab.training import loop as training
+from optlab.training.batches import Batches
+from optlab.training.datasets import Dataset, Split
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "workflow/scripts"
@@ -60,8 +65,8 @@ def digits(tmp_path_factory):
     os.chdir(folder)
     try:
         definition = {"source": "digits", "split_seed": 0}
-        sources.prepare(
-            "digits", definition, Path(sources.prepared_path("digits", definition)), None
+        prepare.prepare(
+            "digits", definition, Path(identity.prepared_path("digits", definition)), None
         )
     finally:
         os.chdir(before)
@@ -83,7 +88,7 @@ def write(*changes):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     Path("study.yaml").write_text(text, encoding="utf-8")
-    return search_plan.searches(study.load("study.yaml"))[0]
+    return search_plan.searches(reading.load("study.yaml"))[0]
 
 
 def words(worker=None):
@@ -103,7 +108,7 @@ def trials(found):
 
 
 def journal(found):
-    from optlab import search_journal
+    from optlab.search import journal as search_journal
 
     return search_journal.Journal(found, found.journal(SCRIPTS))
 
@@ -259,9 +264,9 @@ def test_bad_space_stops_snakemake_before_any_job(here):
 
 def test_resolved_section_is_read_again_as_it_is(here):
     write()
-    resolved = study.load("study.yaml")
-    Path("again.yaml").write_text(study.dump(resolved))
-    assert study.load("again.yaml") == resolved
+    resolved = reading.load("study.yaml")
+    Path("again.yaml").write_text(reading.dump(resolved))
+    assert reading.load("again.yaml") == resolved
     section = resolved["exercises"]["search"]
     assert section["sampler"]["n_startup_trials"] == 10 and section["pruner"]["n_min_trials"] == 1
     assert section["seeds"] == 2 and section["metric"] == "val_accuracy"
@@ -452,7 +457,7 @@ def test_worker_that_is_killed_loses_its_trial_and_nothing_else(here):
 
 
 def test_worker_that_comes_back_fails_its_own_trial_and_no_other(here):
-    from optlab import search_journal
+    from optlab.search import journal as search_journal
 
     found = write(("trials: 8", "trials: 3"))
     opened = journal(found)
@@ -472,7 +477,7 @@ def test_worker_that_comes_back_fails_its_own_trial_and_no_other(here):
 
 
 def test_who_is_gone_is_seen_by_process_here_and_by_silence_elsewhere(here):
-    from optlab import search_journal
+    from optlab.search import journal as search_journal
 
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -590,10 +595,10 @@ def test_tables_say_how_the_search_went(done):
 def test_pictures_show_every_trial_and_every_parameter(done, monkeypatch):
     from matplotlib.colors import to_hex
 
-    from optlab import search_pictures
+    from optlab.figures import search_pictures
 
     monkeypatch.chdir(done)
-    plan = search_plan.searches(study.load("study.yaml"))[0]
+    plan = search_plan.searches(reading.load("study.yaml"))[0]
     found = search_plan.results(plan)
     shown = [trial for trial in found["trials"] if trial["intermediate"]]
     pruned = [trial for trial in shown if trial["state"] == "pruned"]

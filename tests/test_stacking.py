@@ -11,9 +11,15 @@ import torch
 from handmade import CLASSES, resolved
 
 import train
-from optlab import graphs, grid, models, optimizers, sources, training
-from optlab.checkpoints import Checkpoints
-from optlab.datasets import load
+from optlab.catalogue import networks as models
+from optlab.catalogue import optimizers
+from optlab.data import prepare
+from optlab.study import run as grid
+from optlab.study import table
+from optlab.training import graphs
+from optlab.training import loop as training
+from optlab.training.checkpoints import Checkpoints
+from optlab.training.datasets import load
 
 PROGRAM = Path(train.__file__)
 SEEDS = [0, 3, 4]
@@ -28,7 +34,7 @@ KNOBS = {
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.json"
-    sources.prepare("digits", {"source": "digits"}, path, None)
+    prepare.prepare("digits", {"source": "digits"}, path, None)
     torch.set_num_threads(1)
     return load(path)
 
@@ -36,7 +42,7 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "line.json"
-    sources.prepare("line", {"source": "line"}, path, None)
+    prepare.prepare("line", {"source": "line"}, path, None)
     return load(path)
 
 
@@ -98,7 +104,7 @@ def test_stacked_lines_have_the_published_loss(line):
 
 
 def test_batches_smaller_than_a_block_and_rare_evaluation(digits, monkeypatch):
-    from optlab import batches
+    from optlab.training import batches
 
     monkeypatch.setitem(batches.BLOCK, "cpu", 64 * 700)  # two stacked batches of 100 and a bit
     settings = settings_of("momentum", batch_size=100, epochs=5, evaluate_every=2)
@@ -217,7 +223,7 @@ def test_a_stacked_step_is_recorded_as_any_other(digits, monkeypatch, seeds):
 @pytest.mark.parametrize("network", models.NETWORKS)
 def test_replicates_together_on_a_gpu_give_what_each_gives_alone(tmp_path, network):
     path = tmp_path / "digits.json"
-    sources.prepare("digits", {"source": "digits"}, path, None)
+    prepare.prepare("digits", {"source": "digits"}, path, None)
     settings = settings_of("sgd", "float64", network, batch_size=100, device="cuda")
     data = load(path, "cuda")
     together = training.train_replicates(settings, data, SEEDS)
@@ -270,7 +276,7 @@ def test_where_times_are_compared_each_replicate_has_the_device_to_itself(
 ):
     exercise = {**CLASSES, "optimizers": {"sgd": {"lr": [0.1]}}, **changes}
     found = resolved({"fit": exercise}, device=device)
-    (run,) = grid.runs(found)
+    (run,) = table.runs(found)
     assert run.replicates == wish
     assert ("--replicates" in run.arguments()) is told
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from optlab import statistics
+from optlab.results import statistics
 
 SAMPLES = [(1.0, 2.0), (0.91, 0.92, 0.905), tuple(math.sin(n) for n in range(17)), (5.0, 5.0, 5.0)]
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from optlab import grid, study
-from optlab.progress import Progress
+from optlab.runs.progress import Progress
+from optlab.study import reading, table
 
 SCRIPTS = Path(study.__file__).resolve().parents[1]
 FOUR = {"[0.01]": "[0.01, 0.02, 0.03, 0.04]", "[10]": "[2]"}
@@ -58,7 +58,7 @@ def change(run, **facts):
 
 @pytest.fixture
 def runs(write):
-    return grid.runs(study.load(write(FOUR)))
+    return table.runs(reading.load(write(FOUR)))
 
 
 def test_nothing_begun_is_all_waiting(runs, here):
@@ -84,7 +84,7 @@ def test_each_run_is_counted_where_it_stands(runs):
 
 
 def test_all_done_leaves_nothing_to_train(write):
-    (run,) = grid.runs(study.load(write({"[10]": "[2]"})))
+    (run,) = table.runs(reading.load(write({"[10]": "[2]"})))
     train(run)
     assert not Path(run.state).exists()
     assert status().endswith("1 done, 0 running, 0 failed, 0 waiting\n  nothing is left to train\n")

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from optlab import models, optimizers, schedules, stepping
-from optlab.datasets import Dataset, Split
+from optlab.catalogue import networks as models
+from optlab.catalogue import optimizers, schedules
+from optlab.training import stepping
+from optlab.training.datasets import Dataset, Split
 
 SHAPE = (1, 8, 8)
 

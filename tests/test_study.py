@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from optlab import grid, optimizers, schema, study
+from optlab.catalogue import optimizers
 from optlab.errors import UserError
+from optlab.study import reading, schema, table
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIMIZERS = (
@@ -337,7 +338,7 @@ BROKEN = {
 def mistakes(file):
     """The lines that tell what is wrong with a study."""
     with pytest.raises(UserError) as caught:
-        study.load(file)
+        reading.load(file)
     return str(caught.value).replace(str(Path.cwd()), "HERE").splitlines()
 
 
@@ -398,7 +399,7 @@ def test_all_mistakes_are_told_at_once(write):
 
 
 def runs(file):
-    return grid.runs(study.load(file))
+    return table.runs(reading.load(file))
 
 
 def paths_and_arguments(file):
@@ -451,13 +452,13 @@ def test_optimizer_without_momentum_has_none(write):
 
 def test_texts_stay_texts(write):
     file = write({"tiny": "'2024'", "epochs: [10]": "title: '3.10'"})
-    read = study.load(file)
+    read = reading.load(file)
     assert read["study"] == "2024" and read["exercises"]["fit"]["title"] == "3.10"
 
 
 def test_exercise_inherits_from_the_study_and_goes_its_own_way(write):
     file = write({"seeds: 2": "seeds: 2\nthreads: 3", "epochs: [10]": "threads: 4"})
-    exercise = study.load(file)["exercises"]["fit"]
+    exercise = reading.load(file)["exercises"]["fit"]
     assert (exercise["seeds"], exercise["threads"], exercise["device"]) == (2, 4, "auto")
 
 
@@ -474,45 +475,45 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
 
 def test_resolved_study_reads_back_as_it_was(write, here):
     file = write({"seeds: 2": "seeds: 2\nmodels: {deep: {network: mlp, hidden: [8, 8]}}"})
-    read = study.load(file)
+    read = reading.load(file)
     for _ in range(2):
-        (here / "again.yaml").write_text(study.dump(read), encoding="utf-8")
-        assert study.load("again.yaml") == read
+        (here / "again.yaml").write_text(reading.dump(read), encoding="utf-8")
+        assert reading.load("again.yaml") == read
 
 
 def test_part_of_a_study_has_the_same_runs():
-    whole = study.load(ROOT / "config/config.yaml")
+    whole = reading.load(ROOT / "config/config.yaml")
     for exercise in whole["exercises"]:
-        part = study.resolve(study.part(whole, exercise))
+        part = reading.resolve(reading.part(whole, exercise))
         assert list(part["exercises"]) == [exercise]
-        assert grid.runs(part) == [r for r in grid.runs(whole) if r.exercise == exercise]
+        assert table.runs(part) == [r for r in table.runs(whole) if r.exercise == exercise]
 
 
 def test_reading_changes_nothing_of_what_is_given(write):
     config = yaml.safe_load(Path(write()).read_text(encoding="utf-8"))
     before = yaml.safe_dump(config)
-    study.resolve(config)
+    reading.resolve(config)
     assert yaml.safe_dump(config) == before
 
 
 def rates(read, exercise, optimizer):
-    found = (r for r in grid.runs(read) if (r.exercise, r.optimizer) == (exercise, optimizer))
+    found = (r for r in table.runs(read) if (r.exercise, r.optimizer) == (exercise, optimizer))
     return {run.knobs["lr"] for run in found}
 
 
 def test_shipped_studies_have_the_exercises_of_the_lab():
     for name, dataset in (("config", "digits"), ("lab", "mnist")):
-        read = study.load(ROOT / f"config/{name}.yaml")
+        read = reading.load(ROOT / f"config/{name}.yaml")
         assert read["exercises"]["linear"]["datasets"] == ["line"]
         assert read["exercises"]["linear"]["epochs"] == [1000]
         assert read["exercises"]["softmax"]["datasets"] == [dataset]
         assert read["exercises"]["cnn"]["models"] == ["cnn"]
-        momenta = {r.knobs["momentum"] for r in grid.runs(read) if r.optimizer == "momentum"}
+        momenta = {r.knobs["momentum"] for r in table.runs(read) if r.optimizer == "momentum"}
         assert momenta >= {0.2, 0.4, 0.6, 0.8}
 
 
 def test_lab_has_the_grids_of_the_sources():
-    read = study.load(ROOT / "config/lab.yaml")
+    read = reading.load(ROOT / "config/lab.yaml")
     assert rates(read, "softmax", "sgd") >= {0.01, 0.1, 0.5, 1}
     assert rates(read, "softmax", "momentum") >= {0.001, 0.01, 0.05, 0.1}
     assert rates(read, "softmax", "adam") >= {1e-5, 1e-4, 1e-3, 5e-3}
@@ -527,10 +528,10 @@ def test_lab_has_the_grids_of_the_sources():
     for exercise, settings in compared.items():
         found = read["exercises"][exercise]["compare"]
         assert [(s["optimizer"], s["lr"], s.get("momentum")) for s in found] == settings
-    softmax = [r for r in grid.runs(read) if r.exercise == "softmax"]
+    softmax = [r for r in table.runs(read) if r.exercise == "softmax"]
     assert {(r.batch_size, r.epochs) for r in softmax} == {(100, 30)}
-    assert {r.epochs for r in grid.runs(read) if r.exercise == "softmax_long"} == {100}
-    (cnn,) = (r for r in grid.runs(read) if r.exercise == "cnn")
+    assert {r.epochs for r in table.runs(read) if r.exercise == "softmax_long"} == {100}
+    (cnn,) = (r for r in table.runs(read) if r.exercise == "cnn")
     assert (cnn.optimizer, cnn.knobs["lr"], cnn.batch_size, cnn.epochs) == ("adam", 1e-4, 50, 30)
 
 

@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 
-from optlab import sources, theory, training
-from optlab.batches import Batches
-from optlab.datasets import Dataset, Split, load
+from optlab.data import prepare
 from optlab.errors import UserError
-from optlab.replicates import build_model
+from optlab.figures import theory
+from optlab.training import loop as training
+from optlab.training.batches import Batches
+from optlab.training.datasets import Dataset, Split, load
+from optlab.training.replicates import build_model
 
 LIMITS = {0.0: 0.0299391, 0.2: 0.0359269, 0.4: 0.0419147, 0.6: 0.0479026, 0.8: 0.0538904}
 
@@ -22,7 +24,7 @@ def data(tmp_path_factory):
     def prepared(name):
         path = folder / f"{name}.json"
         if not path.exists():
-            sources.prepare(name, {"source": name}, path, None)
+            prepare.prepare(name, {"source": name}, path, None)
         return load(path)
 
     return prepared
@@ -283,7 +285,7 @@ def test_lbfgs_trains_a_convolution(data):
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
 def test_the_convolutional_network_fits_images_of_every_size(shape):
-    from optlab import models
+    from optlab.catalogue import networks as models
 
     network = models.build("cnn", shape, 10, {})
     assert network(torch.zeros(2, *shape)).shape == (2, 10)

@@ -21,9 +21,11 @@ rule prepare_data:
         "../envs/optlab.yaml"
     params:
         program=PROGRAM("prepare_data.py"),
-        # A function of `output` is not compared with the last call: that archives or a file lie
-        # elsewhere prepares nothing again, since the same content has the same name.
-        options=lambda w, output: grid.data_arguments(STUDY, DATASETS[w.dataset]),
+        # A function of `output` is not compared with the last call's: when archives or a file
+        # move, nothing is prepared again, since the same content has the same name.
+        options=lambda w, output: identity.arguments(
+            DATASETS[w.dataset], STUDY["datasets"][DATASETS[w.dataset]], STUDY["archives"]
+        ),
     shell:
         """
         python3 {params.program:q} {params.options:q} --output {output.json:q} >{log:q} 2>&1

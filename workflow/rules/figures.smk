@@ -1,38 +1,30 @@
 """Figures: one job an exercise draws all of its pictures, and a target for each exercise.
 
-In:  the metrics of the exercise's runs, and the part of the study that is about it.
+In:  the results of the exercise, and the part of the study that is about it.
 Out: figures/<exercise>/*.svg
 """
 
-FIGURE_CODE = CODE(
-    "figures.py",
-    *(
-        f"optlab/{module}.py"
-        for module in (
-            "curves",
-            "drawing",
-            "figures",
-            "panels",
-            "pictures",
-            "results",
-            "statistics",
-            "style",
-            "theory",
+PICTURES = {
+    exercise: [
+        in_report(
+            f"figures/{exercise}/{picture.name}.svg",
+            settings.get("title", exercise),
+            picture.labels,
+            picture.kind,
         )
-    ),
-)
+        for picture in plan.pictures(STUDY, exercise)
+    ]
+    for exercise, settings in EXERCISES.items()
+}
 
 
-PICTURES = {exercise: pictures_of(exercise) for exercise in SWEEPS}
-
-for exercise in SWEEPS:
+for exercise in EXERCISES:
 
     rule:
         name:
             f"figures_{exercise}"
         input:
-            metrics=metrics_of(exercise),
-            code=FIGURE_CODE,
+            results_of([exercise]),
         output:
             PICTURES[exercise],
         log:
@@ -43,14 +35,18 @@ for exercise in SWEEPS:
         conda:
             "../envs/optlab.yaml"
         params:
+            program=PROGRAM("figures.py"),
+            code=triggers.digest("figures"),
+            looks=drawn(exercise),
             exercise=exercise,
-            # Not study.yaml, which any change of the study rewrites. And `ancient` will not do: of
-            # the jobs behind one that runs, Snakemake examines none for reasons of its own.
-            study=studies.dump(studies.part(STUDY, exercise)),
+            # Not study.yaml, which any change of the study rewrites. `ancient()` does not work
+            # here: once an upstream job runs, Snakemake no longer checks downstream jobs for
+            # changes of their own.
+            study=reading.dump(reading.part(STUDY, exercise)),
             folder=subpath(output[0], parent=True),
         shell:
             """
-            python3 {input.code[0]:q} --study /dev/stdin --exercise {params.exercise:q} \
+            python3 {params.program:q} --study /dev/stdin --exercise {params.exercise:q} \
                 --output-folder {params.folder:q} >{log:q} 2>&1 <<<{params.study:q}
             """
 
@@ -59,4 +55,4 @@ for exercise in SWEEPS:
             exercise
         input:
             PICTURES[exercise],
-            metrics_of(exercise),
+            results_of([exercise]),

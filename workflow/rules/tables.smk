@@ -1,12 +1,15 @@
-"""Tables over all runs of the study.
+"""Tables over all results of the study.
 
-In:  the metrics of every run.
-Out: study.yaml (the study with every default filled in), tables/runs.tsv (a row a run),
-     tables/best.tsv (a row per exercise, data set, network and optimizer),
-     tables/optimizers.tsv (the same rows by rank, with tests of the differences), both without
-     scaling exercises, which have a table of their own, and tables/claims.tsv (a row for each
-     statement of the study's sources, with its verdict).
+In:  the results of every exercise.
+Out: study.yaml (the study with every default filled in), and the tables that the kinds of its
+     exercises fill (`TABLES` in optlab/study/kinds); config/README.md describes their columns.
 """
+
+TABLES = {
+    name: in_report(f"tables/{name}.tsv", "Tables", {"table": label}, name)
+    for exercise in EXERCISES.values()
+    for name, label in kinds.of(exercise).TABLES.items()
+}
 
 
 rule study:
@@ -20,7 +23,7 @@ rule study:
     conda:
         "../envs/optlab.yaml"
     params:
-        text=studies.dump(STUDY),
+        text=reading.dump(STUDY),
     shell:
         """
         printf '%s' {params.text:q} >{output:q} 2>{log:q}
@@ -29,43 +32,10 @@ rule study:
 
 rule tables:
     input:
-        metrics=[
-            file for exercise in SWEEPS + SCALINGS for file in metrics_of(exercise)
-        ],
+        results=results_of(EXERCISES),
         study=STUDY_FILE,
-        code=CODE(
-            "tables.py",
-            "optlab/claims.py",
-            "optlab/comparison.py",
-            "optlab/results.py",
-            "optlab/statistics.py",
-            "optlab/verdicts.py",
-        ),
     output:
-        runs=report(
-            f"{RESULTS}/tables/runs.tsv",
-            category="Tables",
-            labels={"table": "runs"},
-            caption="../report/runs.rst",
-        ),
-        best=report(
-            f"{RESULTS}/tables/best.tsv",
-            category="Tables",
-            labels={"table": "best settings"},
-            caption="../report/best.rst",
-        ),
-        optimizers=report(
-            f"{RESULTS}/tables/optimizers.tsv",
-            category="Tables",
-            labels={"table": "optimizers"},
-            caption="../report/optimizers.rst",
-        ),
-        claims=report(
-            f"{RESULTS}/tables/claims.tsv",
-            category="Tables",
-            labels={"table": "claims"},
-            caption="../report/claims.rst",
-        ),
+        **TABLES,
     log:
         f"{RESULTS}/logs/tables.log",
     benchmark:
@@ -74,9 +44,11 @@ rule tables:
     conda:
         "../envs/optlab.yaml"
     params:
-        folder=subpath(output.runs, parent=True),
+        program=PROGRAM("tables.py"),
+        code=triggers.digest("tables"),
+        folder=f"{RESULTS}/tables",
     shell:
         """
-        python3 {input.code[0]:q} --study {input.study:q} \
+        python3 {params.program:q} --study {input.study:q} \
             --output-folder {params.folder:q} >{log:q} 2>&1
         """

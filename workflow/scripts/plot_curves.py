@@ -19,11 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optlab import grid, metrics, pictures, results, study
+from optlab import files
 from optlab.command_line import Parser
-from optlab.errors import UserError, in_one_line
-from optlab.grid import Run
-from optlab.wording import allowed
+from optlab.errors import UserError, allowed, in_one_line
+from optlab.figures.plan import Picture
+from optlab.results import reading as results
+from optlab.study import reading, table
+from optlab.study.run import Run
+from optlab.values import text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +37,7 @@ PROBLEM = ("exercise", "dataset", "model", "batch_size", "epochs", "gpus")
 
 def parser() -> Parser:
     """The options."""
-    p = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(__doc__)
     p.add_argument("--optimizer", metavar="NAME", help="the optimizer, as the study names it")
     p.add_argument("--study", default="config/config.yaml", metavar="FILE",
                    help="the study's configuration (config/config.yaml)")  # fmt: skip
@@ -59,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
         p.error("--optimizer is missing; --list says which there are")
     if arguments.output and arguments.output.suffix not in ENDINGS:
         raise UserError(f"--output: {arguments.output} ends in none of {', '.join(ENDINGS)}")
-    resolved = study.load(arguments.study)
+    resolved = reading.load(arguments.study)
     if arguments.list:
         print("\n".join(listing(resolved)))
         return 0
@@ -71,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def listing(resolved: dict[str, Any]) -> list[str]:
     """What of the study is finished: a line for each optimizer of each problem."""
     count: dict[tuple[str, ...], list[bool]] = {}
-    for run in grid.runs(resolved):
+    for run in table.runs(resolved):
         key = (run.exercise, run.dataset, run.model, f"batch size {run.batch_size}", run.optimizer)
         count.setdefault(key, []).append(finished(run))
     return [f"{', '.join(key)}: {sum(done)} of {len(done)} runs" for key, done in count.items()]
@@ -83,21 +86,21 @@ def chosen(resolved: dict[str, Any], arguments: argparse.Namespace) -> list[Run]
     Raises:
         UserError: the study has no such run, or none of them is finished.
     """
-    runs = grid.runs(resolved)
+    runs = table.runs(resolved)
     for name in ("optimizer", "exercise", "dataset", "model", "batch_size", "lr"):
         wanted = getattr(arguments, name)
         if wanted is None:
             continue
-        known = list(dict.fromkeys(grid.text(_value(run, name)) for run in runs))
-        if grid.text(wanted) not in known:
+        known = list(dict.fromkeys(text(_value(run, name)) for run in runs))
+        if text(wanted) not in known:
             place = "" if name == "optimizer" else f" for {arguments.optimizer}"
-            words = allowed(grid.text(wanted), known) if name != "lr" else ", ".join(known)
+            words = allowed(text(wanted), known) if name != "lr" else ", ".join(known)
             raise UserError(
-                f"--{_option(name)}: {grid.text(wanted)} is not in {arguments.study}{place}; "
+                f"--{_option(name)}: {text(wanted)} is not in {arguments.study}{place}; "
                 f"{words}"
             )
-        runs = [run for run in runs if grid.text(_value(run, name)) == grid.text(wanted)]
-    done = [run for run in runs if finished(run, told=True)]
+        runs = [run for run in runs if text(_value(run, name)) == text(wanted)]
+    done = [run for run in runs if finished(run, warn=True)]
     if not done:
         raise UserError(
             f"none of the {len(runs)} runs of {arguments.optimizer} is finished; "
@@ -117,12 +120,12 @@ def _option(name: str) -> str:
     return {"lr": "learning-rate"}.get(name, name.replace("_", "-"))
 
 
-def finished(run: Run, told: bool = False) -> bool:
-    """Whether every seed of the run is on disk; where it is ``told``, of files that are damaged."""
+def finished(run: Run, warn: bool = False) -> bool:
+    """Whether every seed of the run is on disk; with ``warn``, damaged files are reported."""
     try:
-        results.final_rows(run)
+        results.last_lines(run)
     except UserError as error:
-        if told and Path(run.folder, "metrics.tsv").exists():
+        if warn and Path(run.folder, "metrics.tsv").exists():
             print(f"not drawn: {error}", file=sys.stderr)
         return False
     return True
@@ -130,14 +133,15 @@ def finished(run: Run, told: bool = False) -> bool:
 
 def draw(resolved: dict[str, Any], runs: list[Run]) -> Figure:
     """The curves of the best of the runs."""
-    from optlab import figures  # Matplotlib: not before the words above are checked
+    from optlab.figures import sweep  # Matplotlib: not before the words are checked
+    from optlab.figures.axes import Reader
 
     run = runs[0]
     title = resolved["exercises"][run.exercise].get("title", run.exercise)
-    picture = pictures.Picture(
+    picture = Picture(
         "curves", "curves", f"{title}: {run.model} on {run.dataset}", {}, (tuple(runs),)
     )
-    return figures.draw(picture, figures.Reader(resolved))
+    return sweep.draw(picture, Reader(resolved, runs))
 
 
 def show(figure: Figure, output: Path | None) -> None:
@@ -147,7 +151,7 @@ def show(figure: Figure, output: Path | None) -> None:
         UserError: no window can be opened here.
     """
     if output is not None:
-        with metrics.atomically(output) as temporary:
+        with files.replacing(output) as temporary:
             figure.savefig(temporary, dpi=150, format=output.suffix[1:])
         print(output)
         return

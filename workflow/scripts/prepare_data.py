@@ -16,8 +16,9 @@ import signal
 import sys
 from pathlib import Path
 
-from optlab import sources
-from optlab.errors import UserError
+from optlab.catalogue.datasets import SOURCES
+from optlab.data import prepare
+from optlab.errors import in_one_line
 
 
 def size(text: str) -> int | float:
@@ -34,7 +35,7 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--name", help="what the study calls the data set (default: the source)")
-    add("--source", required=True, choices=list(sources.SOURCES), help="where it comes from")
+    add("--source", required=True, choices=list(SOURCES), help="where it comes from")
     add("--file", help="your .npz file, with --source npz")
     add("--validation", type=size, metavar="SIZE",
         help="examples to hold out for validation, or a fraction such as 0.1 "
@@ -55,10 +56,11 @@ def stop(number: int, _frame: object) -> None:
 
     Not by an exception: raised in the middle of an import, a compiled module may swallow it.
     """
-    sources.abandon()
+    prepare.abandon()
     os._exit(128 + number)
 
 
+@in_one_line
 def main() -> int:
     options = arguments()
     name = options.name or options.source
@@ -66,11 +68,7 @@ def main() -> int:
     definition = {key: getattr(options, key) for key in keys}
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    try:
-        sources.prepare(name, definition, options.output, options.archives)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    prepare.prepare(name, definition, options.output, options.archives)
     print(f"{name}: {json.loads(options.output.read_text())['split']}")
     return 0
 

@@ -1,16 +1,14 @@
-"""Say what of a study is done, running and failed, and about how long the rest takes.
+"""Report what of a study is done, running and failed, and about how long the rest takes.
 
 In:  a study's configuration file, the results beside it, and the small files in which running
-     jobs say how far they are.
+     jobs report their progress.
 Out: a few lines on the screen. Nothing is written and nothing is started.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import sys
 import time
 from collections import Counter, defaultdict
@@ -18,25 +16,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, grid, progress, search_plan, study
-from optlab.errors import UserError
+from optlab import command_line
+from optlab.errors import in_one_line
+from optlab.machine import alive
+from optlab.runs import progress
+from optlab.study import reading, table
+from optlab.study.kinds import search
+from optlab.study.run import Run
 
-SILENT = 120.0  # seconds after which a job on another machine counts as dead
+SILENT = 120.0  # seconds without a report after which a job on another machine counts as dead
 
 
 @dataclass
 class Standing:
-    """Where a run stands: done, running, failed or waiting, with what is known of it."""
+    """The state of a run: done, running, failed or waiting, with what is known of it."""
 
-    run: grid.Run
+    run: Run
     state: str
     seconds: float | None = None  # taken, where it is done; still needed, where it is running
     share: float = 0.0
     message: str = ""
 
 
-def standing(run: grid.Run) -> Standing:
-    """Where one run stands, judged by its files."""
+def standing(run: Run) -> Standing:
+    """The state of one run, judged by its files."""
     try:
         return _standing(run)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -44,7 +47,7 @@ def standing(run: grid.Run) -> Standing:
         return Standing(run, "failed", message=message)
 
 
-def _standing(run: grid.Run) -> Standing:
+def _standing(run: Run) -> Standing:
     record = _read(Path(run.folder, "run.json"))
     if record and Path(run.folder, "metrics.tsv").exists():
         seeds = len(record["seeds"])
@@ -85,24 +88,18 @@ def remaining(standings: list[Standing], cores: int) -> float | None:
     return total / cores
 
 
+@in_one_line
 def main() -> int:
-    p = command_line.Parser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = command_line.Parser(__doc__)
     p.add_argument("--study", default="config/config.yaml", help="the study's configuration")
     cores = len(os.sched_getaffinity(0))
     p.add_argument("--cores", type=command_line.whole, default=cores, help="to count on")
     arguments = p.parse_args()
-    try:
-        plan = study.load(arguments.study)
-        standings = [standing(run) for run in grid.runs(plan)]
-        skipped = grid.skipped(plan)
-    except UserError as error:
-        print(*(f"error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
-        return 1
-    lines = report(plan["study"], standings, arguments.cores)
-    lines += [search_line(search) for search in search_plan.searches(plan)]
-    print("\n".join([*lines, *left_out(skipped)]))
+    study = reading.load(arguments.study)
+    standings = [standing(run) for run in table.runs(study)]
+    lines = report(study["study"], standings, arguments.cores)
+    lines += [search_line(one) for one in search.every(study)]
+    print("\n".join([*lines, *left_out(table.skipped(study))]))
     return 0
 
 
@@ -124,12 +121,12 @@ def report(name: str, standings: list[Standing], cores: int) -> list[str]:
         lines.append("  nothing is left to train")
     else:
         seconds = remaining(standings, cores)
-        told = "unknown yet" if seconds is None else f"about {progress.duration(seconds)}"
-        lines.append(f"  time left on {cores} cores: {told}")
+        left = "unknown yet" if seconds is None else f"about {progress.duration(seconds)}"
+        lines.append(f"  time left on {cores} cores: {left}")
     return lines
 
 
-def left_out(skipped: list[tuple[grid.Run, str]]) -> list[str]:
+def left_out(skipped: list[tuple[Run, str]]) -> list[str]:
     """A line for each optimizer of an exercise of which some runs make no sense."""
     count = Counter((run.exercise, run.optimizer, reason) for run, reason in skipped)
     return [
@@ -138,15 +135,15 @@ def left_out(skipped: list[tuple[grid.Run, str]]) -> list[str]:
     ]
 
 
-def search_line(search: search_plan.Search) -> str:
-    """How far a search is: each of its workers, and whether its best setting is trained anew."""
-    best = _read(Path(search.folder, "best/run.json"))
-    workers = sum(Path(file).exists() for file in search.worker_files())
-    if workers == search.workers and best:
-        told = "done"
+def search_line(one: search.Search) -> str:
+    """The state of a search: its workers, and whether its best setting has been retrained."""
+    best = _read(Path(one.folder, "best/run.json"))
+    workers = sum(Path(file).exists() for file in one.worker_files())
+    if workers == one.workers and best:
+        state = "done"
     else:
-        told = f"{workers} of {search.workers} workers have ended"
-    return f"  search {search.path}, {search.trials} trials: {told}"
+        state = f"{workers} of {one.workers} workers have ended"
+    return f"  search {one.path}, {one.trials} trials: {state}"
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -158,15 +155,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _alive(news: dict[str, Any]) -> bool:
-    if news["host"] != platform.node():
-        return time.time() - news["updated"] < SILENT
-    try:
-        os.kill(news["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    lives = alive.lives(news)
+    return time.time() - news["updated"] < SILENT if lives is None else lives
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The command line of ``train.py``: its options, what they may be, and the run that they describe.
+"""The options of the programs, and the run that those of ``train.py`` describe.
 
-Every option has a default, and every mistake is told in one line.
+Every mistake is one line.
 """
 
 from __future__ import annotations
@@ -10,50 +10,62 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from optlab import custom, grid, models, optimizers, schedules, sources
-from optlab.errors import UserError
-from optlab.wording import allowed
+from optlab.catalogue import knobs as knob_rules
+from optlab.catalogue import networks, optimizers, schedules
+from optlab.catalogue.datasets import BUILT_IN, built_in
+from optlab.data import identity
+from optlab.errors import Mistake, UserError, allowed
+from optlab.machine import devices
+from optlab.study import names
+from optlab.study.kinds import search
+from optlab.study.run import REPLICATES, Run, carried
+from optlab.values import canonical
 
 PREPARE = Path(__file__).parents[1] / "prepare_data.py"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that tells a mistake in one line rather than under its whole usage."""
+    """A parser that prints a mistake in one line, without its usage."""
+
+    def __init__(self, description: str | None):
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=formatter)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message.removeprefix('argument ')}\n")
 
 
-def parser(description: str | None) -> Parser:
-    """The options of ``train.py``."""
-    p = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--list", action="store_true", help="list what there is, and train nothing")
-    _what(p.add_argument_group("what is trained"))
-    _how(p.add_argument_group("how it is trained"))
-    _where(p.add_argument_group("where it runs, and where the results go"))
+def study_parser(description: str | None, *more: str) -> Parser:
+    """The options of the programs that read a study; ``more`` are required ones."""
+    p = Parser(description)
+    p.add_argument("--study", type=Path, required=True, help="the study, or study.yaml")
+    texts = {
+        "exercise": "name of the exercise",
+        "dataset": "name of one of its data sets",
+        "output-folder": "folder of the results",
+    }
+    for name in more:
+        kind = Path if name == "output-folder" else str
+        p.add_argument(f"--{name}", type=kind, required=True, help=texts[name])
     return p
 
 
-def study_parser(
-    description: str | None, output: str | None, exercise: bool = False, dataset: bool = False
-) -> argparse.ArgumentParser:
-    """The options of the programs that read a study; ``output`` says what its folder is for."""
-    p = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    p.add_argument("--study", type=Path, required=True, help="the resolved study, study.yaml")
-    if exercise:
-        p.add_argument("--exercise", required=True, help="name of the exercise")
-    if dataset:
-        p.add_argument("--dataset", required=True, help="name of one of its data sets")
-    if output:
-        p.add_argument("--output-folder", type=Path, required=True, help=output)
+def train_parser(description: str | None) -> Parser:
+    """The options of ``train.py``."""
+    p = Parser(description)
+    p.add_argument("--list", action="store_true", help="list what there is, and train nothing")
+    p.add_argument("--settings", metavar="JSON", help="a run as the workflow passes it, in place of all "
+                   "options that say what is trained and how")  # fmt: skip
+    _what(p.add_argument_group("what is trained"))
+    _how(p.add_argument_group("how it is trained"))
+    _where(p.add_argument_group("where it runs, and where the results go"))
     return p
 
 
@@ -80,11 +92,8 @@ def _how(group: Any) -> None:
     def add(name: str, *more: str, **given: Any) -> None:
         group.add_argument(f"--{name}", *more, **given)
 
-    add(
-        *("optimizer",),
-        **{"default": "sgd", "metavar": "NAME"},
-        help="name, path/to/file.py:Class or package.module:Class (sgd)",
-    )
+    add("optimizer", default="sgd", metavar="NAME",
+        help="name, path/to/file.py:Class or package.module:Class (sgd)")  # fmt: skip
     rates = ("--learning_rate", "--lr")
     add("learning-rate", *rates, dest="lr", type=_rate, metavar="LR",
         help="learning rate (the middle of the optimizer's usual ones)")  # fmt: skip
@@ -95,34 +104,33 @@ def _how(group: Any) -> None:
     add("batch-size", "--batch_size", default=100, type=_batch_size, metavar="N",
         help="examples a step, or full (100)")  # fmt: skip
     add("epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
-    add(
-        "seeds", default=1, type=_up_to(100_000), metavar="N", help="replicates, from seed 0 up (1)"
-    )
+    add("seeds", default=1, type=_up_to(100_000), metavar="N",
+        help="replicates, from seed 0 up (1)")  # fmt: skip
     add("evaluate-every", default=1, type=whole, metavar="N",
         help="epochs between two evaluations (1)")  # fmt: skip
     add("train-loss-examples", default=10_000, type=whole, metavar="N",
-        help="the training loss is measured on at most so many (10000)")  # fmt: skip
+        help="the training loss is measured on at most this many (10000)")  # fmt: skip
     add("precision", choices=("float32", "float64", "bfloat16"), default="float32",
         help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
-    add("replicates", choices=grid.REPLICATES, default="auto",
+    add("replicates", choices=REPLICATES, default="auto",
         help="trained in one step together, separate, or where that is faster (auto)")  # fmt: skip
 
 
 def _where(group: Any) -> None:
-    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                       help="auto takes a GPU where there is one (auto)")  # fmt: skip
-    group.add_argument(
-        "--threads", default=1, type=_up_to(1024), metavar="N", help="CPU threads (1)"
-    )
-    group.add_argument("--gpus", default=1, type=_up_to(4096), metavar="N",
-                       help="processes that train together (1)")  # fmt: skip
-    group.add_argument("--timed", action="store_true",
-                       help="take steps apart afterwards, to tell where the time goes")  # fmt: skip
-    group.add_argument("--output", type=_folder, metavar="FOLDER",
-                       help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
-    group.add_argument("--exercise", default="hand", type=_name, metavar="NAME",
-                       help="name in the tables (hand)")  # fmt: skip
-    group.add_argument("--state", type=_file, metavar="FILE", help="tells how far the run is")
+    def add(name: str, **given: Any) -> None:
+        group.add_argument(f"--{name}", **given)
+
+    add("device", choices=("auto", "cpu", "cuda"), default="auto",
+        help="auto takes a GPU where there is one (auto)")  # fmt: skip
+    add("threads", default=1, type=_up_to(1024), metavar="N", help="CPU threads (1)")
+    add("gpus", default=1, type=_up_to(4096), metavar="N",
+        help="processes that train together (1)")  # fmt: skip
+    add("timed", action="store_true",
+        help="measure the parts of a step afterwards, to see where the time goes")  # fmt: skip
+    add("output", type=_folder, metavar="FOLDER",
+        help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
+    add("exercise", default="hand", type=_name, metavar="NAME", help="name in the tables (hand)")
+    add("state", type=_file, metavar="FILE", help="file that reports the progress of the run")
 
 
 def _checked(read: Callable[[str], Any], fits: Callable[[Any], object], words: str) -> Callable:
@@ -138,25 +146,23 @@ def _checked(read: Callable[[str], Any], fits: Callable[[Any], object], words: s
     return value
 
 
+def _up_to(most: int) -> Callable:
+    return _checked(int, lambda number: 1 <= number <= most, f"a whole number from 1 to {most}")
+
+
 whole = _checked(int, lambda number: number >= 1, "a whole number from 1 up")
-_rate = _checked(float, lambda rate: 0 <= rate < math.inf, optimizers.KNOBS["lr"].allowed)
+_rate = _checked(float, lambda rate: 0 <= rate < math.inf, knob_rules.KNOBS["lr"].allowed)
 _batch_size = _checked(
     lambda text: text if text == "full" else int(text),
     lambda size: size == "full" or size >= 1,
     "a whole number from 1 up, or full",
 )
-
-
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _name = _checked(str, _NAME.fullmatch, "up to 100 letters, digits, '-' and '_', a letter first")
 _folder = _checked(lambda text: Path(text) if text else None, lambda path: True, "name a folder")
 _file = _checked(
     lambda text: text or None, lambda text: not os.path.isdir(text), "name a file, not a folder"
 )
-
-
-def _up_to(most: int) -> Callable:
-    return _checked(int, lambda number: 1 <= number <= most, f"a whole number from 1 to {most}")
 
 
 def _schedule(text: str) -> str:
@@ -166,35 +172,37 @@ def _schedule(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def to_run(arguments: argparse.Namespace) -> grid.Run:
+def to_run(arguments: argparse.Namespace) -> Run:
     """The run that the command line describes.
 
     Raises:
         UserError: an unknown name, a value that is not allowed, or settings that do not fit.
     """
+    if arguments.settings:
+        return _passed(arguments.settings)
     network = arguments.network or arguments.model
-    if network not in models.NETWORKS and not custom.is_custom(network):
-        raise UserError(
-            f"--model: unknown network '{network}'; {allowed(network, models.NETWORKS)}"
-        )
     options = _pairs("--model-option", arguments.model_option)
-    _check_options(network, options)
-    given = {} if arguments.lr is None else {"lr": arguments.lr}
-    knobs = optimizers.complete(arguments.optimizer, {**_pairs("--knob", arguments.knob), **given})
-    run = grid.Run(
+    knobs = _pairs("--knob", arguments.knob)
+    if arguments.lr is not None:
+        knobs["lr"] = arguments.lr
+    _check("--model", names.network(network))
+    _check("--model-option", names.options(network, options))
+    knobs = optimizers.complete(arguments.optimizer, knobs)
+    _check("--optimizer", names.optimizer(arguments.optimizer, {k: [v] for k, v in knobs.items()}))
+    run = Run(
         study="by-hand",
         exercise=arguments.exercise,
         dataset=_dataset_name(arguments),
         data=arguments.data or _prepared(arguments.dataset),
         model=arguments.model,
         network=network,
-        network_options=options,
         optimizer=arguments.optimizer,
         knobs=knobs,
+        **carried(network, arguments.optimizer, knobs, options, arguments.schedule),
         **{name: getattr(arguments, name) for name in _SAME},
     )
-    if reason := grid.skip_reason(run):
-        raise UserError(reason)
+    if run.skip_reason:
+        raise UserError(run.skip_reason)
     return run
 
 
@@ -205,16 +213,17 @@ _SAME = (
 )
 
 
-def _check_options(network: str, options: dict[str, Any]) -> None:
-    if network not in models.NETWORKS:
-        return
-    known = models.options(network)
-    for name, value in options.items():
-        if name not in known:
-            there = f"; {allowed(name, known)}" if known else ""
-            raise UserError(f"--model-option: the network {network} has no '{name}'{there}")
-        if reason := models.refuses(name, value, known[name]):
-            raise UserError(f"--model-option: {name}={value} is not allowed; {reason}")
+def _passed(text: str) -> Run:
+    try:
+        return Run(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--settings: not a run of this version: {error}") from error
+
+
+def _check(option: str, mistakes: Iterable[Mistake]) -> None:
+    for place, message in mistakes:
+        name = f" {place[0]}:" if place else ""
+        raise UserError(f"{option}:{name} {message}")
 
 
 def _pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
@@ -224,10 +233,37 @@ def _pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise UserError(f"{option}: '{word}' is not NAME=VALUE")
         try:
-            pairs[name] = grid.canonical(json.loads(value))
+            pairs[name] = canonical(json.loads(value))
         except (ValueError, RecursionError):
             pairs[name] = value
     return pairs
+
+
+def to_search(arguments: argparse.Namespace) -> search.Search:
+    """The search that a command line names, in a process that ends cleanly on SIGTERM.
+
+    It takes a GPU where the search uses one.
+
+    Raises:
+        UserError: there is no such search, or its data set has not been prepared.
+    """
+    from optlab.study import reading  # needs PyYAML, which train.py does not
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    found = {(s.exercise, s.dataset): s for s in search.every(reading.load(arguments.study))}
+    exercise, dataset = arguments.exercise, arguments.dataset
+    if (exercise, dataset) not in found:
+        known = ", ".join(" on ".join(names) for names in found) or "none"
+        raise UserError(f"there is no search '{exercise}' on '{dataset}'; the study has {known}")
+    chosen = found[exercise, dataset]
+    if not Path(chosen.data).is_file():
+        raise UserError(f"the data set is not prepared: snakemake {chosen.data}")
+    devices.take_for(chosen.device)
+    return chosen
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _dataset_name(arguments: argparse.Namespace) -> str:
@@ -240,16 +276,15 @@ def _dataset_name(arguments: argparse.Namespace) -> str:
 
 
 def _prepared(dataset: str) -> str:
-    """The prepared data set of a source that the program knows, made now where it is missing."""
-    known = [name for name in sources.SOURCES if name != "npz"]
-    if dataset not in known:
-        words = allowed(dataset, known)
+    """The description of a built-in data set, which is prepared now where it is missing."""
+    if dataset not in BUILT_IN:
+        words = allowed(dataset, BUILT_IN)
         raise UserError(f"--dataset: unknown data set '{dataset}'; {words}; others through --data")
-    path = sources.prepared_path(dataset, {"source": dataset, "split_seed": 0})
+    definition = built_in(dataset)
+    path = identity.prepared_path(dataset, definition)
     if not Path(path).is_file():
-        command = [sys.executable, str(PREPARE)]
-        command += ["--name", dataset, "--source", dataset, "--output", path]
-        if subprocess.run(command, check=False).returncode:
+        command = [sys.executable, str(PREPARE), *identity.arguments(dataset, definition, None)]
+        if subprocess.run([*command, "--output", path], check=False).returncode:
             raise UserError(f"the data set '{dataset}' could not be prepared")
     return path
 
@@ -264,9 +299,9 @@ def listing() -> str:
     lines += [f"  {name:<14}{_values(o, '')}" for name, o in schedules.SCHEDULES.items()]
     lines += [f"    {option}: {words}" for option, words in schedules.OPTIONS.items()]
     lines += ["", "networks and their options:"]
-    lines += [f"  {name:<10}{_values(models.options(name), '')}" for name in models.NETWORKS]
+    lines += [f"  {name:<10}{_values(e.options, '')}" for name, e in networks.NETWORKS.items()]
     lines += ["  or your own: path/to/file.py:name", "", "data sets:"]
-    lines += [f"  {name}" for name in sources.SOURCES if name != "npz"]
+    lines += [f"  {name}" for name in BUILT_IN]
     return "\n".join(
         line.rstrip() for line in [*lines, "  or arrays of your own, by prepare_data.py"]
     )

@@ -1,4 +1,4 @@
-"""The user's own networks and optimizers: ``path/to/file.py:name``, ``package.module:name``."""
+"""Code that a setting names: ``path/to/file.py:name`` or ``package.module:name``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from optlab.errors import UserError
 
 
 def is_custom(spec: str) -> bool:
-    """Whether ``spec`` names something outside this package."""
+    """Whether ``spec`` names code of the user's rather than an entry of the catalogue."""
     return ":" in spec
 
 
+def is_ours(spec: str) -> bool:
+    """Whether ``spec`` names code of this package."""
+    return spec.startswith("optlab.")
+
+
 def source_file(spec: str) -> str | None:
-    """The file that ``path/to/file.py:name`` lies in; None for ``package.module:name``."""
+    """The file of ``path/to/file.py:name``; None for ``package.module:name``."""
     place = spec.rpartition(":")[0]
     return place if place.endswith(".py") else None
 
@@ -38,8 +43,14 @@ def load(spec: str) -> Any:
 
 
 def call(spec: str, *arguments: Any, **keywords: Any) -> Any:
-    """Call what ``spec`` names; arguments that it refuses are the user's error, in one line."""
+    """Call what ``spec`` names.
+
+    Raises:
+        UserError: it cannot be imported, or it refuses the arguments.
+    """
     target = load(spec)
+    if is_ours(spec):
+        return target(*arguments, **keywords)
     try:
         return target(*arguments, **keywords)
     except (TypeError, ValueError) as error:

@@ -1,44 +1,84 @@
-"""The errors that are the user's to fix: programs print them as one line, without a traceback."""
+"""Errors that the user can fix, and how programs print them: in one line, without a traceback."""
+
+from __future__ import annotations
 
 import errno
 import functools
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # why a write fails where a disk is full
+Key = tuple[str | int, ...]  # of a value in a study: the keys and list positions that lead to it
+Mistake = tuple[Key, str]  # where, as seen from the section that was checked; and what is wrong
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
-    """Something that the user asked for cannot be done; the message is one line in his words."""
+    """A request that cannot be carried out. ``str(error)`` is one line, written for the user."""
 
 
 class DataError(UserError):
-    """A data set, or a file that holds one, is not what it has to be."""
+    """A data set, or a file that holds one, is not as it should be."""
+
+
+def allowed(wrong: Any, known: Iterable[str]) -> str:
+    """The names that are allowed, and the one that was probably meant."""
+    import difflib
+
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(str(wrong), names, 1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{hint}allowed: {', '.join(names)}"
+
+
+def show(value: Any) -> str:
+    """A value as the user might have written it, shortened to 80 characters."""
+    if isinstance(value, str):
+        return repr(value)
+    shown = json.dumps(value, default=str, ensure_ascii=False)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory, of the machine or of a GPU, was too small."""
-    kinds = {cls.__name__ for cls in type(error).__mro__}  # PyTorch's own without its import
+    """Whether the main memory, or that of a GPU, was too small."""
+    kinds = {cls.__name__ for cls in type(error).__mro__}  # PyTorch's class, without importing it
     return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
     )
 
 
+def message_of(error: BaseException) -> str | None:
+    """What to print for an error that the user can fix; None for a fault of the program."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'results'}: {error.strerror}"
+    if is_out_of_memory(error):
+        return f"not enough memory: {str(error).partition(chr(10))[0] or repr(error)}"
+    return None
+
+
+def report(message: str) -> None:
+    """Print a message, each of its lines marked as an error."""
+    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
+
+
 def in_one_line(main: Callable[..., int]) -> Callable[..., int]:
-    """A program's main function, in which the user's errors end in one line and status 1."""
+    """A program's main function that ends in one line and status 1 where the user can help."""
 
     @functools.wraps(main)
     def program(*arguments: Any) -> int:
         try:
             return main(*arguments)
-        except UserError as error:
-            message = str(error)
-        except KeyboardInterrupt:
-            message = "interrupted"
-        except OSError as error:
-            message = f"{error.filename or 'results'}: {error.strerror}"
-        print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
+        except BaseException as error:
+            message = message_of(error)
+            if message is None:
+                raise
+        report(message)
         return 1
 
     return program

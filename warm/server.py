@@ -1,0 +1,314 @@
+"""The warm interpreter behind `launcher.py`: imports torch once, forks a process for each job.
+
+It imports nothing of this project, so that every job runs the code that lies on the disk, and it
+never touches a GPU, since CUDA does not survive a fork. Called with the path of its socket, its
+output going to a log that `launcher.py` has locked for it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import ctypes
+import gc
+import importlib.machinery
+import io
+import marshal
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+import weakref
+from contextlib import suppress
+from types import ModuleType
+from typing import Any, cast
+
+IDLE_SECONDS = 5.0  # without a job; long enough for a workflow to start the next one
+NOT_BEGUN = 2**32 - 1  # in place of an exit status
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+
+def main() -> None:
+    if os.fork():
+        os._exit(0)  # so that no launcher has a child that its program knows nothing of
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not sys.flags.safe_path:
+        del sys.path[0]  # this project's programs
+    warm_up()
+    server = Server(sys.argv[1])
+    connection = server.serve()
+    if connection is not None:  # this is the process of a job
+        become_job(connection)
+
+
+def warm_up() -> None:
+    """Import what a training process imports; nothing here may start a thread or touch a GPU."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of NumPy, which torch imports: see `optlab`
+    # torch._dynamo imports tabulate, where there is one, whenever a process ends.
+    for name in (
+        "argparse",
+        "csv",
+        "importlib.metadata",
+        "psutil",
+        "resource",
+        "shlex",
+        "tabulate",
+    ):
+        with suppress(ImportError):
+            importlib.import_module(name)
+    import torch
+    import torch.utils.serialization
+
+    # The first optimizer of a process imports torch._dynamo: half of the whole start-up.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    if len(os.listdir("/proc/self/task")) > 1:
+        sys.exit("importing torch has started threads here; a fork would lose them")
+    trial = os.fork()
+    if trial == 0:
+        os._exit(torch.cuda._is_in_bad_fork())
+    if torch.cuda.is_initialized() or os.waitpid(trial, 0)[1]:
+        sys.exit("importing torch has touched a GPU here; a forked process could not use it")
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False  # else each job would unregister torch's operators one by one
+    gc.collect()
+    gc.freeze()  # so that the collector of a job's process leaves these pages shared
+
+
+class Server:
+    """Accepts jobs, forks a process for each, and tells its launcher how it ended."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        temporary = f"{path}.{os.getpid()}"
+        self.listener.bind(temporary)
+        self.listener.listen(1024)
+        os.rename(temporary, path)  # whoever sees the socket can connect to it
+        self.jobs: dict[int, tuple[int, socket.socket]] = {}  # connection -> process, connection
+        self.wake, self.wake_up = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self.wake_up, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self.poll = select.poll()
+        self.poll.register(self.listener, select.POLLIN)
+        self.poll.register(self.wake, select.POLLIN)
+        with suppress(OSError):
+            os.ftruncate(1, 0)  # a log with something in it means a server that failed
+
+    def serve(self) -> socket.socket | None:
+        """Serve until there has been no job for a while. In a job's process: its connection."""
+        while True:
+            events = self.poll.poll(IDLE_SECONDS * 1000)
+            for number, _ in events:
+                if number == self.listener.fileno():
+                    connection = self.admit()
+                    if connection is not None:
+                        return connection
+                elif number == self.wake:
+                    os.read(self.wake, 4096)
+                elif number in self.jobs:
+                    # The launcher is gone, perhaps by SIGKILL: its job goes with it.
+                    with suppress(ProcessLookupError):
+                        os.killpg(self.jobs[number][0], signal.SIGKILL)
+                    self.poll.unregister(number)
+            self.reap()
+            if not events and not self.jobs:
+                # A launcher that has just connected sees its connection end, and starts anew.
+                for name in (self.path, f"{self.path}.log"):
+                    with suppress(FileNotFoundError):
+                        os.unlink(name)
+                return None
+
+    def admit(self) -> socket.socket | None:
+        """Fork a process for a new connection; it reads its job itself. None in the server."""
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:  # too many files are open: until a job ends
+            time.sleep(0.01)
+            return None
+        try:
+            if peer_user(connection) != os.getuid():
+                raise PermissionError
+            server = os.getpid()
+            process = os.fork()
+        except OSError:
+            connection.close()  # its launcher starts the program itself
+            return None
+        if process == 0:
+            self.leave(server)
+            return connection
+        with suppress(OSError):
+            os.setpgid(process, process)
+        self.jobs[connection.fileno()] = (process, connection)
+        self.poll.register(connection, select.POLLRDHUP)
+        with suppress(OSError):
+            connection.sendall(struct.pack("!I", process))
+        return None
+
+    def leave(self, server: int) -> None:
+        """In the process of a job: keep nothing of the server, but die when it dies."""
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(1)
+        with suppress(OSError):
+            os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for _, connection in self.jobs.values():
+            connection.close()
+        self.listener.close()
+        os.close(self.wake)
+        os.close(self.wake_up)
+
+    def reap(self) -> None:
+        """Tell the launcher of every process that has ended."""
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                for number, (process, connection) in list(self.jobs.items()):
+                    if process == ended[0]:
+                        with suppress(OSError):
+                            connection.sendall(struct.pack("!I", ended[1]))
+                        with suppress(KeyError):
+                            self.poll.unregister(number)
+                        connection.close()
+                        del self.jobs[number]
+
+
+def peer_user(connection: socket.socket) -> int:
+    """The user at the other end, as the kernel knows it."""
+    size = struct.calcsize("3i")
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    return int(struct.unpack("3i", peer)[1])
+
+
+def become_job(connection: socket.socket) -> None:
+    """Run the job that the launcher sends, as `python PROGRAM ARGUMENT ...` would, and end."""
+    status = 1
+    try:
+        try:
+            job = read_job(connection)
+            set_up(job)
+        except EOFError:
+            return  # the launcher is gone
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
+            with suppress(OSError):
+                connection.sendall(struct.pack("!I", NOT_BEGUN))
+            return
+        connection.close()
+        status = finish(run(job["arguments"][0]))
+    finally:
+        os._exit(status)
+
+
+def read_job(connection: socket.socket) -> dict[str, Any]:
+    """The job of a launcher, its standard streams and folder put in the place of the server's."""
+    _, files, _, _ = socket.recv_fds(connection, 1, 4)
+    length = struct.unpack("!I", exactly(connection, 4))[0]
+    job: dict[str, Any] = marshal.loads(exactly(connection, length))
+    *streams, folder = files
+    os.fchdir(folder)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    for file in files:
+        os.close(file)
+    return job
+
+
+def exactly(connection: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        more = connection.recv(length - len(data))
+        if not more:
+            raise EOFError("the launcher is gone")
+        data += more
+    return bytes(data)
+
+
+def set_up(job: dict[str, Any]) -> None:
+    """Make this process what one that the launcher had started would be."""
+    os.umask(job["umask"])
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    time.tzset()
+    sys.argv, sys.orig_argv, sys.path[:] = job["arguments"], job["original"], job["path"]
+    importlib.invalidate_caches()
+    stdout = cast(io.TextIOWrapper, sys.stdout)
+    stdout.reconfigure(line_buffering=os.isatty(1) and not stdout.write_through)
+    # What modules have made of the server's process when they were imported.
+    memories = (("tempfile", "tempdir", None), ("multiprocessing.process", "ORIGINAL_DIR", "."))
+    for module, name, value in memories:
+        if module in sys.modules:
+            setattr(sys.modules[module], name, value and os.path.abspath(value))
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    for number in signal.valid_signals():
+        wanted: Any = signal.SIG_IGN if number in job["ignored"] else signal.SIG_DFL
+        if number == signal.SIGINT and wanted is signal.SIG_DFL:
+            wanted = signal.default_int_handler
+        if signal.getsignal(number) not in (wanted, None):
+            signal.signal(number, wanted)
+    signal.pthread_sigmask(signal.SIG_SETMASK, job["blocked"])
+
+
+def run(path: str) -> int:
+    """Run a program as the main module; its exit status, -SIGINT for an interrupt."""
+    if not os.path.isabs(path):
+        path = os.path.join(os.getcwd(), path)
+    main = ModuleType("__main__")
+    main.__file__ = path
+    main.__builtins__ = builtins  # type: ignore[attr-defined]
+    main.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
+    sys.modules["__main__"] = main
+    try:
+        with io.open_code(path) as file:
+            code = compile(file.read(), path, "exec", dont_inherit=True)
+        try:
+            exec(code, main.__dict__)
+        finally:  # as Python does, before it tells of an exception
+            for stream in (sys.stderr, sys.stdout):
+                with suppress(Exception):
+                    stream.flush()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return int(end.code or 0) & 0xFF if -(2**63) <= int(end.code or 0) < 2**63 else 0xFF
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException as error:
+        # Without the line above, which the program knows nothing of.
+        trace = error.__traceback__.tb_next if error.__traceback__ else None
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        return -signal.SIGINT if type(error) is KeyboardInterrupt else 1
+    return 0
+
+
+def finish(status: int) -> int:
+    """What the interpreter does at its end, without the time that it takes to let go of torch."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if threading.active_count() == 1:
+        vars(sys.modules["__main__"]).clear()  # closes files that the program has left open
+        gc.collect()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception as error:
+            if stream is sys.stdout:
+                (line,) = traceback.format_exception_only(error)
+                sys.stderr.write(f"Exception ignored in: {stream!r}\n{line}")
+                sys.stderr.flush()
+            status = 120
+    LIBC.fflush(None)
+    if status == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    return status & 0xFF
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Data sets: the sources that a study may name, and what is known of each before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Definition = Mapping[
+    str, Any
+]  # a data set of a study: source, file, validation, split_seed, subset
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place that a data set can come from.
+
+    Attributes:
+        label: its name in figures; empty where the study's own name is taken.
+        task: "regression" or "classification"; None where the user's labels decide.
+        examples: training examples, those held out for validation included.
+        shape: of one example.
+        validation: held out by default: a number of examples, or a fraction of them (below 1).
+        test: the test set in words.
+        published: torchvision's class for it; None where torchvision does not have it.
+    """
+
+    label: str
+    task: str | None
+    examples: int
+    shape: tuple[int, ...]
+    validation: int | float
+    test: str = "as published"
+    published: str | None = None
+
+    @property
+    def trained(self) -> int:
+        """Training examples after the default validation set is held out."""
+        held_out = self.validation
+        if isinstance(held_out, float):
+            held_out = round(held_out * self.examples)
+        return self.examples - held_out
+
+
+NPZ = "npz"  # the source that reads a file of the user's
+
+SOURCES: dict[str, Source] = {
+    "line": Source("Line", "regression", 4, (1,), 0, "no test set"),
+    "digits": Source(
+        "Digits",
+        "classification",
+        1_437,
+        (1, 8, 8),
+        360,
+        "360 of the 1,797 images, stratified by class, the same for every seed",
+    ),
+    "mnist": Source("MNIST", "classification", 60_000, (1, 28, 28), 10_000, published="MNIST"),
+    "fashion_mnist": Source(
+        "Fashion-MNIST", "classification", 60_000, (1, 28, 28), 10_000, published="FashionMNIST"
+    ),
+    "cifar10": Source(
+        "CIFAR-10", "classification", 50_000, (3, 32, 32), 5_000, published="CIFAR10"
+    ),
+    # Examples and shape are a guess until the file has been read.
+    NPZ: Source("", None, 60_000, (1_000,), 1 / 6, "as in the file"),
+}
+
+BUILT_IN = [name for name in SOURCES if name != NPZ]  # those that need no definition
+
+
+def built_in(source: str) -> dict[str, Any]:
+    """The definition of a built-in data set."""
+    return {"source": source, "file": None, "validation": None, "split_seed": 0, "subset": None}

@@ -1,0 +1,126 @@
+"""Networks: what a study calls them, their options, and the work that they make.
+
+A network of the user's own is named ``path/to/file.py:name`` or ``package.module:name``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Shape = tuple[int, ...]  # of one example
+
+OUTPUTS = 10  # assumed where work is estimated
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a network does for one example: multiplications, and numbers that it keeps."""
+
+    products: int
+    weights: int
+    activations: int
+
+
+UNKNOWN = Work(2_000_000, 200_000, 20_000)  # of a user's own network
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the catalogue.
+
+    Attributes:
+        builder: the function that builds it, ``package.module:function``; it takes the shape of an
+            example, the number of outputs, and every option.
+        work: shape and options -> an estimate of its work.
+        options: option -> default.
+        matrices: whether it has no convolutions. A GPU then trains its replicates faster stacked.
+        hidden: whether it has hidden layers.
+        constant: whether its initial weights are the same for every seed.
+    """
+
+    builder: str
+    work: Callable[[Shape, Mapping[str, Any]], Work]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    matrices: bool = True
+    hidden: bool = True
+    constant: bool = False
+
+
+def _dense(widths: Sequence[int]) -> Work:
+    weights = sum(a * b for a, b in itertools.pairwise(widths))
+    return Work(weights, weights, 2 * sum(widths[1:]))
+
+
+def _matrix_work(shape: Shape, options: Mapping[str, Any]) -> Work:
+    return _dense([math.prod(shape), OUTPUTS])
+
+
+def _mlp_work(shape: Shape, options: Mapping[str, Any]) -> Work:
+    return _dense([math.prod(shape), *options["hidden"], OUTPUTS])
+
+
+def _cnn_work(shape: Shape, options: Mapping[str, Any]) -> Work:
+    if len(shape) != 3:
+        return UNKNOWN
+    depth, height, width = shape
+    products = weights = activations = 0
+    for filters in options["channels"]:
+        weights += 25 * depth * filters
+        products += 25 * depth * filters * height * width
+        activations += 2 * filters * height * width
+        depth, height, width = filters, height // 2, width // 2
+    dense = _dense([depth * height * width, options["units"], OUTPUTS])
+    return Work(products + dense.products, weights + dense.weights, activations + options["units"])
+
+
+NETWORKS: dict[str, Network] = {
+    "linear": Network(
+        "optlab.parts.networks.linear:build",
+        _matrix_work,
+        {"weight": 0.3, "bias": -0.3},
+        hidden=False,
+        constant=True,
+    ),
+    "softmax": Network(
+        "optlab.parts.networks.softmax:build", _matrix_work, hidden=False, constant=True
+    ),
+    "mlp": Network("optlab.parts.networks.mlp:build", _mlp_work, {"hidden": [128], "dropout": 0.0}),
+    "cnn": Network(
+        "optlab.parts.networks.cnn:build",
+        _cnn_work,
+        {"channels": [32, 64], "units": 1024, "dropout": 0.5},
+        matrices=False,
+    ),
+}
+
+
+def options(network: str) -> dict[str, Any]:
+    """The options of a network of the catalogue, each with its default."""
+    return dict(NETWORKS[network].options)
+
+
+def complete(network: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the network's defaults filled in."""
+    entry = NETWORKS.get(network)
+    return {**(entry.options if entry else {}), **given}
+
+
+def refuses(option: str, value: Any, default: Any) -> str | None:
+    """What would be right instead of ``value`` for an option with this default, if it is wrong."""
+    if isinstance(default, list):
+        fits = isinstance(value, list) and all(map(_is_size, value))
+        return None if fits else f"a list of whole numbers from 1 up, as {default}"
+    if isinstance(default, float):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if option != "dropout":
+            return None if number and math.isfinite(value) else "a finite number"
+        return None if number and 0 <= value < 1 else "a number of at least 0 and below 1"
+    return None if _is_size(value) else "a whole number from 1 up"
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,0 +1,156 @@
+"""Preparing a data set: read, split, and written as tensors with a description beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optlab.catalogue.datasets import NPZ, SOURCES, Definition, Source
+from optlab.data import archives, arrays, builtin, identity, splits
+from optlab.data.arrays import Arrays
+from optlab.errors import DISK_FULL, DataError
+
+_unfinished: set[Path] = set()
+
+
+def prepare(name: str, definition: Definition, output: Path, folder: str | None) -> None:
+    """Read, split and write a data set: tensors to `<output>.pt`, a description to `output` (JSON).
+
+    folder: of archives already downloaded, or None. The same input gives the same
+    description, byte for byte. Whatever fails, nothing half-written stays. Raises DataError.
+    """
+    identity.check(definition)
+    # In the same folder as the output, so that the finished files need only be renamed.
+    temporary = output.parent / f".{output.stem}-{secrets.token_hex(4)}"
+    _unfinished.add(temporary)
+    try:
+        temporary.mkdir(parents=True)
+        _prepare(name, definition, output, folder, temporary)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in DISK_FULL:
+            reason = f"no room left on the disk ({reason}); free some and run again"
+        raise DataError(f"{output}: cannot be written: {reason}") from error
+    finally:
+        abandon()
+
+
+def abandon() -> None:
+    """Remove the temporary folders of this process: also called by a program that is stopped."""
+    for temporary in tuple(_unfinished):
+        shutil.rmtree(temporary, ignore_errors=True)
+        _unfinished.discard(temporary)
+
+
+def _prepare(
+    name: str, definition: Definition, output: Path, folder: str | None, temporary: Path
+) -> None:
+    """Make both files in the temporary folder, then put them in place, the description last."""
+    tensors, description = _split(name, definition, folder, temporary)
+    draft = {suffix: temporary / f"prepared{suffix}" for suffix in (".pt", ".json")}
+    _save(tensors, draft[".pt"])
+    draft[".json"].write_text(json.dumps(description, indent=2) + "\n")
+    big = output.with_suffix(".pt")
+    os.replace(draft[".pt"], big)
+    try:
+        os.replace(draft[".json"], output)
+    except BaseException:
+        big.unlink(missing_ok=True)
+        raise
+
+
+def _split(
+    name: str, definition: Definition, folder: str | None, temporary: Path
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the stored arrays by name, and their description."""
+    source = SOURCES[definition["source"]]
+    arrays = _read(definition, folder, temporary)
+    subset, seed = definition.get("subset"), definition.get("split_seed", 0)
+    if definition["source"] == "line":
+        stored = {"x_train": arrays.x_train, "y_train": arrays.y_train}
+    else:
+        validation = _validation(definition, len(arrays.x_train))
+        try:
+            stored = splits.split(arrays, validation, subset, seed)
+        except DataError as error:
+            raise DataError(f"data set {name}: {error}") from error
+    sizes = {part: len(stored.get(f"x_{part}", ())) for part in ("train", "validation", "test")}
+    label = source.label or name
+    description = {
+        "name": name,
+        "source": definition["source"],
+        "label": f"{label}, {subset:,}-example subset" if subset else label,
+        "task": "regression" if arrays.classes is None else "classification",
+        "classes": arrays.classes,
+        "shape": list(arrays.x_train.shape[1:]),
+        "scale": arrays.scale,
+        "sizes": sizes,
+        "split": _sentence(source, definition, arrays, sizes),
+        "seed": seed,
+        "sha256": _content(stored),
+    }
+    return stored, description
+
+
+def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays:
+    """The data set as its source gives it."""
+    published = SOURCES[definition["source"]].published
+    if published:
+        return archives.read(published, folder, temporary)
+    if definition["source"] == NPZ:
+        return arrays.read_npz(Path(definition["file"]))
+    return getattr(builtin, definition["source"])()
+
+
+def _validation(definition: Definition, examples: int) -> int | float:
+    """Return how many examples, or which fraction of them, are for validation."""
+    if definition.get("validation") is not None:
+        return definition["validation"]
+    default, subset = SOURCES[definition["source"]].validation, definition.get("subset")
+    if isinstance(default, int) and subset:
+        return default / examples
+    return default
+
+
+def _sentence(source: Source, definition: Definition, arrays: Arrays, sizes: dict[str, int]) -> str:
+    """Return the split in words."""
+    how = "at random" if arrays.classes is None else "stratified by class"
+    drawn = f"drawn {how} with seed {definition.get('split_seed', 0)}"
+    counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items() if count)
+    if definition["source"] == "line":
+        return f"{counts} examples in their natural order; no validation or test set"
+    held_out = f"validation {drawn}" if sizes["validation"] else "no validation set"
+    if subset := definition.get("subset"):
+        held_out = f"training set cut to {subset:,} of {len(arrays.x_train):,}, {drawn}; {held_out}"
+    return f"{counts} examples; {held_out}; test set {source.test}"
+
+
+def _content(stored: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, values in stored.items():
+        digest.update(f"{name} {values.dtype} {values.shape};".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _save(stored: dict[str, np.ndarray], file: Path) -> None:
+    """Save the arrays as tensors. Raises OSError where they cannot be written."""
+    import torch
+
+    try:
+        # Through a file object: with a path, torch hides why a write failed.
+        with file.open("wb") as stream:
+            torch.save({name: torch.from_numpy(x) for name, x in stored.items()}, stream)
+    except RuntimeError as error:
+        cause: BaseException | None = error
+        while isinstance(cause, RuntimeError):  # what stopped the write: a full disk, a signal
+            cause = cause.__context__
+        raise cause or error from error

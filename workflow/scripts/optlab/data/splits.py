@@ -1,0 +1,115 @@
+"""Which example goes where: canonical order, seeded permutation, stratified subset and validation.
+
+Random numbers come from NumPy's RandomState: its streams are frozen, so a split drawn today is
+drawn again by any later version.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optlab.data.arrays import Arrays
+from optlab.errors import DataError
+
+TEST_SEED = 0  # the test set, like a published one, does not depend on the seed of the split
+
+
+def shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
+    """Return a seeded permutation, int64 [N], that depends on the rows and not on their order.
+
+    Rows are first sorted by the bytes of x, then of y, and only then permuted.
+    """
+    order = np.argsort(_row_bytes(y), kind="stable")
+    order = order[np.argsort(_row_bytes(x)[order], kind="stable")]
+    return order[np.random.RandomState(seed).permutation(len(order))]
+
+
+def stratified(labels: np.ndarray, count: int, leave: int = 0) -> np.ndarray:
+    """Mark `count` of the labels, the first ones of each class, in proportion to its frequency.
+
+    labels: int64 [N], classes 0..; every class present. Returns bool [N]. At least `leave` (0 or 1)
+    examples of each class are not marked. Raises DataError where that cannot be.
+    """
+    per_class = np.bincount(labels)
+    share = per_class * count  # in units of 1 / len(labels), whole numbers: no rounding
+    quota = share // len(labels)
+    by_remainder = np.argsort(-(share % len(labels)), kind="stable")
+    while (short := count - quota.sum()) > 0:
+        room = by_remainder[quota[by_remainder] < per_class[by_remainder] - leave]
+        if not room.size:
+            raise DataError(f"{count} of {len(labels)} examples leave no example of some classes; "
+                            "ask for fewer")  # fmt: skip
+        quota[room[:short]] += 1
+    marked = np.zeros(len(labels), dtype=bool)
+    for label, examples in enumerate(quota):
+        marked[np.flatnonzero(labels == label)[:examples]] = True
+    return marked
+
+
+def split(
+    arrays: Arrays, validation: float, subset: int | None, seed: int
+) -> dict[str, np.ndarray]:
+    """Return the arrays x_train, y_train, x_validation, ... in the order in which they are stored.
+
+    validation: a number of examples, or a fraction (float below 1) of the training data;
+    subset: how many training examples to keep, the validation examples included (None: all).
+    A part without examples is left out. Raises DataError.
+    """
+    order = shuffled(arrays.x_train, arrays.y_train, seed)
+    order = _keep(order, arrays, subset, 1 if validation == 0 else 2)
+    held_out = _held_out(order, arrays, _count(validation, len(order)))
+    parts = {
+        "train": (arrays.x_train, arrays.y_train, order[~held_out]),
+        "validation": (arrays.x_train, arrays.y_train, order[held_out]),
+    }
+    if arrays.x_test is not None and arrays.y_test is not None:
+        test_order = shuffled(arrays.x_test, arrays.y_test, TEST_SEED)
+        parts["test"] = (arrays.x_test, arrays.y_test, test_order)
+    return {
+        f"{letter}_{part}": values[rows]
+        for part, (x, y, rows) in parts.items()
+        if len(rows)
+        for letter, values in (("x", x), ("y", y))
+    }
+
+
+def _row_bytes(values: np.ndarray) -> np.ndarray:
+    """Return the rows as opaque bytes [N], which NumPy compares byte by byte."""
+    rows = np.ascontiguousarray(values).reshape(len(values), -1)
+    return rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
+
+
+def _keep(order: np.ndarray, arrays: Arrays, subset: int | None, needed: int) -> np.ndarray:
+    """Cut the training order down to the subset, with `needed` examples of every class or more."""
+    if subset is not None and subset > len(order):
+        raise DataError(f"subset: {subset} examples asked for, but there are {len(order)}")
+    if arrays.classes is None:
+        return order[:subset]
+    if subset is not None:
+        order = order[stratified(arrays.y_train[order], subset)]
+    per_class = np.bincount(arrays.y_train[order], minlength=arrays.classes)
+    if per_class.min() < needed:
+        where = "the training data" if subset is None else f"the subset of {subset} examples"
+        raise DataError(f"{where} has {per_class.min()} examples of class {per_class.argmin()}; "
+                        f"a stratified split needs {needed} or more of every class")  # fmt: skip
+    return order
+
+
+def _count(validation: float, examples: int) -> int:
+    """Return the number of validation examples. Raises DataError unless some are left to train."""
+    if isinstance(validation, float) and 0 < validation < 1:
+        validation = max(1, round(validation * examples))
+    if validation >= examples:
+        raise DataError(f"validation: {validation} examples asked for, but there are {examples} "
+                        "to train on and validate with; ask for fewer")  # fmt: skip
+    return int(validation)
+
+
+def _held_out(order: np.ndarray, arrays: Arrays, count: int) -> np.ndarray:
+    """Mark, bool [N], which places of the order are validation examples."""
+    if arrays.classes is None or count == 0:
+        return np.arange(len(order)) < count
+    try:
+        return stratified(arrays.y_train[order], count, leave=1)
+    except DataError as error:
+        raise DataError(f"validation: {error}") from error

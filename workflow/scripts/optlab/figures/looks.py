@@ -1,0 +1,194 @@
+"""One style for every picture: colours, labels of axes, legends, and the SVG itself.
+
+Colours of optimizers are those of Okabe and Ito ("Color Universal Design", 2008) and of P. Tol
+("Colour Schemes", 2021), told apart with every common form of colour blindness; each optimizer has
+a line style and a marker of its own too, so that a picture can be read in grey.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from matplotlib import colormaps, colors, ticker
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from optlab import files
+from optlab.catalogue import optimizers as catalogue
+
+CREATOR = "optlab"  # marks the files that this program may replace or remove
+
+matplotlib.rcParams.update(
+    {
+        "svg.fonttype": "none",  # text stays text: it can be searched, and the file is small
+        "svg.hashsalt": CREATOR,  # the same picture has the same bytes
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.which": "major",
+        "axes.axisbelow": True,
+        "grid.color": "#e3e3e3",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "figure.titlesize": 10.5,
+        "path.simplify": True,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the line of an optimizer is drawn."""
+
+    color: str
+    line: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+_DASHDOTS = (0, (5.0, 1.5, 1.0, 1.5, 1.0, 1.5))
+
+# For optimizers of the user's own, in the order of the picture.
+OTHERS = (
+    Look("#AA4499", ":", "*"),
+    Look("#661100", _DASHDOTS, "d"),
+    Look("#6699CC", _DASHDOTS, "8"),
+    Look("#B8860B", ":", "H"),
+)
+VARIANTS = ("s", "^", "D", "v", "o", "P", "X", "<", ">")
+
+OTHER = "#cfcfcf"  # lines that are there to be compared with
+TRAINING = Look("#0072B2", "-", "")
+VALIDATION = Look("#D55E00", "--", "")
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# Viridis without its last sixth, whose yellow is lost on white paper.
+RATES = colors.ListedColormap(colormaps["viridis"].resampled(256)(range(213)), "rates")
+
+
+def looks(optimizers: Sequence[str]) -> list[Look]:
+    """A look for each line of a picture, from the optimizer that it shows.
+
+    Several lines of one optimizer have its colour from light to full, and markers of their own.
+    """
+    known = catalogue.OPTIMIZERS
+    own = [name for name in dict.fromkeys(optimizers) if name not in known]
+    found = []
+    for number, name in enumerate(optimizers):
+        look = Look(*known[name].look) if name in known else OTHERS[own.index(name) % len(OTHERS)]
+        total, rank = optimizers.count(name), optimizers[:number].count(name)
+        if total > 1:
+            strength = 0.5 + 0.5 * rank / (total - 1)
+            look = Look(_lighter(look.color, strength), look.line, VARIANTS[rank % len(VARIANTS)])
+        found.append(look)
+    return found
+
+
+def _lighter(color: str, strength: float) -> str:
+    red, green, blue = (1 - strength * (1 - part) for part in colors.to_rgb(color))
+    return colors.to_hex((red, green, blue))
+
+
+def rate_colors(rates: Sequence[float]) -> list[str]:
+    """A colour for each learning rate, by its rank: rates lie close where it matters."""
+    ranks = sorted(set(rates))
+    return [colors.to_hex(RATES(ranks.index(r) / max(1, len(ranks) - 1))) for r in rates]
+
+
+def rate_bar(figure: Figure, axes: Axes, rates: Sequence[float]) -> None:
+    """A colour bar in place of a legend with more entries than can be read."""
+    ranks = sorted(set(rates))
+    mappable = ScalarMappable(colors.Normalize(0, len(ranks) - 1), RATES)
+    bar = figure.colorbar(mappable, ax=axes, label="learning rate", pad=0.02)
+    shown = sorted({round(i * (len(ranks) - 1) / 7) for i in range(8)})
+    bar.set_ticks(shown, labels=[f"{ranks[i]:.3g}" for i in shown])
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def figure(title: str, ratios: Sequence[float] = (1,), height: float = 3.9) -> Figure:
+    """An empty picture of ``height`` inches with axes side by side, their widths in ``ratios``."""
+    picture = Figure(figsize=(7.0 if len(ratios) == 1 else 8.0, height), layout="constrained")
+    FigureCanvasSVG(picture)
+    picture.subplots(1, len(ratios), width_ratios=ratios)
+    picture.suptitle(title)
+    return picture
+
+
+def grid(title: str, panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
+    """An empty picture of small panels with shared axes, and as many of them as are needed."""
+    columns = min(columns, panels)
+    rows = -(-panels // columns)
+    picture = Figure(figsize=(8.0, 1.3 + 1.6 * rows if rows > 1 else 3.3), layout="constrained")
+    FigureCanvasSVG(picture)
+    every = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    shown = list(every.flat)[:panels]
+    for axes in list(every.flat)[panels:]:
+        axes.set_axis_off()
+    for number, axes in enumerate(shown):
+        if number + columns >= panels:  # the lowest of its column, though another row may follow
+            axes.tick_params(labelbottom=True)
+    picture.suptitle(title)
+    return picture, shown
+
+
+def log_axis(axis: Axis, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis from ``low`` to ``high``: plain numbers where they are short."""
+    span = high / low
+    if span < 30:
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    elif span < 1e13:
+        axis.set_major_locator(ticker.LogLocator(numticks=14))
+    if span > 1e4:
+        axis.set_minor_locator(ticker.NullLocator())  # too small to be read, and slow to draw
+    plain = low > 0.99e-4 and high < 1e5
+    axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}" if plain else power(v)))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def power(value: float) -> str:
+    """A number as 10⁻⁴ or 5·10⁻⁴: as plain text, since setting it as mathematics is slow."""
+    digit, exponent = f"{value:.0e}".split("e")
+    factor = "" if digit == "1" else f"{digit}·"
+    return f"{factor}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+
+
+def svg(picture: Figure) -> str:
+    """The picture as SVG, the same text for the same picture."""
+    layout = picture.get_layout_engine()
+    if layout is not None:  # laid out here: `savefig` would draw the whole picture twice for it
+        picture.set_dpi(FigureCanvasSVG.fixed_dpi)
+        layout.execute(picture)
+        picture.set_layout_engine(None)
+    stream = io.StringIO()
+    picture.savefig(stream, format="svg", metadata={"Date": None, "Creator": CREATOR})
+    return stream.getvalue()
+
+
+def is_ours(file: Path) -> bool:
+    """Whether this program drew the SVG: only its own pictures are its to remove."""
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        return f"<dc:title>{CREATOR}</dc:title>" in stream.read(2000)
+
+
+def save(folder: Path, pictures: Iterable[tuple[str, Figure]]) -> None:
+    """Write every picture as <name>.svg, and remove those that an earlier call left there."""
+    names = set()
+    for name, figure in pictures:
+        files.write(folder / f"{name}.svg", svg(figure))
+        names.add(f"{name}.svg")
+    for file in folder.glob("*.svg"):
+        if file.name not in names and is_ours(file):
+            file.unlink()

@@ -1,0 +1,91 @@
+"""The machine, the versions and the resources that a process used."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """The machine that trained: host, processor, its cores, and the GPU where one was used."""
+    found: dict[str, Any] = {
+        "host": platform.node(),
+        "cpu": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+    }
+    if device == "cuda":
+        import torch
+
+        found["gpu"] = processor_of(device)
+        found["gpu_peak_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return found
+
+
+def processor_of(device: str) -> str:
+    """The name of the GPU, or of the processor where the device is a CPU."""
+    if device == "cpu":
+        return _processor()
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+@cache
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def usage() -> dict[str, float]:
+    """CPU seconds and peak memory (MB) of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return {
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
+        "peak_memory_mb": round(used.ru_maxrss / scale, 1),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Python, PyTorch and the commit of this program, marked where it has been edited."""
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = None
+    return {"python": platform.python_version(), "torch": torch_version(), "commit": commit}
+
+
+@cache
+def torch_version() -> str:
+    """The version of PyTorch, without importing it."""
+    return metadata.version("torch")
+
+
+def process_start() -> float:
+    """When this process started, in seconds since the epoch; now, where the system hides it."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return time.time()

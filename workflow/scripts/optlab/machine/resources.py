@@ -1,0 +1,229 @@
+"""What a job asks for: time, memory, processors, GPUs; predicted from the study.
+
+A run is predicted from its work (multiplications of its network, examples, epochs, seeds), and
+better from finished runs like it. These estimates never affect results, and local runs ignore them.
+Snakemake calls this for thousands of runs at every start, so each file is read once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from optlab.catalogue import networks
+from optlab.catalogue.networks import Shape, Work
+from optlab.data import identity
+from optlab.errors import UserError
+from optlab.machine import devices, earlier
+from optlab.study.kinds.search import Search
+from optlab.study.run import Run
+
+CPU_RATE = 2e10  # floating-point operations a second and thread, in float32 on a modest core
+GPU_RATE = 1e12  # far below what a GPU can do: small networks do not fill one
+STEP_SECONDS = 1e-3  # of Python and optimizer for each batch
+START_SECONDS = 2.0
+BASE_MB = 600  # PyTorch takes some 250; the rest is for a launcher, and spare
+GPU_BASE_MB = 4_000  # CUDA maps some gigabytes of the main memory
+RUNTIME_MINUTES = 10  # of every time limit, for a slow network disk
+RUNTIME_FACTOR = 3  # of the time limit over the prediction
+
+
+@dataclass(frozen=True)
+class Site:
+    """The machines, as the ``default-resources`` of a profile describe them."""
+
+    gpus_per_node: int = 0
+    gpu_type: str = ""
+    prepare_on: str = "login"  # or "compute": data sets are prepared by a job
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Site:
+        """The site that a profile's default resources describe.
+
+        Raises:
+            UserError: a value that is not allowed.
+        """
+        gpus = str(given.get("gpus_per_node") or 0)
+        where = str(given.get("prepare_on") or "login")
+        if not gpus.isdecimal():
+            raise UserError(f"default-resources: gpus_per_node={gpus} is no number of GPUs")
+        if where not in ("login", "compute"):
+            raise UserError(f"default-resources: prepare_on={where}; allowed: login, compute")
+        return cls(int(gpus), str(given.get("gpu_type") or ""), where)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one job needs on its first attempt.
+
+    Attributes:
+        seconds, megabytes: predicted.
+        gpus: over all nodes.
+        site: the machines.
+        members: processes that need processors of their own.
+        threads: of each process.
+    """
+
+    seconds: float
+    megabytes: float
+    gpus: int
+    site: Site
+    members: int = 1
+    threads: int = 1
+
+    def mem_mb(self, attempt: int) -> int:
+        """Memory in round numbers, doubled with each attempt."""
+        return math.ceil(int(self.megabytes) / 100) * 100 * 2 ** (attempt - 1)
+
+    def runtime(self, attempt: int) -> int:
+        """The time limit in minutes, doubled with each attempt."""
+        minutes = RUNTIME_MINUTES + RUNTIME_FACTOR * self.seconds / 60
+        return math.ceil(minutes) * 2 ** (attempt - 1)
+
+    def predicted(self, attempt: int) -> int:
+        """Whole seconds, more for a job that has failed: its prediction may have been too low."""
+        return math.ceil(self.seconds) * attempt
+
+    @property
+    def nodes(self) -> int:
+        """The fewest nodes that have the GPUs, the same number on each."""
+        if not self.gpus or not self.site.gpus_per_node:
+            return 1
+        least = math.ceil(self.gpus / self.site.gpus_per_node)
+        return next(n for n in range(least, self.gpus + 1) if self.gpus % n == 0)
+
+    @property
+    def processes(self) -> int:
+        """Processes on each node that need processors of their own."""
+        return self.members // self.nodes
+
+    @property
+    def gpu(self) -> int:
+        """GPUs of a job on one node."""
+        return self.gpus if self.nodes == 1 else 0
+
+    @property
+    def gpu_model(self) -> str:
+        """Their type; empty where it does not matter."""
+        return self.site.gpu_type if self.gpu else ""
+
+    @property
+    def gres(self) -> str:
+        """GPUs of each node of a job on several nodes; empty for other jobs."""
+        kind = f"{self.site.gpu_type}:" if self.site.gpu_type else ""
+        return f"gpu:{kind}{self.processes}" if self.nodes > 1 else ""
+
+    @property
+    def spread(self) -> str:
+        """The command that starts a program on each of several nodes; empty for other jobs."""
+        one_each = f"--nodes={self.nodes} --ntasks={self.nodes} --ntasks-per-node=1"
+        whole = f"--cpus-per-task={self.threads * self.processes} --kill-on-bad-exit=1"
+        return f"srun {one_each} {whole}" if self.nodes > 1 else ""
+
+
+def this_machine(site: Site, runs: Iterable[Run]) -> Site:
+    """The site where nothing is submitted: this machine, or this allocation, with its GPUs.
+
+    Raises:
+        UserError: a run asks for more GPUs than there are.
+    """
+    here = replace(site, gpus_per_node=len(devices.present()))
+    for run in runs:
+        wanted = wanted_gpus(run.device, run.gpus, here)
+        if wanted > here.gpus_per_node:
+            devices.check(wanted, here.gpus_per_node, f"exercises.{run.exercise}.gpus")
+    return here
+
+
+def of_run(run: Run, definition: Mapping[str, Any], site: Site) -> Needs:
+    """What a run needs; ``definition`` is that of its data set."""
+    problem = Problem.of(run.network, run.network_options, run.data, definition)
+    batch = problem.batch(run.batch_size)
+    gpus = wanted_gpus(run.device, run.gpus, site)
+    family = os.path.dirname(os.path.dirname(run.folder))  # the same data, network and optimizer
+    measured = earlier.like(family, run.batch_size)
+    epochs = run.epochs * run.seeds
+    if measured:
+        seconds = measured.seconds * epochs
+    else:
+        seconds = problem.epoch_seconds(batch, run.threads * run.gpus, gpus) * epochs
+    here = min(gpus, site.gpus_per_node or gpus) if gpus else run.gpus  # processes on a node
+    memory = here * (problem.megabytes(batch) + (GPU_BASE_MB if gpus else 0))
+    if measured and not gpus:
+        memory = max(memory, here * (1.3 * measured.megabytes + BASE_MB / 2))
+    # On a single machine, nobody counts the processors of jobs that run on GPUs.
+    members = 1 if run.device == "cuda" and not site.gpus_per_node else run.gpus
+    return Needs(START_SECONDS + seconds, memory, gpus, site, members, run.threads)
+
+
+def of_worker(search: Search, definition: Mapping[str, Any], site: Site) -> Needs:
+    """What one worker of a search needs: its share of the trials, none of them pruned."""
+    return _of_trials(search, definition, site, math.ceil(search.trials / search.workers))
+
+
+def of_retraining(search: Search, definition: Mapping[str, Any], site: Site) -> Needs:
+    """What training the best setting of a search again needs."""
+    return _of_trials(search, definition, site, search.seeds + search.retrain_pruned)
+
+
+def _of_trials(search: Search, definition: Mapping[str, Any], site: Site, trials: int) -> Needs:
+    problem = Problem.of(search.network, {}, search.data, definition)
+    examples = min(search.epoch_examples or problem.examples, problem.examples)
+    problem = replace(problem, examples=examples)
+    batch = problem.batch(search.batch_size)
+    gpus = wanted_gpus(search.device, 1, site)
+    seconds = problem.epoch_seconds(batch, search.threads, gpus) * search.epochs * trials
+    # The space may hold larger networks than the default one.
+    memory = 1.5 * problem.megabytes(batch) + (GPU_BASE_MB if gpus else 0)
+    return Needs(START_SECONDS + 2 * seconds, memory, gpus, site)
+
+
+def wanted_gpus(device: str, gpus: int, site: Site) -> int:
+    """GPUs to ask for: with `cuda` always, with `auto` where the site has some, else none."""
+    return gpus if device == "cuda" or (device == "auto" and site.gpus_per_node) else 0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The size of a problem: its training examples, the shape of one, and the work for each."""
+
+    examples: int
+    shape: Shape
+    work: Work
+
+    @classmethod
+    def of(
+        cls, network: str, options: Mapping[str, Any], data: str, definition: Mapping[str, Any]
+    ) -> Problem:
+        examples, shape = identity.size(data, definition["source"], definition.get("subset"))
+        return cls(examples, shape, _work(network, json.dumps(dict(options)), shape))
+
+    def batch(self, size: int | str) -> int:
+        """Examples of a batch; `full` is all of them."""
+        return min(size, self.examples) if isinstance(size, int) else self.examples
+
+    def epoch_seconds(self, batch: int, threads: int, gpus: int) -> float:
+        """Predicted seconds of one epoch of one seed, its evaluation included."""
+        rate = GPU_RATE * gpus if gpus else CPU_RATE * threads
+        # Forward and backward are three times forward; evaluation is about one more.
+        operations = 2 * 4 * self.work.products * self.examples
+        return operations / rate + math.ceil(self.examples / batch) * STEP_SECONDS
+
+    def megabytes(self, batch: int) -> float:
+        """Predicted memory of a process that trains."""
+        numbers = 3 * self.examples * math.prod(self.shape)  # all parts, and a copy
+        numbers += 6 * self.work.weights + 4 * batch * self.work.activations
+        return BASE_MB + numbers * 4 / 2**20
+
+
+@cache
+def _work(network: str, options: str, shape: Shape) -> Work:
+    entry = networks.NETWORKS.get(network)
+    if entry is None:
+        return networks.UNKNOWN
+    return entry.work(shape, {**entry.options, **json.loads(options)})

@@ -1,0 +1,35 @@
+"""5x5 convolutions with 2x2 max pooling, a dense layer with dropout, and the output layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from optlab.errors import UserError
+
+
+def build(
+    shape: tuple[int, ...], outputs: int, channels: Sequence[int], units: int, dropout: float
+) -> nn.Module:
+    """``channels``: filters of each convolution; ``units``: of the dense layer.
+
+    Raises:
+        UserError: the examples are not images, or too small for the pooling layers.
+    """
+    if len(shape) != 3 or min(shape[1:]) < 2 ** len(channels):
+        least = 2 ** len(channels)
+        raise UserError(
+            f"the network cnn needs images of at least {least}x{least} pixels, "
+            f"but this data set's examples have the shape {list(shape)}"
+        )
+    layers: list[nn.Module] = []
+    depth, height, width = shape
+    for filters in channels:
+        # Pooling before ReLU gives the same values for a quarter of the work.
+        layers += [nn.Conv2d(depth, filters, 5, padding=2), nn.MaxPool2d(2), nn.ReLU()]
+        depth, height, width = filters, height // 2, width // 2
+    dense = nn.Linear(depth * height * width, units)
+    return nn.Sequential(
+        *layers, nn.Flatten(), dense, nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, outputs)
+    )

@@ -1,0 +1,10 @@
+"""The rate falls along half a cosine to a share of itself."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+
+
+def build(optimizer: Optimizer, steps: int, lr: float, final: float) -> LRScheduler:
+    return CosineAnnealingLR(optimizer, steps, final * lr)

@@ -1,0 +1,22 @@
+"""The rate rises from a share of the highest, then falls to another share (L. Smith, 2018)."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+
+def build(
+    optimizer: Optimizer, steps: int, lr: float, warmup: float, start: float, final: float
+) -> LRScheduler:
+    # PyTorch takes the final rate as a share of the first one. The momentum is left alone.
+    ratio = start / final if final else 1e12
+    return OneCycleLR(
+        optimizer,
+        lr,
+        steps + 1,
+        pct_start=warmup,
+        div_factor=1 / start,
+        final_div_factor=ratio,
+        cycle_momentum=False,
+    )

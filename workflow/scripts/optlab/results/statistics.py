@@ -1,0 +1,139 @@
+"""Intervals and tests over seeds. SciPy gives the t distribution; the rest is arithmetic.
+
+Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25; formulas as in any
+text, for example NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.2 and 1.3.5.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr, stdtrit
+
+LEVEL = 0.95  # of every interval in tables and figures
+FEWEST_PAIRS = 3  # with fewer, a test would say nothing and look as if it did
+ENDS = ("", "_low", "_high")  # of the columns of a figure: its mean, and the ends of its interval
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and its interval; the interval is empty (None) for a single seed."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+    def mapped(self, function: Callable[[float], float]) -> Estimate:
+        """The estimate of a monotone function of what was estimated; its ends stay in order."""
+        if self.low is None or self.high is None:
+            return Estimate(function(self.mean))
+        low, high = sorted((function(self.low), function(self.high)))
+        return Estimate(function(self.mean), low, high)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired t-test: mean difference (first - second), its interval, and the two-sided p."""
+
+    difference: Estimate
+    t: float
+    p: float
+    pairs: int
+
+
+def cells(name: str, found: Estimate | None) -> dict[str, Any]:
+    """The columns of a figure and of the ends of its interval."""
+    values = (found.mean, found.low, found.high) if found else (None, None, None)
+    return {
+        name + end: math.nan if value is None else value
+        for end, value in zip(ENDS, values, strict=True)
+    }
+
+
+def intervals(values: pd.DataFrame, by: str) -> pd.DataFrame:
+    """`estimate` for each column and each group of rows: three columns a figure (`ENDS`)."""
+    groups = values.groupby(by, sort=False)
+    mean, count = groups.mean(), groups.count()
+    half = stdtrit(count - 1, (1 + LEVEL) / 2) * groups.std() / np.sqrt(count)
+    ends = zip((mean, mean - half, mean + half), ENDS, strict=True)
+    parts = pd.concat([part.add_suffix(end) for part, end in ends], axis=1)
+    return parts[[name + end for name in values.columns for end in ENDS]]
+
+
+def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate | None:
+    """Mean and t interval, mean +- t((1 + level) / 2; n - 1) s / sqrt(n), of one value a seed.
+
+    s is the standard deviation with n - 1 in the denominator. None where there are no values.
+    """
+    n = len(values)
+    if not n:
+        return None
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(mean)
+    half = quantile((1 + level) / 2, n - 1) * _deviation(values, mean) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def geometric(values: Sequence[float]) -> Estimate | None:
+    """The geometric mean of positive values, one a seed, and the t interval of their logarithms.
+
+    None where there are no values. A value of zero makes the mean zero, without an interval.
+    """
+    if any(value == 0 for value in values):
+        return Estimate(0.0)
+    found = estimate([math.log(value) for value in values])
+    return found and found.mapped(math.exp)
+
+
+def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison | None:
+    """Whether two settings differ over the same seeds: t = mean(d) sqrt(n) / s(d), d = a - b.
+
+    Returns:
+        None where there are fewer than three pairs: "not enough seeds to say".
+
+    Raises:
+        ValueError: the values are not pairs.
+    """
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    n = len(differences)
+    if n < FEWEST_PAIRS:
+        return None
+    found = estimate(differences)
+    assert found is not None
+    error = _deviation(differences, found.mean) / math.sqrt(n)
+    if error == 0:  # seeds that make no difference at all
+        t = math.copysign(math.inf, found.mean) if found.mean else 0.0
+        return Comparison(found, t, 0.0 if found.mean else 1.0, n)
+    t = found.mean / error
+    return Comparison(found, t, float(2 * stdtr(n - 1, -abs(t))), n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of a family of tests, adjusted so that errors of the whole family are bounded.
+
+    In ascending order p_(k) becomes the largest of (m - j + 1) p_(j) for j <= k, at most 1 (S.
+    Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979)).
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
+
+
+@lru_cache
+def quantile(probability: float, freedom: int) -> float:
+    """The quantile of Student's t distribution."""
+    return float(stdtrit(freedom, probability))
+
+
+def _deviation(values: Sequence[float], mean: float) -> float:
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

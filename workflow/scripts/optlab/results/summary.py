@@ -1,0 +1,113 @@
+"""Runs summarised over their seeds, and the best setting of each optimizer, as DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from optlab.catalogue import schedules
+from optlab.catalogue.knobs import SHOWN
+from optlab.results import reading
+from optlab.results.reading import FIGURES
+from optlab.results.statistics import ENDS, intervals
+from optlab.study.run import Run
+
+PROBLEM = ["exercise", "dataset", "model"]
+CELLS = [name + end for name in FIGURES for end in ENDS]
+
+
+def summarise(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run, indexed by its path, in the order of the runs.
+
+    Columns: ``run``; its settings; ``device``; ``seeds`` and of these ``diverged``; ``status``,
+    ``diverged`` where any seed did; ``diverged_step``, the earliest; and each figure's mean over
+    the seeds that did not diverge, with the ends of its interval (``_low``, ``_high``).
+
+    Raises:
+        UserError: a run has no metrics, or lacks a seed.
+    """
+    last = reading.finals(runs)
+    good = last["status"] == "ok"
+    by_run = last.groupby("path", sort=False)
+    found = pd.DataFrame(
+        {
+            "device": by_run["device"].first(),
+            "seeds": by_run.size(),
+            "diverged": (~good).groupby("path", sort=False).sum(),
+            "diverged_step": last["step"].where(~good).groupby("path", sort=False).min(),
+        }
+    )
+    found["status"] = np.where(found["diverged"] > 0, "diverged", "ok")
+    figures = last.loc[good, list(FIGURES)].astype(float)
+    table = settings(runs).join(found).join(intervals(figures, "path"))
+    return table[[*table.columns.drop(CELLS), *CELLS]]
+
+
+def settings(runs: Sequence[Run]) -> pd.DataFrame:
+    """What identifies each run; a knob that its optimizer does not have is None.
+
+    Besides ``lr`` and ``momentum``, a knob has a column where it is not at its default in any run,
+    and so has ``schedule``.
+    """
+    others = sorted({knob for run in runs for knob in run.shown_knobs} - set(SHOWN))
+    scheduled = any(run.schedule != schedules.CONSTANT for run in runs)
+    knobs = [*SHOWN, *others, *(["schedule"] if scheduled else [])]
+    rows = [
+        {
+            "path": run.path,
+            "run": run,
+            **{name: getattr(run, name) for name in (*PROBLEM, "optimizer")},
+            **{knob: {**run.knobs, "schedule": run.schedule}.get(knob) for knob in knobs},
+            **{name: getattr(run, name) for name in ("batch_size", "epochs", "gpus")},
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows, dtype=object).set_index("path")
+
+
+def chosen_on(table: pd.DataFrame) -> str:
+    """The loss that decides between runs: on validation data, else on training data."""
+    return "val_loss" if table["val_loss"].notna().any() else "train_loss"
+
+
+def ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs from the best to the worst: fewest diverged seeds, then the lowest loss.
+
+    Of runs with the same loss the first stays first.
+    """
+    loss = table[chosen_on(table)].fillna(np.inf)
+    return table.iloc[np.lexsort((loss, table["diverged"]))]
+
+
+def best(table: pd.DataFrame) -> pd.DataFrame:
+    """The best setting of each optimizer on each problem, in the study's order.
+
+    Further columns: ``chosen_on``; ``settings``, how many were tried; ``diverged_settings``;
+    ``lr_at_edge``, whether the learning rate is the ``lowest``, the ``highest`` or the ``only`` one
+    that was tried, so that a better one may be outside the grid.
+    """
+    groups = [group for _, group in table.groupby([*PROBLEM, "optimizer"], sort=False)]
+    chosen = [ordered(group).iloc[0] for group in groups]
+    return table.loc[[row["run"].path for row in chosen]].assign(
+        chosen_on=[chosen_on(group) for group in groups],
+        settings=[len(group) for group in groups],
+        diverged_settings=[int((group["diverged"] > 0).sum()) for group in groups],
+        lr_at_edge=[
+            _edge(row["run"], group["run"]) for row, group in zip(chosen, groups, strict=True)
+        ],
+    )
+
+
+def _edge(chosen: Run, tried: Sequence[Run]) -> str:
+    rates = sorted({run.knobs["lr"] for run in tried if "lr" in run.knobs})
+    if len(rates) < 2:
+        return "only"
+    return {rates[0]: "lowest", rates[-1]: "highest"}.get(chosen.knobs["lr"], "")
+
+
+def by_seed(run: Run, figure: str) -> pd.Series:
+    """A figure of each seed that did not diverge, after its last epoch, indexed by the seed."""
+    last = reading.finals([run]).droplevel("path")
+    return last.loc[last["status"] == "ok", figure].astype(float).dropna()

@@ -1,0 +1,91 @@
+"""The progress of a run: lines for a log, a bar for a terminal, a small file for `make status`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from optlab import files
+from optlab.machine import alive
+
+PAUSE = 1.0  # seconds between two updates, so that a run of many short epochs stays fast
+
+
+class Progress:
+    """Reports on one run; ``state`` is the file that `make status` reads, None for no file."""
+
+    def __init__(self, state: Path | None, seeds: int, epochs: int, done: int = 0):
+        self._state = state
+        self._total = max(1, (seeds - done) * epochs)
+        self._seeds, self._epochs = seeds, epochs
+        self._past: dict[int, int] = {}  # seed -> epochs trained
+        self._start = time.monotonic()
+        self._next = 0.0
+        self._bar = sys.stderr.isatty()
+        self._facts: dict[str, Any] = {**alive.identity(), "started": time.time()}
+
+    def update(self, seed: int, evaluation: Any) -> None:
+        """Report an evaluation, unless another was reported within the last second."""
+        now = time.monotonic()
+        last = evaluation.epoch == self._epochs or evaluation.status != "ok"
+        self._past[seed] = self._epochs if last else evaluation.epoch
+        if now < self._next and not last:
+            return
+        self._next = now + PAUSE
+        share = min(1.0, sum(self._past.values()) / self._total)
+        left = (now - self._start) * (1 - share) / share if share else None
+        self._print(_line(seed, self._seeds, self._epochs, evaluation, left), share)
+        self._write(status="running", share=round(share, 4))
+
+    def fail(self, message: str) -> None:
+        """Record why the run ended without a result."""
+        self._write(status="failed", message=message)
+
+    def finish(self) -> None:
+        """The run is complete: its progress is removed."""
+        if self._bar:
+            print(file=sys.stderr)
+        if self._state is not None:
+            self._state.unlink(missing_ok=True)
+
+    def _print(self, line: str, share: float) -> None:
+        if self._bar:
+            filled = round(20 * share)
+            bar = "#" * filled + "." * (20 - filled)
+            print(f"\r[{bar}] {line}\x1b[K", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, flush=True)
+
+    def _write(self, **facts: Any) -> None:
+        if self._state is None:
+            return
+        try:
+            content = json.dumps({**self._facts, "updated": time.time(), **facts})
+            files.write(self._state, content, durable=False)
+        except OSError as error:
+            print(f"cannot write {self._state}: {error}", file=sys.stderr)
+
+
+def _line(seed: int, seeds: int, epochs: int, evaluation: Any, left: float | None) -> str:
+    parts = [f"seed {seed + 1}/{seeds}", f"epoch {evaluation.epoch}/{epochs}"]
+    for name in ("train_loss", "val_loss", "val_accuracy", "test_accuracy"):
+        value = getattr(evaluation, name)
+        if value is not None:
+            parts.append(f"{name.replace('_', ' ')} {value:.4g}")
+    parts.append(f"{evaluation.seconds:.2f} s")
+    if evaluation.status != "ok":
+        parts.append(f"{evaluation.status} at step {evaluation.step}")
+    elif left is not None and left >= 1:
+        parts.append(f"{duration(left)} left")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that a person reads: 42 s, 3 min, 2 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

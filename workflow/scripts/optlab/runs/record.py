@@ -1,0 +1,94 @@
+"""The record of a run: its settings, and where, when, with what and at what cost it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from optlab import files
+from optlab.catalogue import schedules
+from optlab.machine import hardware
+from optlab.runs import metrics
+from optlab.study.run import Run
+from optlab.values import text
+
+
+def fingerprint(settings: Mapping[str, Any], code: str, data: Iterable[str | Path]) -> str:
+    """A hash of everything that the figures of a run depend on: settings, code, data, PyTorch.
+
+    Args:
+        settings: the run's settings, without its seeds.
+        code: the digest of the rule's files (`optlab.triggers`).
+        data: the prepared data set's description, and files of the user's own.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(f"{hardware.torch_version()} {code}".encode())
+    for file in data:
+        digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def kept(folder: Path, mark: str, seeds: int) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
+    """The rows, and the record of each seed, that an earlier call of the same run left.
+
+    Nothing is kept of a run with another fingerprint, or whose two files do not belong together.
+    """
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        content = (folder / "metrics.tsv").read_bytes()
+        same = record["fingerprint"] == mark
+        if not same or record["metrics_sha256"] != hashlib.sha256(content).hexdigest():
+            return [], []
+        rows = metrics.read(folder / "metrics.tsv")
+        return (
+            [row for row in rows if int(row["seed"]) < seeds],
+            [entry for entry in record["seeds"] if entry["seed"] < seeds],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], []
+
+
+def write(folder: Path, rows: list[metrics.Row], record: dict[str, Any]) -> None:
+    """Write ``metrics.tsv``, then ``run.json``, which holds its hash."""
+    content = metrics.text(rows)
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    files.write(folder / "metrics.tsv", content)
+    record = {**record, "metrics_sha256": digest}
+    files.write(folder / "run.json", json.dumps(record, indent=1) + "\n")
+
+
+def identity(run: Run, device: str, seed: int) -> metrics.Row:
+    """The columns of a row that name its run and seed."""
+    knobs = {name: text(value) for name, value in run.shown_knobs.items()}
+    if run.schedule != schedules.CONSTANT:
+        knobs["schedule"] = run.schedule
+    names = ("exercise", "dataset", "model", "optimizer", "batch_size", "gpus")
+    row = {name: getattr(run, name) for name in names}
+    return {**row, "device": device, "seed": seed, **knobs}
+
+
+def of_seed(seed: int, outcome: Any, replicates: int, device: str) -> dict[str, Any]:
+    """What ``run.json`` says of one seed; of a handful of weights, their final values too.
+
+    Args:
+        seed: its number.
+        outcome: what training gave (`optlab.training.loop.Outcome`).
+        replicates: how many were trained at once and share the seconds.
+        device: cpu or cuda.
+    """
+    last = outcome.evaluations[-1]
+    weights = {name: value.flatten().tolist() for name, value in outcome.model.state_dict().items()}
+    facts = {
+        "seed": seed,
+        "status": last.status,
+        "last_step": last.step,
+        "seconds": round(outcome.seconds, 6),
+        "evaluation_seconds": round(outcome.evaluation_seconds, 6),
+        "hardware": hardware.processor_of(device),
+        "weights": sum(map(len, weights.values())),
+        **({"trained_at_once": replicates} if replicates > 1 else {}),
+    }
+    return {**facts, "final_weights": weights} if facts["weights"] <= 16 else facts

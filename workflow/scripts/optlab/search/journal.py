@@ -1,0 +1,222 @@
+"""The journal of a search: the trials that its workers share.
+
+Optuna's journal is a file to which every process appends, safely on a network disk too. It has no
+heartbeat, so a worker tags its trials with its identity, and touches a file while it lives. Before
+a worker takes a trial, it marks the running trials of dead workers as failed. A live worker wrongly
+declared dead finds its trial marked failed and abandons it. Work may be repeated; no trial is
+counted twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from optlab.machine import alive
+from optlab.study.kinds.search import Search
+from optlab.study.space import Spec, label
+from optlab.training.batches import derived_seed
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+BEAT = 5.0  # seconds between two signs of life
+SILENCE = 60.0  # seconds without one after which a worker counts as dead
+PAUSE = 0.2  # seconds between two looks at trials that others run
+
+optuna.logging.get_logger("optuna").setLevel(logging.ERROR)
+
+
+class LostError(Exception):
+    """Another worker has declared this one dead, and its trial failed."""
+
+
+class Journal:
+    """The trials of a search."""
+
+    def __init__(self, search: Search, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._search = path, search
+        lock = JournalFileOpenLock(str(path))  # works on file systems without links too
+        backend = JournalFileBackend(str(path), lock_obj=lock)
+        with _held(lock):
+            _mend(path)
+        # Not the journal's own lock, which every write takes: this one is for several of them.
+        self._claim = JournalFileOpenLock(f"{path}.claim")
+        self.study = optuna.create_study(
+            storage=JournalStorage(backend),
+            study_name=search.path,
+            direction="maximize" if search.maximize else "minimize",
+            pruner=_pruner(search),
+            load_if_exists=True,
+        )
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    def counted(self) -> list[FrozenTrial]:
+        """The trials up to the last one that the search asks for, failed ones among them."""
+        trials, finished = [], 0
+        for trial in self.trials():
+            if finished == self._search.trials:
+                break
+            trials.append(trial)
+            finished += trial.state in FINISHED
+        return trials
+
+    def claim(self, worker: Worker) -> Trial | None:
+        """A trial for this worker, or None where the search has all that it asks for.
+
+        While others run the last ones it waits: one of them may die.
+        """
+        while True:
+            with _held(self._claim):
+                self.fail_dead(worker)
+                trials = self.trials()
+                finished = sum(trial.state in FINISHED for trial in trials)
+                running = sum(trial.state == TrialState.RUNNING for trial in trials)
+                if finished >= self._search.trials:
+                    return None
+                if finished + running < self._search.trials:
+                    # A generator for each trial, from its number: a worker that starts again does
+                    # not draw its first trials again, and no two workers draw the same.
+                    self.study.sampler = _sampler(self._search, len(trials))
+                    trial = self.study.ask()
+                    trial.set_user_attr("worker", worker.tag)
+                    return trial
+            time.sleep(PAUSE)
+
+    def fail_dead(self, worker: Worker | None = None) -> None:
+        """Fail running trials whose worker is gone; without a worker to ask for it, all of them."""
+        for trial in self.trials():
+            if trial.state == TrialState.RUNNING:
+                tag = trial.user_attrs.get("worker")
+                # One without a tag was born under a claim that ended before it could be tagged.
+                if worker is None or tag is None or worker.outlived(tag):
+                    with suppress(ValueError, UpdateFinishedTrialError):  # it was quicker
+                        self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
+        """End a trial.
+
+        Raises:
+            LostError: it has been ended already.
+        """
+        try:
+            self.study.tell(trial, value, state=state)
+        except (ValueError, UpdateFinishedTrialError) as error:
+            if self.trials()[trial.number].state == TrialState.RUNNING:
+                raise
+            raise LostError from error
+
+
+class Worker:
+    """Who runs a trial, so that others can tell whether that process still lives."""
+
+    def __init__(self, number: int, journal: Path):
+        self._folder = journal.parent
+        self._file = journal.with_name(f"{journal.stem}.alive-{uuid.uuid4().hex[:12]}")
+        self.tag = {"number": number, "token": self._file.name, **alive.identity()}
+        self._end = threading.Event()
+
+    def __enter__(self) -> Worker:
+        self._file.touch()
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._file.unlink(missing_ok=True)
+
+    def outlived(self, tag: dict[str, Any]) -> bool:
+        """Whether the worker of this tag is dead: its process is gone, or it has been silent.
+
+        A worker that starts under a number replaces the earlier one with that number.
+        """
+        if tag["token"] == self.tag["token"]:
+            return False
+        if tag["number"] == self.tag["number"]:
+            return True
+        if alive.lives(tag) is False:
+            return True
+        # Both times are the file system's, so the clocks of two machines need not agree.
+        self._touch()
+        try:
+            other = (self._folder / tag["token"]).stat().st_mtime
+        except FileNotFoundError:
+            return True
+        return self._file.stat().st_mtime - other > SILENCE
+
+    def _beat(self) -> None:
+        while not self._end.wait(BEAT):
+            self._touch()
+
+    def _touch(self) -> None:
+        if not self._end.is_set():
+            with suppress(OSError):
+                self._file.touch()
+
+
+def suggest(trial: Trial, name: str, spec: Spec) -> Any:
+    """Optuna's choice for a parameter."""
+    if spec["type"] == "categorical":
+        return trial.suggest_categorical(name, [label(choice) for choice in spec["choices"]])
+    if spec["type"] == "int":
+        return trial.suggest_int(name, spec["low"], spec["high"], log=spec["log"])
+    return trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"])
+
+
+def _sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
+    options = {key: value for key, value in search.sampler.items() if key != "name"}
+    seed = derived_seed("sampler", search.seed, number) % 2**32
+    if search.sampler["name"] == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if search.sampler["name"] == "gp":
+        return optuna.samplers.GPSampler(seed=seed, **options)
+    # What others are running counts as bad: workers spread out, and one alone sees no difference.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # the user has asked for the option
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=True, **options)
+
+
+def _pruner(search: Search) -> optuna.pruners.BasePruner:
+    options = {key: value for key, value in search.pruner.items() if key != "name"}
+    match search.pruner["name"]:
+        case "median":
+            return optuna.pruners.MedianPruner(**options)
+        case "hyperband":
+            return optuna.pruners.HyperbandPruner(max_resource=search.epochs, **options)
+        case "successive_halving":
+            return optuna.pruners.SuccessiveHalvingPruner(**options)
+        case _:
+            return optuna.pruners.NopPruner()
+
+
+@contextmanager
+def _held(lock: JournalFileOpenLock) -> Iterator[None]:
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _mend(path: Path) -> None:
+    """Cut a last line that a machine's death left half written: Optuna would not read past it."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)

@@ -1,0 +1,182 @@
+"""The end of a search: its best setting trained again, and what pruning may have cost."""
+
+from __future__ import annotations
+
+import json
+import random
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from optlab import files, triggers
+from optlab.errors import UserError
+from optlab.machine import hardware
+from optlab.runs import record
+from optlab.search import trial as one_trial
+from optlab.search.journal import Journal
+from optlab.study import space
+from optlab.study.kinds.search import Search
+from optlab.study.run import Run
+from optlab.study.space import Setting
+from optlab.training import loop
+
+Trial = dict[str, Any]
+STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+def retrain(search: Search, folder: Path) -> None:
+    """Train what the end of a search needs, and write ``trials.json`` and ``best/``.
+
+    Raises:
+        UserError: no worker has run, or no trial is complete.
+    """
+    journal = search.journal()
+    trials = read(search, journal)
+    best = best_of(search, trials)
+    retrain_best(search, best, folder / "best")
+    facts = {
+        "journal": journal.name,
+        "metric": search.metric,
+        "epochs": search.epochs,
+        "best": best["number"],
+        "retrained_pruned": retrain_pruned(search, trials, best, earlier(folder, journal)),
+        "trials": trials,
+    }
+    files.write(folder / "trials.json", json.dumps(facts) + "\n")
+
+
+def read(search: Search, path: Path) -> list[Trial]:
+    """The trials that the search asks for, those of dead workers marked as failed.
+
+    Raises:
+        UserError: no worker has run.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no journal {path}: let search.py run trials first")
+    journal = Journal(search, path)
+    journal.fail_dead()
+    return [_trial(search, trial) for trial in journal.counted()]
+
+
+def _trial(search: Search, trial: Any) -> Trial:
+    """A trial as plain data; its value is that of its last epoch, whatever its state."""
+    facts = trial.user_attrs.get("run", {})
+    worker = trial.user_attrs.get("worker", {})
+    return {
+        "number": trial.number,
+        "state": STATES[trial.state.name],
+        "status": facts.get("status", "lost"),
+        "value": facts.get(search.metric),
+        "val_loss": facts.get("val_loss"),
+        "val_accuracy": facts.get("val_accuracy"),
+        "epochs": facts.get("epochs", len(trial.intermediate_values)),
+        "seconds": facts.get("seconds"),
+        "worker": worker.get("number"),
+        "host": worker.get("host"),
+        "parameters": trial.params,
+        "intermediate": sorted(trial.intermediate_values.items()),
+    }
+
+
+def best_of(search: Search, trials: Sequence[Trial]) -> Trial:
+    """The complete trial with the best value.
+
+    Raises:
+        UserError: no trial has come to its end.
+    """
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    if not complete:
+        raise UserError(
+            f"none of the {len(trials)} trials of '{search.exercise}' came to its end: they were "
+            "stopped early or diverged; allow more trials, or a gentler space or pruner"
+        )
+    sign = 1 if search.maximize else -1
+    return max(complete, key=lambda trial: (sign * trial["value"], -trial["number"]))
+
+
+def setting_of(search: Search, trial: Trial) -> Setting:
+    """What a trial trained."""
+    parameters = trial["parameters"]
+    return space.setting(
+        search.space, search.network, search.batch_size, lambda name, spec: parameters[name]
+    )
+
+
+def retrain_best(search: Search, best: Trial, folder: Path) -> None:
+    """Train the best setting for every seed, none of which any trial used, and test it."""
+    examples = search.epoch_examples if search.retrain == "budget" else None
+    run = one_trial.run_of(search, setting_of(search, best), examples)
+    mark = fingerprint(search, run)
+    rows, seeds = record.kept(folder, mark, search.seeds)
+    data = one_trial.load(search)
+    for seed in sorted(set(range(search.seeds)) - {entry["seed"] for entry in seeds}):
+        outcome = loop.train(run, data, seed)
+        same = record.identity(run, run.device, seed)
+        rows += [{**same, **vars(row)} for row in outcome.evaluations]
+        last = outcome.evaluations[-1]
+        seeds.append({"seed": seed, "status": last.status, "seconds": round(outcome.seconds, 6)})
+        print(f"best, seed {seed}: test accuracy {last.test_accuracy}", flush=True)
+    facts = {
+        "fingerprint": mark,
+        "trial": best["number"],
+        "settings": run.fields(),
+        "command": shlex.join(["python", "workflow/scripts/retrain.py", *sys.argv[1:]]),
+        "versions": hardware.versions(),
+        "hardware": hardware.hardware(run.device),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seeds": seeds,
+    }
+    record.write(folder, rows, facts)
+
+
+def fingerprint(search: Search, run: Run) -> str:
+    """A hash of everything that the figures of the retraining depend on."""
+    settings = {k: v for k, v in run.fields().items() if k not in ("study", "seeds", "data")}
+    code = triggers.digest("retrain", *search.parts)
+    return record.fingerprint(settings, code, [search.data])
+
+
+def earlier(folder: Path, journal: Path) -> dict[int, Trial]:
+    """Pruned trials that an earlier call has trained to their end, by number."""
+    try:
+        facts = json.loads((folder / "trials.json").read_text(encoding="utf-8"))
+        same = facts["journal"] == journal.name
+        return {entry["number"]: entry for entry in facts["retrained_pruned"]} if same else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def retrain_pruned(
+    search: Search, trials: Sequence[Trial], best: Trial, known: dict[int, Trial]
+) -> list[Trial]:
+    """A sample of the pruned trials trained to their end, each exactly as the trial began."""
+    # Each trial is ranked by its own random number: more trials change little of the sample.
+    pruned = [t for t in trials if t["state"] == "pruned" and t["status"] == "ok"]
+    pruned.sort(key=lambda t: random.Random(f"{search.seed}/{t['number']}").random())
+    data = one_trial.trial_data(search, one_trial.load(search))
+    found = []
+    for trial in pruned[: search.retrain_pruned]:
+        entry = known.get(trial["number"])
+        if entry is None:
+            outcome = one_trial.train(
+                search,
+                setting_of(search, trial),
+                data,
+                one_trial.trial_seed(search),
+                epoch_examples=search.epoch_examples,
+            )
+            last = outcome.evaluations[-1]
+            value = getattr(last, search.metric) if last.status == "ok" else None
+            path = [[row.epoch, getattr(row, search.metric)] for row in outcome.evaluations[1:]]
+            entry = {"number": trial["number"], "value": value, "intermediate": path}
+            print(f"pruned trial {trial['number']} to its end: {search.metric} {value}", flush=True)
+        won = entry["value"] is not None and _better(search, entry["value"], best["value"])
+        found.append({**entry, "would_have_won": won})
+    return sorted(found, key=lambda entry: entry["number"])
+
+
+def _better(search: Search, value: float, other: float) -> bool:
+    return value > other if search.maximize else value < other

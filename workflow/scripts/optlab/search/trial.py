@@ -1,0 +1,86 @@
+"""One trial of a search: a setting trained within the search's budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from optlab.errors import UserError
+from optlab.machine import devices
+from optlab.study.kinds.search import Search
+from optlab.study.run import Run, carried
+from optlab.study.space import Setting
+from optlab.training import datasets, loop
+from optlab.training.datasets import Dataset, Split
+from optlab.training.evaluation import Evaluation
+
+TRAIN_LOSS_EXAMPLES = 1000  # a trial's training loss is only looked at, never searched for
+
+
+def load(search: Search) -> Dataset:
+    """The prepared data set on the search's device; also sets the number of threads."""
+    torch.set_num_threads(search.threads)
+    return datasets.load(Path(search.data), devices.resolve(search.device))
+
+
+def trial_data(search: Search, data: Dataset) -> Dataset:
+    """What a trial sees: the validation examples of its budget, and never the test set.
+
+    Prepared examples are in a random order, so the first ones are a sample.
+
+    Raises:
+        UserError: there are fewer validation examples than the budget wants, or none.
+    """
+    held_out = data.validation
+    if held_out is None:
+        raise UserError(f"the data set {data.name} has no validation examples to judge trials on")
+    wanted = search.validation_examples or len(held_out.x)
+    if wanted > len(held_out.x):
+        raise UserError(
+            f"validation_examples: {wanted}, but {data.name} has only {len(held_out.x)}"
+        )
+    return replace(data, validation=Split(held_out.x[:wanted], held_out.y[:wanted]), test=None)
+
+
+def trial_seed(search: Search) -> int:
+    """The seed of all trials, below zero: no retraining has it."""
+    return -1 - search.seed
+
+
+def run_of(search: Search, chosen: Setting, epoch_examples: int | None) -> Run:
+    """A setting as a run, on the device of this machine."""
+    network, optimizer = search.network, chosen.optimizer
+    return Run(
+        study=search.study,
+        exercise=search.exercise,
+        dataset=search.dataset,
+        data=search.data,
+        model=network,
+        network=network,
+        optimizer=optimizer,
+        knobs=chosen.knobs,
+        **carried(network, optimizer, chosen.knobs, chosen.network_options),
+        batch_size=chosen.batch_size,
+        epochs=search.epochs,
+        epoch_examples=epoch_examples,
+        train_loss_examples=TRAIN_LOSS_EXAMPLES,
+        precision=search.precision,
+        device=devices.resolve(search.device),
+        threads=search.threads,
+        seeds=search.seeds,
+    )
+
+
+def train(
+    search: Search,
+    chosen: Setting,
+    data: Dataset,
+    seed: int,
+    report: Callable[[Evaluation], None] = lambda evaluation: None,
+    epoch_examples: int | None = None,
+) -> loop.Outcome:
+    """Train one setting; ``report`` may raise to end it early."""
+    return loop.train(run_of(search, chosen, epoch_examples), data, seed, report)

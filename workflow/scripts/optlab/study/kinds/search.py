@@ -1,0 +1,241 @@
+"""A search: Optuna chooses what to train next, on each of its data sets by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optlab import triggers
+from optlab.catalogue import networks, optimizers
+from optlab.catalogue.datasets import SOURCES
+from optlab.catalogue.optimizers import Use
+from optlab.data import identity
+from optlab.errors import Mistake, UserError, allowed, show
+from optlab.study import space
+from optlab.study.run import Run, carried
+
+TABLES = {"trials": "trials of the searches", "search": "searches"}
+
+# Options, each with its default; a pruner's are Optuna's own names.
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": False, "group": False},
+    "random": {},
+    "gp": {"n_startup_trials": 10},
+}
+PRUNERS: dict[str, dict[str, Any]] = {
+    "median": {"n_startup_trials": 5, "n_warmup_steps": 0, "interval_steps": 1, "n_min_trials": 1},
+    "hyperband": {"min_resource": 1, "reduction_factor": 3},
+    "successive_halving": {"min_resource": 1, "reduction_factor": 4, "min_early_stopping_rate": 0},
+    "none": {},
+}
+LEAST = {"n_ei_candidates": 1, "interval_steps": 1, "n_min_trials": 1, "min_resource": 1,
+         "reduction_factor": 2}  # fmt: skip
+
+# Keys of the section that the retraining does not depend on, and those that no trial does.
+NOT_RETRAINING = ("title", "workers")
+NOT_TRIALS = (*NOT_RETRAINING, "seeds", "retrain", "retrain_pruned")
+
+
+@dataclass(frozen=True)
+class Search:
+    """One Optuna study: a search exercise on one of its data sets."""
+
+    study: str
+    exercise: str
+    dataset: str
+    data: str  # the description (JSON) of the prepared data set
+    network: str
+    space: space.Space
+    sampler: Mapping[str, Any]
+    pruner: Mapping[str, Any]
+    metric: str
+    seed: int
+    epochs: int
+    batch_size: int | str
+    epoch_examples: int | None
+    validation_examples: int | None
+    device: str
+    threads: int
+    precision: str
+    trials: int
+    title: str = ""
+    workers: int = 1
+    seeds: int = 1
+    retrain: str = "budget"
+    retrain_pruned: int = 0
+
+    @property
+    def path(self) -> str:
+        """The search's folder below ``results/<study>/search``."""
+        return f"{self.exercise}/{self.dataset}"
+
+    @property
+    def folder(self) -> str:
+        """The search's folder, relative to the working directory."""
+        return f"results/{self.study}/search/{self.path}"
+
+    @property
+    def tensors(self) -> str:
+        """The tensors of the prepared data set."""
+        return identity.tensors(self.data)
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a higher value is better."""
+        return self.metric.endswith("accuracy")
+
+    def worker_files(self) -> list[str]:
+        """What the workers' jobs write."""
+        return [f"{self.folder}/worker-{number}.json" for number in range(self.workers)]
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """What its trials use of the catalogue: see `study.run.carried`."""
+        choices = self.space["optimizer"]["choices"]
+        return [carried(self.network, name, {}) for name in choices]
+
+    @property
+    def parts(self) -> list[str]:
+        """The files of this package that its trials import and others may not."""
+        specs = [e[key] for e in self.entries for key in ("network_builder", "optimizer_class")]
+        return triggers.module_files(specs)
+
+    def journal(self) -> Path:
+        """The file of the trials: another space, budget, data set or code has another one."""
+        leave = {*NOT_TRIALS, "trials", "study", "exercise", "dataset", "data"}
+        settings = {key: value for key, value in vars(self).items() if key not in leave}
+        settings |= {"data": Path(self.data).name, "entries": self.entries}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        digest.update(triggers.digest("search_worker", *self.parts).encode())
+        return Path(self.folder, f"journal-{digest.hexdigest()[:12]}.log")
+
+
+def searches(study: Mapping[str, Any], name: str) -> list[Search]:
+    """The searches of an exercise, one a data set."""
+    exercise = study["exercises"][name]
+    settings = {k: v for k, v in exercise.items() if k not in ("kind", "title", "datasets")}
+    return [
+        Search(
+            study=study["study"],
+            exercise=name,
+            title=exercise.get("title", name),
+            dataset=dataset,
+            data=identity.prepared_path(dataset, study["datasets"][dataset]),
+            **settings,
+        )
+        for dataset in exercise["datasets"]
+    ]
+
+
+def every(study: Mapping[str, Any]) -> list[Search]:
+    """The searches of a resolved study, in the study's own order."""
+    found = [name for name, one in study["exercises"].items() if one["kind"] == "search"]
+    return [search for name in found for search in searches(study, name)]
+
+
+def fill(exercise: dict[str, Any]) -> None:
+    """Fill in the options of the sampler and the pruner, which depend on their names."""
+    for part, table in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        exercise[part] = {**table.get(exercise[part]["name"], {}), **exercise[part]}
+
+
+def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What its section names, and what its keys need of one another."""
+    network = exercise["network"]
+    if network in networks.NETWORKS:
+        for key, message in space.mistakes(exercise["space"], network):
+            yield ("space", *key), message
+        yield from _senseless(exercise, network)
+    else:
+        known = allowed(network, networks.NETWORKS)
+        yield ("network",), f"unknown network {show(network)}; {known}"
+    yield from _options("sampler", exercise["sampler"], SAMPLERS)
+    yield from _options("pruner", exercise["pruner"], PRUNERS)
+    if exercise["sampler"].get("group") is True and not exercise["sampler"].get("multivariate"):
+        yield ("sampler", "group"), "needs multivariate: true beside it"
+    resource = exercise["pruner"].get("min_resource", 1)
+    if isinstance(resource, int) and resource > exercise["epochs"]:
+        yield ("pruner", "min_resource"), f"{resource} is more than the {exercise['epochs']} epochs"
+    if exercise["batch_size"] == "full" and exercise["epoch_examples"] is not None:
+        yield ("epoch_examples",), "a full batch is the whole training set; leave one of the two"
+    for number, dataset in enumerate(exercise["datasets"]):
+        if reason := _unfit(study["datasets"].get(dataset), exercise["metric"]):
+            yield ("datasets", number), f"{show(dataset)} {reason}"
+
+
+def _senseless(exercise: Mapping[str, Any], network: str) -> Iterator[Mistake]:
+    """Optimizers that a grid would leave out with this network and this batch size."""
+    space = exercise["space"]
+    rates = [value for key, value in space.get("dropout", {}).items() if key == "high"]
+    use = Use(network, {"dropout": max(rates)} if rates else {}, exercise["batch_size"])
+    for number, name in enumerate(space.get("optimizer", {}).get("choices", ())):
+        entry = optimizers.OPTIMIZERS.get(name) if isinstance(name, str) else None
+        if entry and (reason := entry.cannot(use)):
+            where = ("space", "optimizer", "choices", number)
+            yield where, f"{show(name)} makes no sense here: {reason}"
+
+
+def _options(kind: str, given: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[Mistake]:
+    name = given["name"]
+    if name not in table:
+        yield (kind, "name"), f"unknown {kind} {show(name)}; {allowed(name, table)}"
+        return
+    known: Iterable[str] = ("name", *table[name])
+    for option, value in given.items():
+        if option not in known:
+            message = f"the {kind} {name} has no option '{option}'"
+            yield (kind, option), f"{message}; {allowed(option, known)}"
+        elif option == "name":
+            continue
+        elif isinstance(table[name][option], bool):
+            if not isinstance(value, bool):
+                yield (kind, option), f"{show(value)} is not allowed; true or false"
+        elif isinstance(value, bool) or not isinstance(value, int) or value < LEAST.get(option, 0):
+            least = LEAST.get(option, 0)
+            yield (kind, option), f"{show(value)} is not allowed; a whole number from {least} up"
+
+
+def _unfit(definition: Mapping[str, Any] | None, metric: str) -> str | None:
+    """Why a data set cannot be searched on; None where it can, or is not known."""
+    source = SOURCES.get(definition["source"]) if definition else None
+    if definition is None or source is None:
+        return None
+    given = definition["validation"]
+    if not (source.validation if given is None else given):
+        return "has no validation examples, on which a search must judge its trials"
+    if source.task == "regression" and metric == "val_accuracy":
+        return "has no classes, so no accuracy; use metric: val_loss"
+    return None
+
+
+def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:
+    """It has no runs."""
+    return iter(())
+
+
+def runs(study: Mapping[str, Any], name: str) -> list[Run]:
+    """None: its trials are not known before it ends."""
+    return []
+
+
+def results(study: Mapping[str, Any], name: str) -> list[str]:
+    """The trials of its searches, and the metrics of the best setting's retraining."""
+    found = [search.folder for search in searches(study, name)]
+    return [f"{folder}/{file}" for folder in found for file in ("trials.json", "best/metrics.tsv")]
+
+
+def finished(search: Search) -> dict[str, Any]:
+    """What a finished search left in its ``trials.json``.
+
+    Raises:
+        UserError: it has not finished.
+    """
+    file = Path(search.folder, "trials.json")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"the search has not finished: there is no {file}") from None

@@ -1,0 +1,89 @@
+"""A sweep: every point of a grid is trained, and its optimizers are compared."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from optlab.catalogue import optimizers, schedules
+from optlab.errors import Mistake, UserError
+from optlab.study import claims, names
+from optlab.study.run import Run, maker
+
+TABLES = {
+    "runs": "runs",
+    "best": "best settings",
+    "optimizers": "optimizers",
+    "claims": "claims",
+}
+
+
+def fill(exercise: dict[str, Any]) -> None:
+    """Fill in the values of every knob, and write schedules in their one form."""
+    exercise["optimizers"] = {
+        name: optimizers.grid(name, given or {}) for name, given in exercise["optimizers"].items()
+    }
+    exercise["schedules"] = [_schedule(given) for given in exercise["schedules"]]
+
+
+def _schedule(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    try:
+        return schedules.text(given)
+    except UserError:
+        return given  # `mistakes` reports it
+
+
+def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What its section names."""
+    yield from names.grid(study, exercise)
+
+
+def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:
+    """What it compares and claims has to be in its grid."""
+    known = list(exercise["optimizers"])
+    for number, settings in enumerate(exercise["compare"]):
+        if wrong := claims.misplaced(settings, known, runs):
+            yield ("compare", number, *wrong[0]), wrong[1]
+    for place, message in claims.mistakes(exercise["claims"], known, runs):
+        yield ("claims", *place), message
+
+
+def runs(study: Mapping[str, Any], name: str) -> Iterator[Run]:
+    """The grid: every combination of the exercise's axes and of each optimizer's knobs."""
+    exercise, make = study["exercises"][name], maker(study, name)
+    axes = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules")
+    for optimizer, grid in exercise["optimizers"].items():
+        points = [dict(zip(grid, values, strict=True)) for values in _product(grid.values())]
+        for dataset, model, batch_size, epochs, gpus, schedule in _product(map(exercise.get, axes)):
+            for knobs in points:
+                yield make(
+                    dataset=dataset,
+                    model=model,
+                    optimizer=optimizer,
+                    knobs=knobs,
+                    batch_size=batch_size,
+                    epochs=epochs,
+                    gpus=gpus,
+                    schedule=schedule,
+                    replicates=_replicates(exercise),
+                )
+
+
+def _product(axes: Any) -> Iterator[tuple[Any, ...]]:
+    return itertools.product(*axes)
+
+
+def _replicates(exercise: Mapping[str, Any]) -> str:
+    """How its replicates are trained; on a CPU, `auto` and `separate` are the same."""
+    chosen = exercise["replicates"]
+    if exercise["device"] == "cpu":
+        return chosen if chosen == "together" else "auto"
+    if chosen == "auto" and exercise["target_accuracy"] is not None:
+        return "separate"  # times are compared: each replicate has the device to itself
+    return chosen
+
+
+def results(study: Mapping[str, Any], name: str) -> list[str]:
+    """The metrics of its runs."""
+    return [f"{run.folder}/metrics.tsv" for run in runs(study, name) if run.skip_reason is None]

@@ -1,0 +1,104 @@
+"""The mistakes of a study: collected, each printed in one line with its place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import yaml
+
+from optlab.errors import Key, Mistake, UserError
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MOST_ENTRIES = 200_000
+
+
+class StudyError(UserError):
+    """The mistakes of a study, one line each."""
+
+
+class Mistakes:
+    """Collects mistakes, each with the place of its key in the study's file."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._places: dict[Key, str] = {}
+        self._entries = 0
+
+    def read(self, file: str) -> str:
+        """The file's text, whose keys and lines are kept; an unreadable file is a mistake."""
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            self.lines.append(unreadable(file, error))
+            return ""
+        self.index(text, file)
+        return text
+
+    def index(self, text: str, file: str) -> None:
+        """Keep the line of each key; text that is no YAML is a mistake."""
+        try:
+            root = yaml.compose(text, Loader=Loader)
+            self._places.setdefault((), f"{file}: ")
+            if root is not None:
+                self._walk(root, (), file)
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            self.lines.append(unreadable(file, error))
+
+    def add(self, key: Key, message: str) -> None:
+        """Add a mistake: what is wrong at ``key``."""
+        where = next((self._places[key[:n]] for n in _shorter(key) if key[:n] in self._places), "")
+        name = ".".join(map(str, key)) or "the study"
+        line = f"{where}{name}: {message}"
+        if line not in self.lines:
+            self.lines.append(line)
+
+    def add_all(self, key: Key, found: Iterable[Mistake]) -> None:
+        """Add the mistakes of the section at ``key``."""
+        for place, message in found:
+            self.add((*key, *place), message)
+
+    def check(self) -> None:
+        """Raise `StudyError` if there were any."""
+        if self.lines:
+            raise StudyError("\n".join(self.lines))
+
+    def _walk(self, node: yaml.Node, key: Key, file: str) -> None:
+        self._entries += 1
+        if self._entries > MOST_ENTRIES:
+            raise ValueError(f"more than {MOST_ENTRIES} entries, aliases expanded")
+        if key not in self._places or not key:
+            self._places[key] = f"{file}:{node.start_mark.line + 1}: "
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for name, child in node.value:
+                if not isinstance(name, yaml.ScalarNode):
+                    inner = (*key, "?")
+                    self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
+                    self.add(inner, "a key is a list or a mapping; it has to be a text")
+                    continue
+                inner = (*key, name.value)
+                self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
+                if name.value in seen:
+                    self.add(inner, "this key is given twice; the first would be lost")
+                seen.add(name.value)
+                self._walk(child, inner, file)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, child in enumerate(node.value):
+                self._walk(child, (*key, number), file)
+
+
+def _shorter(key: Key) -> Iterator[int]:
+    return iter(range(len(key), -1, -1))
+
+
+def unreadable(file: str, error: Exception) -> str:
+    """Why a file cannot be read, in one line, with the line number where its YAML is invalid."""
+    if isinstance(error, OSError):
+        return f"{file}: cannot be read: {error.strerror}"
+    if isinstance(error, RecursionError):
+        return f"{file}: is nested too deeply, or within itself"
+    mark = getattr(error, "problem_mark", None)
+    place = f"{file}:{mark.line + 1}" if mark else file
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"{place}: not valid YAML: {problem}"

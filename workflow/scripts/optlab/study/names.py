@@ -1,0 +1,138 @@
+"""What a study may name: data sets, networks, optimizers and knobs, checked against the catalogue.
+
+Every function yields mistakes, whose keys are relative to what it checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from optlab import custom
+from optlab.catalogue import knobs as knob_rules
+from optlab.catalogue import networks, optimizers, schedules
+from optlab.catalogue.datasets import BUILT_IN, NPZ, SOURCES
+from optlab.data import identity
+from optlab.errors import DataError, Mistake, UserError, allowed, show
+
+Mistakes = Iterator[Mistake]
+
+
+def data_set(name: str, definition: Mapping[str, Any]) -> Mistakes:
+    """A data set that the study defines."""
+    source, file = definition["source"], definition["file"]
+    if source not in SOURCES:
+        yield ("source",), f"unknown source {show(source)}; {allowed(source, SOURCES)}"
+    elif source == NPZ and not file:
+        yield (), "source npz needs the key 'file': the path of your .npz file"
+    elif source != NPZ and file:
+        yield ("file",), f"only source npz reads a file; source {source} has its own"
+    elif source == NPZ and (missing := _missing(file)):
+        yield ("file",), missing
+    else:
+        try:
+            identity.prepared_path(name, definition)
+        except DataError as error:
+            yield (), str(error)
+
+
+def data_sets(study: Mapping[str, Any], names: Iterable[str]) -> Mistakes:
+    """The data sets that an exercise names."""
+    known = [*study["datasets"], *BUILT_IN]
+    for number, name in enumerate(names):
+        if name not in known:
+            yield ("datasets", number), f"unknown data set {show(name)}; {allowed(name, known)}"
+
+
+def model(definition: Mapping[str, Any]) -> Mistakes:
+    """A network with options that the study defines."""
+    name = definition["network"]
+    for place, message in network(name):
+        yield ("network", *place), message
+    yield from options(name, {k: v for k, v in definition.items() if k != "network"})
+
+
+def options(name: str, given: Mapping[str, Any]) -> Mistakes:
+    """Options of a network; those of the user's own network are not known."""
+    if name not in networks.NETWORKS:
+        return
+    known = networks.options(name)
+    for option, value in given.items():
+        if option not in known:
+            message = f"the network {name} has no such option"
+            yield (option,), f"{message}; {allowed(option, known)}"
+        elif reason := networks.refuses(option, value, known[option]):
+            yield (option,), f"{show(value)} is not allowed; {reason}"
+
+
+def network(name: str, named: Iterable[str] = ()) -> Mistakes:
+    """A network; ``named`` are the names that the study itself defines."""
+    if custom.is_custom(name):
+        yield from own_code(name)
+    elif name not in networks.NETWORKS:
+        known = allowed(name, [*networks.NETWORKS, *named])
+        yield (), f"unknown network {show(name)}; {known}, or your own as path/to/file.py:name"
+
+
+def grid(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
+    """The networks, schedules and optimizers of an exercise that trains a grid."""
+    for number, name in enumerate(exercise["models"]):
+        if name not in study["models"]:
+            for place, message in network(name, study["models"]):
+                yield ("models", number, *place), message
+    for number, schedule in enumerate(exercise.get("schedules", ())):
+        try:
+            schedules.text(schedule)
+        except UserError as error:
+            yield ("schedules", number), str(error)
+    for name, given in exercise["optimizers"].items():
+        for place, message in optimizer(name, given):
+            yield ("optimizers", name, *place), message
+
+
+def optimizer(name: str, given: Mapping[str, list[Any]]) -> Mistakes:
+    """An optimizer and the values of its knobs."""
+    entry = optimizers.OPTIMIZERS.get(name)
+    if entry is None and not custom.is_custom(name):
+        known = allowed(name, optimizers.OPTIMIZERS)
+        own = "or your own as path/to/file.py:Class or package.module:Class"
+        yield (), f"unknown optimizer; {known}, {own}"
+        return
+    if entry is None:
+        yield from own_code(name)
+    if entry is None and "lr" not in given:
+        yield (), "an optimizer of your own needs the key 'lr': its learning rates"
+    for knob, values in given.items():
+        yield from _knob(name, knob, values)
+
+
+def _knob(optimizer: str, knob: str, values: list[Any]) -> Mistakes:
+    known = optimizers.knobs_of(optimizer) or [knob]
+    if knob not in known:
+        message = f"the optimizer {optimizer} has no knob '{knob}'"
+        yield (knob,), f"{message}; {allowed(knob, known)}"
+    elif not knob_rules.refuses(knob, values) and knob_rules.refuses(knob, values[0]):
+        yield (knob,), f"{show(values)} is one value; write [{show(values)}]"
+    else:
+        for number, value in enumerate(values):
+            if reason := knob_rules.refuses(knob, value):
+                yield (knob, number), f"{show(value)} is not allowed; {reason}"
+
+
+def own_code(spec: str) -> Mistakes:
+    """Code of the user's own."""
+    place, _, name = spec.rpartition(":")
+    file = custom.source_file(spec)
+    if not name.isidentifier() or not (file or all(p.isidentifier() for p in place.split("."))):
+        yield (), f"{show(spec)} is neither path/to/file.py:name nor package.module:name"
+    elif file and (missing := _missing(file)):
+        yield (), missing
+
+
+def _missing(file: str) -> str | None:
+    try:
+        found = Path(file).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        found = False
+    return None if found else f"there is no file {file} (seen from {Path.cwd()})"

@@ -1,0 +1,256 @@
+"""A run: one point of an exercise's grid, which one job trains for every seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from optlab import custom, triggers, values
+from optlab.catalogue import networks, optimizers, schedules
+from optlab.catalogue.optimizers import Use
+from optlab.data import identity
+from optlab.training.settings import Settings
+
+# What settings in a study may name besides an optimizer and its knobs.
+AXES = ("dataset", "model", "batch_size", "epochs", "gpus", "schedule")
+
+REPLICATES = ("auto", "together", "separate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Settings):
+    """The settings of a run, and its place in a study.
+
+    Attributes:
+        study, exercise, dataset, model: names in the study.
+        data: the description (JSON) of the prepared data set.
+        network, optimizer: names in the catalogue, or the user's own code.
+        knobs: every hyperparameter of the optimizer.
+        schedule: of the learning rate, in the form of `schedules.text`.
+        gpus: number of processes that train one replicate together.
+        seeds: number of replicates.
+        threads: CPU threads of each process.
+        replicates: trained together, separate, or (auto) together where that is faster.
+    """
+
+    study: str
+    exercise: str
+    dataset: str
+    data: str
+    model: str
+    network: str
+    optimizer: str
+    knobs: Mapping[str, Any]
+    schedule: str = schedules.CONSTANT
+    gpus: int = 1
+    seeds: int = 1
+    threads: int = 1
+    replicates: str = "auto"
+
+    @cached_property
+    def path(self) -> str:
+        """The run's folder below ``results/<study>/runs``, in which every axis can be read.
+
+        Its parts are wildcards, and every executor of Snakemake must be able to name the job: no
+        commas, which separate the wildcards of ``--target-jobs``, and nothing that has a meaning
+        to a shell or a scheduler.
+        """
+        plan = {name: getattr(self, name) for name in ("batch_size", "epochs", "gpus")}
+        if self.schedule != schedules.CONSTANT:
+            plan["schedule"] = self.schedule
+        return "/".join(
+            (
+                self.exercise,
+                values.folder(self.optimizer),
+                f"{values.folder(self.dataset)}+{values.folder(self.model)}",
+                values.pairs(self.shown_knobs) or "defaults",
+                values.pairs(plan),
+            )
+        )
+
+    @property
+    def folder(self) -> str:
+        """The run's folder, relative to the working directory."""
+        return f"results/{self.study}/runs/{self.path}"
+
+    @property
+    def state(self) -> str:
+        """The file in which an unfinished run reports its progress."""
+        return f"results/{self.study}/state/{self.path}.json"
+
+    @property
+    def log(self) -> str:
+        """The log of the run's job."""
+        return f"results/{self.study}/logs/{self.path}.log"
+
+    @property
+    def tensors(self) -> str:
+        """The tensors of the prepared data set."""
+        return identity.tensors(self.data)
+
+    @property
+    def shown_knobs(self) -> dict[str, Any]:
+        """The knobs that paths and tables show."""
+        return optimizers.shown(self.optimizer, self.knobs)
+
+    @property
+    def code(self) -> list[str]:
+        """The user's own files that this run imports."""
+        return [file for spec in self.specs if (file := custom.source_file(spec))]
+
+    @property
+    def parts(self) -> list[str]:
+        """The files of this package that this run imports and others may not."""
+        return triggers.module_files(self.specs)
+
+    @property
+    def unstackable(self) -> str | None:
+        """Why one step cannot train several replicates (`training.stacking`); None where it can."""
+        if custom.is_custom(self.network) or custom.is_custom(self.optimizer):
+            return "networks and optimizers of one's own are not known to bear it"
+        if not self.elementwise:
+            return f"a step of {self.optimizer} looks at more than one weight at a time"
+        if self.gpus > 1:
+            return "several processes train one replicate"
+        return "the clock of a timed run is that of one replicate" if self.timed else None
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether every seed gives the same figures, since nothing is drawn at random."""
+        return self.batch_size == "full" and self.constant
+
+    @property
+    def skip_reason(self) -> str | None:
+        """Why this run is left out of the run table; None where it is in it."""
+        if isinstance(self.batch_size, int) and self.batch_size < self.gpus:
+            return f"a batch of {self.batch_size} cannot be shared by {self.gpus} processes"
+        entry = optimizers.OPTIMIZERS.get(self.optimizer)
+        use = Use(self.network, self.network_options, self.batch_size, self.schedule)
+        return entry.cannot(use) if entry else None
+
+    def matches(self, settings: Mapping[str, Any]) -> bool:
+        """Whether ``settings`` (an optimizer, some knobs, some axes) describe this run."""
+        axes = {name: getattr(self, name) for name in ("optimizer", *AXES)}
+        known = {**axes, **self.knobs}
+        return all(name in known and known[name] == value for name, value in settings.items())
+
+    def fields(self) -> dict[str, Any]:
+        """Its fields that differ from their defaults, so that a new field changes no old run."""
+        found = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {field.name: value for field, value in found if value != _default(field)}
+
+    def text(self) -> str:
+        """The run as ``train.py`` reads it; Snakemake compares this text with the last call's."""
+        return json.dumps(self.fields())
+
+    def options(self) -> list[str]:
+        """The options of ``train.py`` with which a person makes this run again."""
+        changed = {k: v for k, v in self.network_options.items() if v != self._defaults.get(k)}
+        options: list[tuple[str, Any]] = [
+            ("exercise", self.exercise),
+            ("data", self.data),
+            ("model", self.model),
+            *([("network", self.network)] if self.network != self.model else []),
+            *(("model-option", f"{k}={json.dumps(v)}") for k, v in changed.items()),
+            ("optimizer", self.optimizer),
+            *(
+                ("lr", v) if knob == "lr" else ("knob", f"{knob}={json.dumps(v)}")
+                for knob, v in self.shown_knobs.items()
+            ),
+        ]
+        always = ("batch_size", "epochs", "gpus", "seeds", "device", "threads", "precision")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in always or (field.name in _OPTIONS and value != _default(field)):
+                options.append((field.name.replace("_", "-"), value))
+        words = [word for name, value in options for word in (f"--{name}", str(value))]
+        return [*words, "--timed"] if self.timed else words
+
+    @property
+    def _defaults(self) -> Mapping[str, Any]:
+        entry = networks.NETWORKS.get(self.network)
+        return entry.options if entry else {}
+
+
+# Options of `train.py` that are named where they are not at their default.
+_OPTIONS = ("schedule", "evaluate_every", "train_loss_examples", "replicates")
+
+
+def _default(field: dataclasses.Field) -> Any:
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
+
+
+def carried(
+    network: str,
+    optimizer: str,
+    knobs: Mapping[str, Any],
+    network_options: Mapping[str, Any] | None = None,
+    schedule: str = schedules.CONSTANT,
+) -> dict[str, Any]:
+    """What `Settings` take from the catalogue's entries of these names.
+
+    A run carries it, so that an edit of an entry changes, and so repeats, its own runs.
+    """
+    entry, net = optimizers.OPTIMIZERS.get(optimizer), networks.NETWORKS.get(network)
+    scheduler, scheduler_options = schedules.builder(schedule)
+    found: dict[str, Any] = {
+        "network_builder": network,
+        "network_options": networks.complete(network, network_options or {}),
+        "optimizer_class": optimizer,
+        "arguments": optimizers.complete(optimizer, knobs),
+        "scheduler": scheduler,
+        "scheduler_options": scheduler_options,
+    }
+    if net:
+        found |= {"network_builder": net.builder, "matrices": net.matrices}
+        found |= {"constant": net.constant}
+    if entry:
+        found |= {"optimizer_class": entry.cls, "fused": entry.fused}
+        found |= {"channels_last": entry.channels_last}
+        found["arguments"] = {**found["arguments"], **entry.fixed}
+    if net and entry:  # of the user's own code nothing is known
+        found |= {"elementwise": entry.elementwise, "recordable": entry.capturable}
+    return found
+
+
+def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
+    """A function that makes runs of an exercise from what differs between them."""
+    exercise = study["exercises"][name]
+    fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
+    shared = {"study": study["study"], "exercise": name, **{key: exercise[key] for key in fixed}}
+    data = {d: identity.prepared_path(d, study["datasets"][d]) for d in exercise["datasets"]}
+
+    def make(
+        dataset: str,
+        model: str,
+        optimizer: str,
+        knobs: Mapping[str, Any],
+        schedule: str = schedules.CONSTANT,
+        **settings: Any,
+    ) -> Run:
+        network, options = network_of(study, model)
+        return Run(
+            dataset=dataset,
+            data=data[dataset],
+            model=model,
+            network=network,
+            optimizer=optimizer,
+            knobs=knobs,
+            schedule=schedule,
+            **carried(network, optimizer, knobs, options, schedule),
+            **settings,
+            **shared,
+        )
+
+    return make
+
+
+def network_of(study: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
+    """The network behind a model's name, and the options that the study gives it."""
+    definition = dict(study["models"].get(model, {"network": model}))
+    return definition.pop("network"), definition

@@ -1,0 +1,102 @@
+"""The JSON schemas: validation that fills in defaults, and its errors in the user's words."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from optlab.errors import allowed, show
+from optlab.study.mistakes import Loader, Mistakes
+
+SCHEMAS = Path(__file__).parents[3] / "schemas"
+
+
+def check(study: Any, mistakes: Mistakes) -> None:
+    schema = load("config")
+    for error in validator(schema).iter_errors(study):
+        _add_schema_error(error, mistakes)
+
+
+def load(name: str) -> dict[str, Any]:
+    return yaml.load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"), Loader=Loader)
+
+
+def validator(schema: dict[str, Any]) -> Any:
+    """A validator that fills in defaults on its way (the recipe of jsonschema's own FAQ).
+
+    A number is finite: nan would pass every limit.
+    """
+    from jsonschema import Draft202012Validator, validators
+
+    properties_of = Draft202012Validator.VALIDATORS["properties"]
+
+    def fill(validator: Any, properties: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if isinstance(instance, dict):
+            for key, subschema in properties.items():
+                if "default" in subschema:
+                    instance.setdefault(key, copy.deepcopy(subschema["default"]))
+        yield from properties_of(validator, properties, instance, schema)
+
+    usual = Draft202012Validator.TYPE_CHECKER
+    finite = usual.redefine("number", lambda _, v: usual.is_type(v, "number") and v - v == 0)
+    return validators.extend(Draft202012Validator, {"properties": fill}, type_checker=finite)(
+        schema
+    )
+
+
+def _add_schema_error(error: Any, mistakes: Mistakes) -> None:
+    key, value, rule = tuple(error.absolute_path), error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = list(error.schema.get("properties", {}))
+            for name in value:
+                if name not in known:
+                    mistakes.add((*key, name), f"unknown key; {allowed(name, known)}")
+        case "required":
+            for name in rule:
+                if name not in value:
+                    mistakes.add(key, f"the key '{name}' is missing")
+        case "enum":
+            mistakes.add(key, f"{show(value)} is not known; {allowed(value, rule)}")
+        case "type" if value is None:
+            mistakes.add(key, f"nothing is given; it takes {_requirement(error.schema)}")
+        case "type" if rule == "string":
+            mistakes.add(key, f"{show(value)} is not a text; write '{show(value)}'")
+        case "type" if rule == "array":
+            mistakes.add(key, f"{show(value)} is not a list; write [{show(value)}]")
+        case "minItems":
+            mistakes.add(key, "the list is empty; give at least one value")
+        case "minProperties":
+            mistakes.add(key, "is empty; give at least one")
+        case "uniqueItems":
+            twice = next(v for n, v in enumerate(value) if v in value[:n])
+            mistakes.add(key, f"{show(twice)} is in the list twice")
+        case "anyOf":
+            mistakes.add(key, f"{show(value)} is not allowed; a whole number from 1 up, or full")
+        case "pattern":
+            key = (*key, value) if "propertyNames" in error.schema_path else key
+            mistakes.add(key, f"{show(value)} cannot be a name; use {error.schema['description']}")
+        case "not":
+            mistakes.add(key, f"{show(value)} is taken: results/{value} holds something else")
+        case _:
+            mistakes.add(key, f"{show(value)} is not allowed; {_requirement(error.schema)}")
+
+
+def _requirement(schema: Mapping[str, Any]) -> str:
+    kinds = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "a text",
+        "object": "keys with values",
+        "array": "a list of values",
+    }
+    kind = schema.get("type", "value")
+    kind = [kind] if isinstance(kind, str) else kind
+    words = " or ".join(kinds.get(k, str(k)) for k in kind if k != "null")
+    limits = [f"at least {schema['minimum']}"] if "minimum" in schema else []
+    limits += [f"at most {schema['maximum']}"] if "maximum" in schema else []
+    return f"{words} {' and '.join(limits)}".strip()

@@ -1,0 +1,170 @@
+"""The space of a hyperparameter search: what its names mean, and what is wrong with one.
+
+A name of the space is ``optimizer``, ``lr`` or another knob of an optimizer that the search may
+choose (drawn only where the trial's optimizer has it), ``batch_size``, or an option of the network.
+The hidden layers of the network mlp are ``n_layers`` layers of ``n_units`` units; ``n_units`` and
+``dropout`` may be ``per_layer``: they are drawn as ``n_units_l0``, ``n_units_l1`` and so on, for as
+many layers as the trial has. Standard library only: this is imported at every parse.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optlab.catalogue import knobs as knob_rules
+from optlab.catalogue import networks, optimizers
+from optlab.errors import Mistake, allowed, show
+
+Spec = Mapping[str, Any]  # one entry of the space, defaults filled in
+Space = Mapping[str, Spec]
+Suggest = Callable[[str, Spec], Any]  # name of a parameter, its entry -> its value
+
+LAYERED = ("n_units", "dropout")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a trial trains."""
+
+    optimizer: str
+    knobs: dict[str, Any]
+    network_options: dict[str, Any]
+    batch_size: int | str
+
+
+def setting(space: Space, network: str, batch_size: int | str, suggest: Suggest) -> Setting:
+    """One point of the space, each parameter as ``suggest`` gives it, always in one order."""
+
+    def take(name: str, entry: str | None = None) -> Any:
+        spec = space[entry or name]
+        value = suggest(name, spec)
+        lists = (c for c in spec.get("choices", ()) if isinstance(c, list))
+        return next((choice for choice in lists if label(choice) == value), value)
+
+    options: dict[str, Any] = {}
+    if "n_layers" in space:
+        layers = range(take("n_layers"))
+        drawn: dict[str, list[Any]] = {name: [] for name in LAYERED if name in space}
+        for layer in layers:
+            for name, values in drawn.items():
+                per_layer = space[name]["per_layer"]
+                if per_layer or not layer:
+                    values.append(take(f"{name}_l{layer}" if per_layer else name, name))
+                else:
+                    values.append(values[0])
+        options = {"hidden" if name == "n_units" else name: v for name, v in drawn.items()}
+    for name in networks.options(network):
+        if name in space and name not in options:
+            options[name] = take(name)
+    optimizer = take("optimizer")
+    has = optimizers.knobs_of(optimizer)
+    knobs = {name: take(name) for name in space if name in has}
+    size = take("batch_size") if "batch_size" in space else batch_size
+    return Setting(optimizer, optimizers.complete(optimizer, knobs), options, size)
+
+
+def label(choice: Any) -> Any:
+    """A choice as Optuna can store it: a list becomes its text."""
+    return json.dumps(choice) if isinstance(choice, list) else choice
+
+
+def mistakes(space: Space, network: str) -> Iterator[Mistake]:
+    """Every mistake of a space; the network is one that is known."""
+    chosen = [c for c in space.get("optimizer", {}).get("choices", ()) if isinstance(c, str)]
+    names = _names(network, chosen)
+    for name, spec in space.items():
+        if name not in names:
+            yield (name,), f"unknown name in the search space; {allowed(name, names)}"
+            continue
+        found = list(_spec_mistakes(spec))
+        for key, message in found or _ends(name, spec, network):
+            yield (name, *key), message
+    yield from _structure(space)
+
+
+def _names(network: str, chosen: list[str]) -> list[str]:
+    """The names that a space of this network and these optimizers may have."""
+    layers = ["n_layers", "n_units"] if network == "mlp" else []
+    knobs = [knob for optimizer in chosen for knob in optimizers.knobs_of(optimizer)]
+    names = ["optimizer", "lr", *knobs, "batch_size", *layers, *networks.options(network)]
+    return list(dict.fromkeys(names))
+
+
+def _spec_mistakes(spec: Spec) -> Iterator[Mistake]:
+    """What is wrong with an entry whatever its name."""
+    if spec["type"] == "categorical":
+        if "choices" not in spec:
+            yield (), "a categorical parameter needs the key 'choices': a list of values"
+        for key in ("low", "high", "log"):
+            if spec.get(key):
+                yield (key,), f"a categorical parameter has choices, not '{key}'"
+        return
+    if "choices" in spec:
+        yield ("choices",), f"a parameter of type {spec['type']} has low and high, not choices"
+    missing = [key for key in ("low", "high") if key not in spec]
+    for key in missing:
+        yield (), f"the key '{key}' is missing"
+    if missing:
+        return
+    low, high = spec["low"], spec["high"]
+    if spec["type"] == "int":
+        for key in ("low", "high"):
+            if not isinstance(spec[key], int):
+                yield (key,), f"{show(spec[key])} is not a whole number, and the type is int"
+    if low > high:
+        yield (), f"low {show(low)} is above high {show(high)}"
+    if spec["log"] and low <= 0:
+        yield ("low",), f"{show(low)} has no logarithm; with log: true, low must be above 0"
+
+
+def _ends(name: str, spec: Spec, network: str) -> Iterator[Mistake]:
+    """Values that the name cannot take: every choice, or both ends of the range."""
+    choices = spec.get("choices")
+    if name == "optimizer" and choices is None:
+        yield ("type",), "the optimizer is one of a list; use type: categorical, with choices"
+        return
+    values = enumerate(choices) if choices else ((key, spec[key]) for key in ("low", "high"))
+    for place, value in values:
+        if reason := _refused(name, value, network):
+            key = ("choices", place) if choices else (place,)
+            yield key, f"{show(value)} is not allowed; {reason}"
+
+
+def _refused(name: str, value: Any, network: str) -> str | None:
+    if name == "optimizer":
+        known = optimizers.OPTIMIZERS
+        return None if value in known else f"unknown optimizer; {allowed(value, known)}"
+    if name in ("n_layers", "n_units"):
+        return networks.refuses(name, value, 1)
+    if name == "batch_size":
+        return None if value == "full" else networks.refuses(name, value, 1)
+    options = networks.options(network)
+    if name in options:
+        return networks.refuses(name, value, options[name])
+    return knob_rules.refuses(name, value)
+
+
+def _structure(space: Space) -> Iterator[Mistake]:
+    """What entries need of one another."""
+    if "optimizer" not in space:
+        yield (), "the key 'optimizer' is missing: type categorical, with the optimizers as choices"
+    if "lr" not in space:
+        yield (), "the key 'lr' is missing: without a learning rate there is little to search"
+    for one, other in (("n_layers", "n_units"), ("n_units", "n_layers")):
+        if one in space and other not in space:
+            yield (one,), f"needs '{other}' beside it in the space"
+    if "n_layers" in space and "hidden" in space:
+        yield ("hidden",), "says the same as n_layers and n_units; keep one of the two"
+    for name, spec in space.items():
+        if spec["per_layer"] and name not in LAYERED:
+            yield (name, "per_layer"), f"only {' and '.join(LAYERED)} differ between layers"
+        elif spec["per_layer"] and "n_layers" not in space:
+            yield (name, "per_layer"), "needs 'n_layers' in the space"
+
+
+def entry_of(space: Space, parameter: str) -> str:
+    """The entry of the space that a trial's parameter belongs to: n_units of n_units_l0."""
+    return parameter if parameter in space else parameter.rpartition("_l")[0]

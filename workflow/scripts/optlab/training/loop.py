@@ -1,0 +1,252 @@
+"""The training loop: one loop for every exercise, network, optimizer and device.
+
+The data set lies on the device as it was prepared. A step gathers nothing and waits for nothing:
+examples are gathered a block of batches at a time, and losses stay on the device until the next
+evaluation. The clock runs only while training.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optlab import custom
+from optlab.training import optimizers, stacking, stepping
+from optlab.training.checkpoints import Checkpoints
+from optlab.training.datasets import Dataset
+from optlab.training.evaluation import Evaluation
+from optlab.training.replicates import Replicate
+from optlab.training.settings import Settings
+from optlab.training.world import ALONE, World
+
+Report = Callable[[int, Evaluation], None]  # a replicate's number and its new row
+
+
+@dataclass
+class Outcome:
+    """What training one seed gave.
+
+    Attributes:
+        evaluations: row 0 (before the first step) to the last.
+        model: the network after the last step.
+        seconds: training clock, evaluation and start-up excluded; of replicates that were trained
+            at once, this one's share of it.
+        evaluation_seconds: what the evaluations took, shared likewise.
+    """
+
+    evaluations: list[Evaluation]
+    model: nn.Module
+    seconds: float
+    evaluation_seconds: float
+
+
+class Clock:
+    """Seconds spent training; the device is waited for wherever the clock starts or stops."""
+
+    def __init__(self, device: torch.device):
+        self.seconds = 0.0
+        self._device = device
+        self._start = 0.0
+
+    def __enter__(self) -> None:
+        self._wait()
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._wait()
+        self.seconds += time.perf_counter() - self._start
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """In here the clock, which is running, stands still."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+class Trainer:
+    """One or more replicates of a run on their way; more than one are stacked and step at once.
+
+    Args:
+        settings: the run.
+        data: the prepared data set, on the settings' device.
+        seeds: numbers of the replicates; more than one only where they can be stacked.
+        world: the processes that train together, each with an object like this one.
+
+    Raises:
+        UserError: network, optimizer, batch size and data do not fit together.
+    """
+
+    def __init__(
+        self, settings: Settings, data: Dataset, seeds: Sequence[int], world: World = ALONE
+    ):
+        self.settings, self.world = settings, world
+        self.device = torch.device(settings.device)
+        self.replicates = [Replicate(settings, data, seed, world) for seed in seeds]
+        self.batches, self.parameters, self.gradient = self._parts(data)
+        self.batches.prepare()
+        graph = recordable(settings, world)
+        self.optimizer = optimizers.build(settings, self.parameters, capturable=graph)
+        self.steps = settings.epochs * self.batches.per_epoch
+        self.schedule = optimizers.build_scheduler(settings, self.optimizer, self.steps)
+        self.take_step = stepping.make_step(
+            self.gradient,
+            self.parameters,
+            self.optimizer,
+            self.schedule,
+            graph=graph,
+        )
+        self.training, self.evaluating = Clock(self.device), Clock(self.device)
+        self.losses: list[Tensor] = []  # of the steps since the last evaluation
+        self.step = 0
+
+    def _parts(self, data: Dataset) -> tuple[Any, list[nn.Parameter], stepping.Gradient]:
+        """Batches, what is stepped, and its gradient: of the one replicate, or of the stack."""
+        model, batches = self.replicates[0].model, self.replicates[0].batches
+        if len(self.replicates) == 1:
+            own = not custom.is_ours(self.settings.network_builder)
+            gradient = stepping.make_gradient(model, data, self.world, own)
+            return batches, list(model.parameters()), gradient
+        joint = stacking.stack([replicate.model for replicate in self.replicates])
+        stacked = stacking.StackedBatches([replicate.batches for replicate in self.replicates])
+        return stacked, list(joint.values()), stacking.make_gradient(joint, model, data)
+
+    def run(self, report: Report, checkpoints: Checkpoints) -> list[Outcome]:
+        """Train from where it is to the end, or until every replicate has diverged."""
+        if not self.replicates[0].rows:
+            self._evaluate(0, report)
+        while self.step < self.steps and not all(r.diverged for r in self.replicates):
+            epoch = self.step // self.batches.per_epoch + 1
+            self._train(epoch, checkpoints)
+            if epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0:
+                self._evaluate(epoch, report)
+        shares = (self._share(self.training), self._share(self.evaluating))
+        return [Outcome(r.rows, r.model, *shares) for r in self.replicates]
+
+    def _train(self, epoch: int, checkpoints: Checkpoints) -> None:
+        """One epoch, or what is left of it."""
+        take_step, losses, due = self.take_step, self.losses, checkpoints.due
+        with self.training:
+            for batch in self.batches.epoch(epoch, self.step % self.batches.per_epoch):
+                if due():
+                    with self.training.paused():
+                        checkpoints.save(self.state())
+                losses.append(take_step(*batch))
+                self.step += 1
+
+    def _evaluate(self, epoch: int, report: Report) -> None:
+        """A row for each replicate that has not diverged."""
+        seconds, count = self._share(self.training), len(self.replicates)
+        losses = torch.stack(self.losses) if self.losses else torch.empty(0)
+        for number, replicate in enumerate(self.replicates):
+            if replicate.diverged:
+                continue
+            with self.evaluating:
+                own = losses.view(-1, count)[:, number]
+                row = replicate.evaluate(epoch, self.step, seconds, own)
+            report(replicate.seed, row)
+        self.losses.clear()
+
+    def _share(self, clock: Clock) -> float:
+        """What a clock says, shared equally among the replicates."""
+        return clock.seconds / len(self.replicates)
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on with the next step as if nothing had happened."""
+        mine = {"random": torch.get_rng_state(), "random_python": random.getstate()}
+        if self.losses:
+            # On no GPU: each process would unpack it on the one of the process that it is from.
+            mine["losses"] = torch.stack(self.losses).cpu()
+        if self.device.type == "cuda":
+            mine["random_cuda"] = torch.cuda.get_rng_state()
+        return {
+            "seeds": [replicate.seed for replicate in self.replicates],
+            "step": self.step,
+            "seconds": [self.training.seconds, self.evaluating.seconds],
+            "replicates": [replicate.state() for replicate in self.replicates],
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "processes": self.world.gather(mine),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that an object like this one had."""
+        self.step = state["step"]
+        self.training.seconds, self.evaluating.seconds = state["seconds"]
+        for replicate, saved in zip(self.replicates, state["replicates"], strict=True):
+            replicate.restore(saved)
+        optimizers.restore(self.optimizer, state["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        mine = state["processes"][self.world.rank]
+        if "losses" in mine:
+            self.losses[:] = mine["losses"].to(self.device).unbind()
+        torch.set_rng_state(mine["random"])
+        random.setstate(mine["random_python"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(mine["random_cuda"])
+
+
+def train(
+    settings: Settings,
+    data: Dataset,
+    seed: int,
+    report: Callable[[Evaluation], None] = lambda evaluation: None,
+    checkpoints: Checkpoints | None = None,
+    world: World = ALONE,
+) -> Outcome:
+    """Train one replicate: see `train_replicates`."""
+
+    def told(seed: int, evaluation: Evaluation) -> None:
+        report(evaluation)
+
+    return train_replicates(settings, data, [seed], told, checkpoints, world)[0]
+
+
+def train_replicates(
+    settings: Settings,
+    data: Dataset,
+    seeds: Sequence[int],
+    report: Report = lambda seed, evaluation: None,
+    checkpoints: Checkpoints | None = None,
+    world: World = ALONE,
+) -> list[Outcome]:
+    """Train replicates, at once if there are several, from their checkpoint where there is one.
+
+    Args:
+        seeds: their numbers; more than one only where `optlab.training.stacking` may serve.
+        report: called with a replicate's number and each of its evaluations as it is made; it may
+            raise to end the training.
+        checkpoints: where they are saved, and what an earlier process saved; None saves nothing.
+
+    Raises:
+        UserError: network, optimizer, batch size and data do not fit together.
+    """
+    trainer = Trainer(settings, data, seeds, world)
+    checkpoints = checkpoints or Checkpoints(None, "")
+    if state := checkpoints.resume(seeds):
+        trainer.restore(state)
+    return trainer.run(report, checkpoints)
+
+
+def recordable(settings: Settings, world: World = ALONE) -> bool:
+    """Whether the step becomes a CUDA graph: one process, and a step that waits for no value.
+
+    It is not known of a user's own code. The steps of several processes are not recorded, and
+    neither are those of a timed run, which they are compared with.
+    """
+    alone = world.size == 1 and not settings.timed
+    return settings.recordable and alone and torch.device(settings.device).type == "cuda"

@@ -1,0 +1,75 @@
+"""The optimizer of a run and the schedule of its learning rate, built and restored."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+from torch.optim.lr_scheduler import LRScheduler
+
+from optlab import custom
+from optlab.errors import UserError
+from optlab.training.settings import Settings
+
+
+def build(
+    settings: Settings, parameters: Iterable[Parameter], capturable: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer of a run.
+
+    Args:
+        settings: the run.
+        parameters: what it trains.
+        capturable: whether its step is to be recorded in a CUDA graph. Some optimizers then keep
+            the step count as a float32 tensor, so that their bias corrections differ in the last
+            digits.
+
+    Raises:
+        UserError: it refuses its arguments, or the user's own cannot be imported.
+    """
+    found = settings.arguments.items()
+    keywords = {name: tuple(v) if isinstance(v, list) else v for name, v in found}
+    if settings.fused:
+        keywords["fused"] = True
+    if capturable:
+        known = inspect.signature(custom.load(settings.optimizer_class)).parameters
+        keywords |= {"capturable": True} if "capturable" in known else {}
+    return custom.call(settings.optimizer_class, list(parameters), **keywords)
+
+
+def build_scheduler(
+    settings: Settings, optimizer: torch.optim.Optimizer, steps: int
+) -> LRScheduler | None:
+    """The scheduler of a run of ``steps`` steps; None where the learning rate is constant.
+
+    Raises:
+        UserError: an optimizer of the user's own has no learning rate for it to set.
+    """
+    if settings.scheduler is None:
+        return None
+    if not all("lr" in group for group in optimizer.param_groups):
+        raise UserError("the optimizer has no 'lr' in its parameter groups for a schedule to set")
+    build = custom.load(settings.scheduler)
+    return build(optimizer, steps, settings.arguments.get("lr", 0.0), **settings.scheduler_options)
+
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a step evaluates the loss by itself, as often as it likes, as L-BFGS does."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty
+
+
+def restore(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load a state exactly: ``load_state_dict`` casts some tensors to the type of the weights."""
+    optimizer.load_state_dict(dict(saved))
+    parts = getattr(optimizer, "parts", (optimizer,))
+    for part, state in zip(parts, saved.get("parts", (saved,)), strict=True):
+        parameters = [p for group in part.param_groups for p in group["params"]]
+        for number, values in state.get("state", {}).items():
+            for name, value in values.items():
+                if isinstance(value, torch.Tensor):
+                    loaded = part.state[parameters[number]]
+                    loaded[name] = value.to(loaded[name].device, copy=True)

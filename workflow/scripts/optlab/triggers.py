@@ -1,0 +1,51 @@
+"""What makes a rule run again: its program, and the packages that its results depend on.
+
+Snakemake compares a rule's parameters with those of the last call. One of them is a digest of the
+files named here, so that an edit of them, and of nothing else, runs the rule again. A test compares
+each list with what the program really imports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parents[1]
+
+_TRAINING = ("optlab/__init__.py", "optlab/training")
+_RESULTS = ("optlab/results", "optlab/values.py")
+
+# Rule -> its program and, relative to the programs' folder, files and packages.
+TRIGGERS: dict[str, tuple[str, ...]] = {
+    "train": ("train.py", *_TRAINING),
+    "search_worker": ("search.py", *_TRAINING, "optlab/search"),
+    "retrain": ("retrain.py", *_TRAINING, "optlab/search"),
+    "tables": ("tables.py", *_RESULTS),
+    "figures": ("figures.py", *_RESULTS, "optlab/figures"),
+}
+
+
+@cache
+def digest(rule: str, *parts: str) -> str:
+    """A digest of the content of a rule's files, and of ``parts``, as `module_files` gives them."""
+    found = hashlib.sha256()
+    for file in [*files(rule), *(SCRIPTS / part for part in parts)]:
+        found.update(f"{file.relative_to(SCRIPTS)} ".encode())
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def files(rule: str) -> list[Path]:
+    """The files that trigger a rule."""
+    places = [SCRIPTS / name for name in TRIGGERS[rule]]
+    return sorted(
+        file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])
+    )
+
+
+def module_files(specs: Iterable[str]) -> list[str]:
+    """The files, relative to the programs' folder, of the specs that name code of this package."""
+    modules = (spec.partition(":")[0] for spec in specs if spec.startswith("optlab."))
+    return [f"{module.replace('.', '/')}.py" for module in dict.fromkeys(modules)]

@@ -1,0 +1,36 @@
+"""Values of settings: one form for each number, and one text for paths, tables and figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def canonical(value: Any) -> Any:
+    """The same number in its one form: 1.0 becomes 1, and 1e-3 is 0.001."""
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return int(value)
+    return value
+
+
+def text(value: Any) -> str:
+    """A value as paths and tables write it: one text for each number."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "_".join(map(text, value))
+    # Without the plus sign of 1e+20: a path joins its parts with one.
+    return repr(canonical(value)).replace("e+", "e") if isinstance(value, float) else str(value)
+
+
+def folder(name: str) -> str:
+    """A name as part of a folder's name: ``own/file.py:Sign`` becomes ``own-file.py-Sign``."""
+    return re.sub(r"[^\w.=-]+", "-", name)
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """Names and values as a folder's name: ``lr=0.01+momentum=0.8``."""
+    return "+".join(f"{folder(name)}={folder(text(value))}" for name, value in values.items())
