@@ -37,7 +37,7 @@ exercises:
 
 def copy(folder: Path, runs: int) -> None:
     """The workflow with a study of so many runs, whose training does nothing."""
-    for name in ("Snakefile", "workflow", "profiles", "config"):
+    for name in ("Snakefile", "workflow", "warm", "profiles", "config"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     rates = ", ".join(f"{1e-6 * (number + 1):.8f}" for number in range(runs))

@@ -117,7 +117,7 @@ def main(rounds: int = 3) -> None:
     shares: list[float] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for part in ("Snakefile", "workflow", "profiles", "config"):
+        for part in ("Snakefile", "workflow", "warm", "profiles", "config"):
             source = ROOT / part
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
         for name, plan in studies().items():

@@ -9,8 +9,7 @@ import pytest
 
 from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.study import reading, table
-from optlab.study import run as grid
-from optlab.values import text
+from optlab.values import canonical, text
 
 SGD = "sgd:\n        lr: [0.01]"
 
@@ -39,8 +38,8 @@ def test_axes_of_an_exercise_are_multiplied_and_all_in_the_path(write):
     assert len(found) == 2 * 2 * 2 * 2 * (2 * 2 + 1)
     assert len({run.path for run in found}) == len(found)
     for run in found:
-        for text in (run.exercise, run.optimizer, run.dataset, run.model, f"lr={run.knobs['lr']}"):
-            assert text in run.path
+        for part in (run.exercise, run.optimizer, run.dataset, run.model, f"lr={run.knobs['lr']}"):
+            assert part in run.path
         assert f"batch_size={run.batch_size}+epochs={run.epochs}+gpus={run.gpus}" in run.path
         # A default needs no place in the path; another value does.
         assert ("weight_decay=0.01" in run.path) == (run.knobs["weight_decay"] == 0.01)
@@ -107,7 +106,7 @@ def test_two_values_of_one_folder_are_a_mistake_in_one_line(write, here):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "expected"),
     [
         (0.001, "0.001"),
         (1e-5, "1e-05"),
@@ -123,11 +122,11 @@ def test_two_values_of_one_folder_are_a_mistake_in_one_line(write, here):
         ((1.0, 50), "1_50"),
     ],
 )
-def test_value_has_one_text_which_gives_the_value_back(value, text):
-    assert text(value) == text
-    assert text(canonical(value)) == text
+def test_value_has_one_text_which_gives_the_value_back(value, expected):
+    assert text(value) == expected
+    assert text(canonical(value)) == expected
     if isinstance(value, float):
-        assert float(text) == value
+        assert float(expected) == value
 
 
 def test_different_numbers_have_different_texts():
@@ -139,7 +138,7 @@ def test_settings_match_the_runs_that_they_describe(write):
     found = runs(write({SGD: "momentum: {lr: [0.1, 0.2], momentum: [0.5, 0.8]}\n      sgd:"}))
 
     def matching(**settings):
-        return [(r.optimizer, r.knobs["lr"]) for r in found if grid.matches(r, settings)]
+        return [(r.optimizer, r.knobs["lr"]) for r in found if r.matches(settings)]
 
     assert matching(optimizer="momentum", lr=0.1, momentum=0.8) == [("momentum", 0.1)]
     assert matching(optimizer="momentum", lr=0.1) == [("momentum", 0.1)] * 2
@@ -149,7 +148,7 @@ def test_settings_match_the_runs_that_they_describe(write):
     assert len(matching(lr=0.1)) == 3
 
 
-def test_arguments_tell_all_of_a_run(write):
+def test_options_tell_all_of_a_run(write):
     file = write(
         {
             "seeds: 2": "seeds: 2\nmodels: {deep: {network: mlp, hidden: [8, 4]}}",
@@ -158,7 +157,7 @@ def test_arguments_tell_all_of_a_run(write):
         }
     )
     (run,) = runs(file)
-    words = run.arguments()
+    words = run.options()
     options = list(zip(words[::2], words[1::2], strict=True))
     assert ("--model", "deep") in options and ("--network", "mlp") in options
     assert ("--model-option", "hidden=[8, 4]") in options

@@ -87,7 +87,7 @@ class Checkout:
         self.folder = Path(folder)
 
     def make(self):
-        for name in ("workflow", "config", "profiles"):
+        for name in ("workflow", "warm", "config", "profiles"):
             shutil.copytree(
                 ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
             )
@@ -329,16 +329,104 @@ def test_rate_of_zero_changes_nothing(finished):
 # Changes of code
 
 
-def test_edit_of_training_code_trains_everything(checkout):
-    checkout.append("workflow/scripts/optlab/optimizers.py")
+SCRIPTS = "workflow/scripts/optlab"
+FIGURES = {name: 1 for name in DRAWN if name.startswith("figures_")}
+DOWNSTREAM = {  # of a file of each package, what an edit of it runs again, `train` aside
+    "training/loop.py": {"train": 8, **DRAWN},
+    "training/settings.py": {"train": 8, **DRAWN},
+    "__init__.py": {"train": 8, **DRAWN},
+    "results/statistics.py": DRAWN,
+    "values.py": DRAWN,
+    "figures/plan.py": FIGURES,
+    "figures/looks.py": FIGURES,
+    "parts/networks/mlp.py": {},
+    "parts/networks/linear.py": {"train": 4, "tables": 1, "figures_fit": 1, "figures_own": 1},
+    "parts/networks/softmax.py": {"train": 2, "tables": 1, "figures_pick": 1},
+    "parts/optimizers/muon.py": {},
+    "parts/schedules/cosine.py": {},
+}
+
+
+@pytest.mark.parametrize("file", DOWNSTREAM)
+def test_edit_of_code_runs_again_what_depends_on_it(checkout, file):
+    checkout.append(f"{SCRIPTS}/{file}")
     jobs, runs = checkout.planned()
-    assert len(runs) == 8 and jobs == {"train": 8, **DRAWN}
+    assert jobs == DOWNSTREAM[file]
+    assert len(runs) == jobs.get("train", 0)
 
 
-def test_edit_of_figures_draws_and_trains_nothing(checkout):
-    checkout.append("workflow/scripts/optlab/figures.py")
-    drawn = {name: 1 for name in DRAWN if name.startswith("figures_")}
-    assert checkout.planned() == (drawn, [])
+def test_edits_that_change_no_result_plan_nothing(checkout):
+    for package in ("catalogue", "data", "study", "study/kinds", "machine", "runs", "search"):
+        for file in (ROOT / SCRIPTS / package).glob("*.py"):
+            checkout.append(f"{SCRIPTS}/{package}/{file.name}")
+    for name in ("command_line", "errors", "files", "custom", "triggers"):
+        checkout.append(f"{SCRIPTS}/{name}.py")
+    for program in ("prepare_data", "search", "retrain", "status", "plot_curves"):
+        checkout.append(f"workflow/scripts/{program}.py")
+    for file in ("warm/launcher.py", "warm/server.py"):
+        checkout.append(file)
+    assert checkout.planned() == ({}, [])
+
+
+ENTRIES = {  # file of the catalogue, a line of it, and what is added before that line
+    "optimizers": (
+        '    "sgd": Optimizer(',
+        '    "other": Optimizer("torch.optim:ASGD", {}, (0.1,), "Other", ("#123456", "-", "o")),\n',
+    ),
+    "networks": (
+        '    "softmax": Network(',
+        '    "other": Network("optlab.parts.networks.mlp:build", _mlp_work, {"hidden": [9]}),\n',
+    ),
+    "datasets": (
+        '    "digits": Source(',
+        '    "other": Source("Other", "classification", 100, (1, 8, 8), 10, "none"),\n',
+    ),
+    "schedules": ('    "cosine": {', '    "other": {"final": 0.5},\n'),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_added_entry_of_the_catalogue_plans_nothing(checkout, name):
+    line, added = ENTRIES[name]
+    checkout.edit(f"{SCRIPTS}/catalogue/{name}.py", (line, added + line))
+    checkout.write(f"{SCRIPTS}/parts/schedules/other.py", "def build(): ...\n")
+    assert checkout.planned() == ({}, [])
+
+
+def test_reworded_entries_plan_nothing(checkout):
+    checkout.edit(
+        f"{SCRIPTS}/catalogue/knobs.py",
+        ('"true or false"', '"yes or no"'),
+        ('_RATE = Knob(_number(0), "a finite number of at least 0")',
+         '_RATE = Knob(_number(0), "0 or more")'),
+    )  # fmt: skip
+    checkout.edit(f"{SCRIPTS}/catalogue/schedules.py", ('"the factor of each drop"', '"a factor"'))
+    checkout.edit(f"{SCRIPTS}/catalogue/networks.py", ("UNKNOWN = Work(2_0", "UNKNOWN = Work(3_0"))
+    assert checkout.planned() == ({}, [])
+
+
+def test_changed_default_trains_the_runs_that_use_it(checkout):
+    moments = '_MOMENTS = {"betas": [0.9, 0.999], "eps": 1e-8'
+    checkout.edit(f"{SCRIPTS}/catalogue/optimizers.py", (moments, moments.replace("1e-8", "1e-7")))
+    jobs, runs = checkout.planned()
+    plan = "batch_size=full+epochs=2+gpus=1"
+    problems = ("line+linear", "line+my-nets.py-Net")
+    assert runs == [run("own", "adam", problem, "lr=0.001", plan) for problem in problems]
+    assert jobs == {"train": 2, "study": 1, "tables": 1, "figures_own": 1}
+
+
+def test_changed_default_of_a_network_trains_the_runs_that_use_it(checkout):
+    checkout.edit(f"{SCRIPTS}/catalogue/networks.py", ('"weight": 0.3', '"weight": 0.4'))
+    jobs, runs = checkout.planned()
+    assert {path.split("/")[2] for path in runs} == {"line+linear"} and len(runs) == 4
+    assert jobs == {"train": 4, "tables": 1, "figures_fit": 1, "figures_own": 1}
+
+
+def test_changed_colour_draws_its_pictures_and_trains_nothing(checkout):
+    checkout.edit(
+        f"{SCRIPTS}/catalogue/optimizers.py", ('("#D55E00", "-", "P")', '("#D55E11", "-", "P")')
+    )
+    assert checkout.planned() == ({"figures_own": 1}, [])
 
 
 @pytest.mark.parametrize("file", ["my/nets.py", "my/steps.py"])

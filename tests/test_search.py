@@ -658,7 +658,7 @@ def test_second_call_trains_nothing_and_one_more_seed_only_that_seed(done, tmp_p
 
 @pytest.mark.slow
 def test_workflow_plans_a_continued_search_and_nothing_else(here):
-    for name in ("workflow", "profiles", "Snakefile"):
+    for name in ("workflow", "warm", "profiles", "Snakefile"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, name)
     write(("trials: 8", "trials: 6\n    workers: 2"))

@@ -166,15 +166,15 @@ BROKEN = {
     ),
     "one number twice": (
         *("[0.01]", "[0.1, 1e-1]"),
-        f"11: {OPTIMIZER}.sgd.lr: 0.1 stands twice in the list",
+        f"11: {OPTIMIZER}.sgd.lr: 0.1 is in the list twice",
     ),
     "one data set twice": (
         *("[line]", "[line, line]"),
-        "5: exercises.fit.datasets: 'line' stands twice in the list",
+        "5: exercises.fit.datasets: 'line' is in the list twice",
     ),
     "one key twice": (
         *("lr: [0.01]", "lr: [0.01]\n        lr: [0.02]"),
-        f"12: {OPTIMIZER}.sgd.lr: this key stands twice; the first would be lost",
+        f"12: {OPTIMIZER}.sgd.lr: this key is given twice; the first would be lost",
     ),
     "momentum for Adam": (
         *(SGD, "adam: {momentum: [0.9]}"),
@@ -403,7 +403,7 @@ def runs(file):
 
 
 def paths_and_arguments(file):
-    return [(run.path, run.arguments()) for run in runs(file)]
+    return [(run.path, run.text(), run.options()) for run in runs(file)]
 
 
 def test_number_that_yaml_reads_as_a_text_is_a_number(write):
@@ -447,7 +447,7 @@ def test_whole_number_as_a_default_is_the_same_run(write):
 def test_optimizer_without_momentum_has_none(write):
     for run in runs(write({SGD: "adam: {lr: [0.1]}\n      sgd: {lr: [0.1]}"})):
         assert "momentum" not in run.knobs and "momentum" not in run.path
-        assert not any("momentum" in word for word in run.arguments())
+        assert not any("momentum" in word for word in run.options())
 
 
 def test_texts_stay_texts(write):
@@ -464,11 +464,11 @@ def test_exercise_inherits_from_the_study_and_goes_its_own_way(write):
 
 def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default():
     top = schema.load("config")
-    levels = [top, *(top["$defs"][name] for name in ("dataset", "exercise"))]
+    levels = [top, *(top["$defs"][name] for name in ("dataset", "sweep"))]
     for level in levels:
         for name, key in level["properties"].items():
             assert key.get("description"), name
-            inherited = name in study.INHERITED and level is not top
+            inherited = name in reading.INHERITED and level is not top
             if name not in level["required"] and not inherited and name != "title":
                 assert "default" in key, name
 

@@ -98,7 +98,7 @@ class Lab:
 
     def __init__(self, folder):
         self.folder = folder
-        for name in ("workflow", "config", "profiles"):
+        for name in ("workflow", "warm", "config", "profiles"):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         shutil.copy(ROOT / "Snakefile", folder)

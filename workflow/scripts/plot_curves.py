@@ -96,8 +96,7 @@ def chosen(resolved: dict[str, Any], arguments: argparse.Namespace) -> list[Run]
             place = "" if name == "optimizer" else f" for {arguments.optimizer}"
             words = allowed(text(wanted), known) if name != "lr" else ", ".join(known)
             raise UserError(
-                f"--{_option(name)}: {text(wanted)} is not in {arguments.study}{place}; "
-                f"{words}"
+                f"--{_option(name)}: {text(wanted)} is not in {arguments.study}{place}; {words}"
             )
         runs = [run for run in runs if text(_value(run, name)) == text(wanted)]
     done = [run for run in runs if finished(run, warn=True)]

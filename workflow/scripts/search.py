@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--output", type=Path, help="record of this worker (default: by its number)")
     arguments = p.parse_args(words)
     search = command_line.to_search(arguments)
-    from optlab.search import worker  # PyTorch and Optuna: not before the words are checked
+    from optlab.search.trials import worker  # PyTorch and Optuna: not before the words are checked
 
     output = arguments.output or Path(search.folder, f"worker-{arguments.worker}.json")
     facts = worker.work(search, arguments.worker)

@@ -15,15 +15,34 @@ from pathlib import Path
 SCRIPTS = Path(__file__).parents[1]
 
 _TRAINING = ("optlab/__init__.py", "optlab/training")
-_RESULTS = ("optlab/results", "optlab/values.py")
+_RESULTS = ("optlab/__init__.py", "optlab/results", "optlab/values.py")
+_TRIALS = ("optlab/search/__init__.py", "optlab/search/trials")
 
 # Rule -> its program and, relative to the programs' folder, files and packages.
 TRIGGERS: dict[str, tuple[str, ...]] = {
     "train": ("train.py", *_TRAINING),
-    "search_worker": ("search.py", *_TRAINING, "optlab/search"),
+    "search_worker": ("search.py", *_TRAINING, *_TRIALS),
     "retrain": ("retrain.py", *_TRAINING, "optlab/search"),
     "tables": ("tables.py", *_RESULTS),
     "figures": ("figures.py", *_RESULTS, "optlab/figures"),
+}
+
+# What programs import besides, and why an edit of it cannot change a result of theirs.
+NEUTRAL = {
+    "optlab/command_line.py": "options are compared as the rule's parameters",
+    "optlab/errors.py": "messages",
+    "optlab/files.py": "how a file is written, not what",
+    "optlab/triggers.py": "the digests themselves",
+    "optlab/custom.py": "imports what the settings name, which are triggers by themselves",
+    "optlab/values.py": "the text of settings is in the path of a run",
+    "optlab/catalogue": "a run carries what it uses of an entry, and figures get their looks",
+    "optlab/data": "the prepared data set is an input",
+    "optlab/study": "the study is resolved into the rule's parameters",
+    "optlab/training/__init__.py": "(of tables and figures) settings only, see below",
+    "optlab/training/settings.py": "(of tables and figures) the fields of a run",
+    "optlab/training/world.py": "(of tables and figures) by way of the machine",
+    "optlab/machine": "where a job runs, not what it computes",
+    "optlab/runs": "the files of a run, whose format has a test",
 }
 
 

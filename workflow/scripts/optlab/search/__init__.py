@@ -1,5 +1,5 @@
-"""Searches: Optuna's trials, the workers that share them, and the end of a search.
+"""Searches: Optuna chooses what to train next.
 
-`journal` holds the trials, `worker` runs them, `trial` trains one, and `retraining` trains the best
-setting again. Imports `training`, `runs`, `machine`, `study`, `catalogue`.
+`trials` runs them; `retraining` trains the best setting again when all of them have ended. An edit
+of `retraining` leaves the trials valid. Imports `training`, `runs`, `machine`, `study`, `catalogue`.
 """

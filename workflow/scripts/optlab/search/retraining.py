@@ -15,8 +15,8 @@ from optlab import files, triggers
 from optlab.errors import UserError
 from optlab.machine import hardware
 from optlab.runs import record
-from optlab.search import trial as one_trial
-from optlab.search.journal import Journal
+from optlab.search.trials import trial as one_trial
+from optlab.search.trials.journal import Journal
 from optlab.study import space
 from optlab.study.kinds.search import Search
 from optlab.study.run import Run

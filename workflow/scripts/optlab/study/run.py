@@ -145,7 +145,7 @@ class Run(Settings):
 
     def text(self) -> str:
         """The run as ``train.py`` reads it; Snakemake compares this text with the last call's."""
-        return json.dumps(self.fields())
+        return json.dumps(self.fields(), sort_keys=True)
 
     def options(self) -> list[str]:
         """The options of ``train.py`` with which a person makes this run again."""
@@ -197,25 +197,27 @@ def carried(
     A run carries it, so that an edit of an entry changes, and so repeats, its own runs.
     """
     entry, net = optimizers.OPTIMIZERS.get(optimizer), networks.NETWORKS.get(network)
+    arguments = optimizers.complete(optimizer, knobs) | dict(entry.fixed if entry else {})
+    arguments = {name: values.canonical(value) for name, value in arguments.items()}
+    if "lr" in arguments:
+        arguments["lr"] = float(arguments["lr"])
+    options = networks.complete(network, network_options or {})
     scheduler, scheduler_options = schedules.builder(schedule)
-    found: dict[str, Any] = {
-        "network_builder": network,
-        "network_options": networks.complete(network, network_options or {}),
-        "optimizer_class": optimizer,
-        "arguments": optimizers.complete(optimizer, knobs),
+    return {
+        "network_builder": net.builder if net else network,
+        "network_options": {name: values.canonical(value) for name, value in options.items()},
+        "matrices": bool(net and net.matrices),
+        "constant": bool(net and net.constant),
+        "optimizer_class": entry.cls if entry else optimizer,
+        "arguments": arguments,
+        "fused": bool(entry and entry.fused),
+        "channels_last": entry is None or entry.channels_last,
+        # Of the user's own code nothing is known.
+        "elementwise": bool(net and entry and entry.elementwise),
+        "recordable": bool(net and entry and entry.capturable),
         "scheduler": scheduler,
         "scheduler_options": scheduler_options,
     }
-    if net:
-        found |= {"network_builder": net.builder, "matrices": net.matrices}
-        found |= {"constant": net.constant}
-    if entry:
-        found |= {"optimizer_class": entry.cls, "fused": entry.fused}
-        found |= {"channels_last": entry.channels_last}
-        found["arguments"] = {**found["arguments"], **entry.fixed}
-    if net and entry:  # of the user's own code nothing is known
-        found |= {"elementwise": entry.elementwise, "recordable": entry.capturable}
-    return found
 
 
 def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:

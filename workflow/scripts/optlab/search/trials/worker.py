@@ -11,9 +11,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from optlab.machine import devices, hardware
-from optlab.search import trial as trials
-from optlab.search.journal import Journal, LostError, Worker
-from optlab.search.journal import suggest as suggest_value
+from optlab.search.trials import trial as trials
+from optlab.search.trials.journal import Journal, LostError, Worker
+from optlab.search.trials.journal import suggest as suggest_value
 from optlab.study import space
 from optlab.study.kinds.search import Search
 

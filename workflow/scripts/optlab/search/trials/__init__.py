@@ -1,0 +1,1 @@
+"""The trials of a search: the journal that its workers share, what a worker does, and one trial."""
