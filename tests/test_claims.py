@@ -8,8 +8,8 @@ from handmade import CLASSES, LINE, descend, finish, resolved, save
 
 import tables
 from optlab.errors import UserError
-from optlab.results import summary as results
-from optlab.results import verdicts
+from optlab.results import summary, verdicts
+from optlab.results.reading import FIGURES
 from optlab.study import reading, schema, table
 
 SWEEP = {
@@ -39,7 +39,7 @@ def judged(claim, losses, exercise=SWEEP, **more):
         figures = {name: values[number] for name, values in more.items()}
         finish(run, values, val_loss=values, **figures)
     (stated,) = made["exercises"]["fit"]["claims"]
-    return verdicts.judge(stated, [results.summary(run) for run in runs])
+    return verdicts.judge(stated, summary.summarise(runs))
 
 
 FAR = [[3.0, 3.1, 3.2], [1.0, 1.1, 1.3], [2.0, 2.2, 2.1], [0.5, 0.6, 0.75]]
@@ -63,23 +63,23 @@ def test_published_figure_agrees_where_it_reaches_into_the_interval(published, a
     losses = [[0.1] * len(accuracies)] * 4
     claim = {"value": SGD, **TEST, "published": published}
     found = judged(claim, losses, test_accuracy=[accuracies] * 4)
-    assert found.verdict == verdict
-    assert found.published == str(published)
-    assert float(found.measured) == pytest.approx(sum(accuracies) / len(accuracies), rel=1e-5)
+    assert found["verdict"] == verdict
+    assert found["published"] == str(published)
+    assert float(found["measured"]) == pytest.approx(sum(accuracies) / len(accuracies), rel=1e-5)
 
 
 def test_settings_of_several_runs_mean_the_best_on_validation_data():
     accuracies = [[0.1] * 3, [0.7, 0.71, 0.72], [0.9] * 3, [0.8] * 3]
     claim = {"value": {"optimizer": "sgd"}, **TEST, "published": 0.71}
     found = judged(claim, FAR, test_accuracy=accuracies)
-    assert (found.measured, found.verdict) == ("0.71", "agrees")
+    assert (found["measured"], found["verdict"]) == ("0.71", "agrees")
 
 
 def test_value_of_a_run_that_diverges_differs():
     claim = {"value": SGD, "figure": "train_loss", "published": 0.1}
     losses = [[0.1] * 3, [0.1, None, 0.1], [0.1] * 3, [0.1] * 3]
     found = judged(claim, losses)
-    assert (found.measured, found.verdict) == ("diverged", "differs")
+    assert (found["measured"], found["verdict"]) == ("diverged", "differs")
 
 
 @pytest.mark.parametrize(
@@ -99,22 +99,24 @@ def test_value_of_a_run_that_diverges_differs():
 )
 def test_best_is_tested_against_every_other_setting_of_the_optimizer(settings, losses, verdict):
     found = judged({"best": settings}, losses)
-    assert found.verdict == verdict
-    assert found.published == f"sgd,lr={settings['lr']}"
+    assert found["verdict"] == verdict
+    assert found["published"] == f"sgd,lr={settings['lr']}"
 
 
 def test_best_names_the_setting_that_is():
     claim = {"best": {**SGD, "lr": 1}}
-    assert judged(claim, FAR).measured == "sgd,lr=0.1 (1.133)"
+    assert judged(claim, FAR)["measured"] == "sgd,lr=0.1 (1.133)"
     # Not the one with the lowest loss if one of its seeds diverges.
-    assert judged(claim, [[None, 0.1, 0.1], *FAR[1:]]).measured == "sgd,lr=0.1 (1.133)"
+    assert judged(claim, [[None, 0.1, 0.1], *FAR[1:]])["measured"] == "sgd,lr=0.1 (1.133)"
 
 
 def test_figure_decides_what_is_best_and_accuracies_are_better_high():
     accuracies = [[0.7, 0.71, 0.72], [0.8, 0.82, 0.81], [0.9, 0.93, 0.92], [0.5] * 3]
-    assert judged({"best": SGD, **TEST}, FAR, test_accuracy=accuracies).verdict == "does not hold"
+    assert (
+        judged({"best": SGD, **TEST}, FAR, test_accuracy=accuracies)["verdict"] == "does not hold"
+    )
     claim = {"best": {**SGD, "lr": 1}, **TEST}
-    assert judged(claim, FAR, test_accuracy=accuracies).verdict == "holds"
+    assert judged(claim, FAR, test_accuracy=accuracies)["verdict"] == "holds"
 
 
 def test_holm_corrects_for_all_pairs_of_a_claim():
@@ -122,9 +124,9 @@ def test_holm_corrects_for_all_pairs_of_a_claim():
     pair = {"order": [SGD, {**SGD, "lr": 1}]}
     losses = [[9.0] * 3, [1.0, 1.0, 1.0], [1.25, 1.5, 1.75], [9.0] * 3]
     losses[2] = [1 + d for d in (0.6, 1.0, 1.4)]
-    assert judged(pair, losses).verdict == "holds"
+    assert judged(pair, losses)["verdict"] == "holds"
     losses[0] = [1 + d for d in (0.6, 1.0, 1.4)]
-    assert judged({"best": SGD}, losses).verdict == "no difference shown"
+    assert judged({"best": SGD}, losses)["verdict"] == "no difference shown"
 
 
 @pytest.mark.parametrize(
@@ -136,13 +138,13 @@ def test_holm_corrects_for_all_pairs_of_a_claim():
     ],
 )
 def test_order_is_tested_between_neighbours(order, verdict):
-    assert judged({"order": order}, FAR).verdict == verdict
+    assert judged({"order": order}, FAR)["verdict"] == verdict
 
 
 def test_order_is_told_as_it_is_claimed_and_as_it_is_measured():
     found = judged({"order": [SGD, ADAM]}, FAR)
-    assert found.published == "sgd,lr=0.1 > adam"
-    assert found.measured == "adam (0.6167) > sgd,lr=0.1 (1.133)"
+    assert found["published"] == "sgd,lr=0.1 > adam"
+    assert found["measured"] == "adam (0.6167) > sgd,lr=0.1 (1.133)"
 
 
 def line(rates, steps, claim, optimizer="sgd"):
@@ -152,7 +154,7 @@ def line(rates, steps, claim, optimizer="sgd"):
     for run, step in zip(runs, steps, strict=True):
         descend(run, step)
     (stated,) = made["exercises"]["fit"]["claims"]
-    return verdicts.judge(stated, [results.summary(run) for run in runs])
+    return verdicts.judge(stated, summary.summarise(runs))
 
 
 @pytest.mark.parametrize(
@@ -168,16 +170,16 @@ def line(rates, steps, claim, optimizer="sgd"):
 )
 def test_lowest_rate_that_diverges(rates, steps, measured, verdict):
     found = line(rates, steps, {"diverges_from": {"optimizer": "sgd", "lr": 0.05}})
-    assert (found.measured, found.verdict) == (measured, verdict or "does not hold")
+    assert (found["measured"], found["verdict"]) == (measured, verdict or "does not hold")
 
 
 def test_one_seed_says_all_where_nothing_is_random():
     best = {"best": {"optimizer": "sgd", "lr": 0.01}}
-    assert line([0.01, 0.02], [0.90, 0.91], best).verdict == "holds"
-    assert line([0.01, 0.02], [0.91, 0.90], best).verdict == "does not hold"
-    assert line([0.01, 0.02], [0.9, 0.9], best).verdict == "no difference shown"
+    assert line([0.01, 0.02], [0.90, 0.91], best)["verdict"] == "holds"
+    assert line([0.01, 0.02], [0.91, 0.90], best)["verdict"] == "does not hold"
+    assert line([0.01, 0.02], [0.9, 0.9], best)["verdict"] == "no difference shown"
     value = {"value": {"optimizer": "sgd"}, "figure": "train_loss", "published": 1}
-    assert line([0.01], [0.999], value).verdict == "differs"
+    assert line([0.01], [0.999], value)["verdict"] == "differs"
 
 
 PLACE = "study.yaml:7: exercises.fit.claims.0"
@@ -255,7 +257,7 @@ def test_settings_that_leave_open_what_is_meant(axes, claim, message):
 
 def test_figures_are_those_of_the_tables():
     claim = schema.load("config")["$defs"]["claim"]
-    assert tuple(claim["properties"]["figure"]["enum"]) == results.FIGURES
+    assert tuple(claim["properties"]["figure"]["enum"]) == FIGURES
 
 
 def test_scaling_exercises_and_searches_have_no_claims(write):

@@ -8,8 +8,7 @@ from scipy import stats
 from test_results import read
 
 import tables
-from optlab.results import comparison, statistics
-from optlab.results import summary as results
+from optlab.results import comparison, reading, statistics, summary
 from optlab.study import table
 
 OPTIMIZERS = {"sgd": {"lr": [0.1, 1]}, "adam": {"lr": [0.01]}, "nadam": {"lr": [0.01]}}
@@ -33,7 +32,7 @@ def end(run, loss, test, **more):
 
 
 def ranked(runs, targets=None):
-    return comparison.rank(results.best(results.summarise(runs)), targets or {})
+    return comparison.rank(summary.best(summary.summarise(runs)), targets or {})
 
 
 def test_rank_is_by_validation_loss_and_the_test_is_paired():
@@ -44,13 +43,13 @@ def test_rank_is_by_validation_loss_and_the_test_is_paired():
     end(adam, 0.2, first)
     end(nadam, 0.5, third)
     found = ranked([slow, fast, adam, nadam])
-    assert [r.best.chosen.run for r in found] == [adam, fast, nadam]
-    assert [r.rank for r in found] == [1, 2, 3]
+    assert found["run"].tolist() == [adam, fast, nadam]
+    assert found["rank"].tolist() == [1, 2, 3]
     p = [stats.ttest_rel(other, first).pvalue for other in (second, third)]
-    assert [r.difference.p for r in found[1:]] == pytest.approx(p)
-    assert [r.p_holm for r in found[1:]] == pytest.approx([2 * p[0], max(2 * p[0], p[1])])
+    assert found["p"].tolist()[1:] == pytest.approx(p)
+    assert found["p_holm"].tolist()[1:] == pytest.approx([2 * p[0], max(2 * p[0], p[1])])
     assert p[0] < 0.05 / 2 < p[1]
-    assert [r.verdict for r in found] == [
+    assert found["verdict"].tolist() == [
         "the best on validation data",
         "worse",
         "no difference shown",
@@ -63,8 +62,8 @@ def test_two_seeds_are_too_few_and_diverged_settings_come_last():
         end(run, loss, [0.9, 0.8])
     finish(runs[-1], [0.1, None], val_loss=[0.1, None], test_accuracy=[0.99, None])
     found = ranked(runs)
-    assert [r.best.chosen.run.optimizer for r in found] == ["adam", "sgd", "nadam"]
-    assert {r.verdict for r in found[1:]} == {"not enough seeds to say"}
+    assert found["optimizer"].tolist() == ["adam", "sgd", "nadam"]
+    assert set(found["verdict"][1:]) == {"not enough seeds to say"}
 
 
 def test_holm_is_that_of_the_paper():
@@ -80,12 +79,30 @@ def test_time_to_target_is_that_of_the_first_evaluation_that_reaches_it():
         return [row(run, seed, n, 1.0, val_accuracy=a) for n, a in enumerate(accuracies)]
 
     write(run, [*curve(0, 0.1, 0.8, 0.9), *curve(1, 0.1, 0.2, 0.8), *curve(2, 0.1, 0.9, 0.7)])
-    curves = results.curves(run)
-    found = comparison.to_target(curves, 0.8)
-    assert (found.reached, found.epochs.mean) == (3, pytest.approx(4 / 3))
-    assert found.seconds.mean == pytest.approx(0.5 * 4 / 3)  # half a second an epoch
-    missed = comparison.to_target(curves, 0.85)
-    assert (missed.reached, missed.epochs.mean, missed.seconds.low) == (2, math.inf, None)
+    curves = reading.curves(run)
+    reached, epochs, seconds = comparison.to_target(curves, 0.8)
+    assert (reached, epochs.mean) == (3, pytest.approx((1 * 2 * 1) ** (1 / 3)))
+    assert seconds.mean == pytest.approx(0.5 * epochs.mean)  # half a second an epoch
+    low, high = stats.t.interval(0.95, 2, math.log(2) / 3, stats.sem([0, math.log(2), 0]))
+    assert (epochs.low, epochs.high) == pytest.approx((math.exp(low), math.exp(high)))
+
+
+def test_time_to_target_is_over_the_seeds_that_reach_it_beside_how_many_do():
+    _, (run, *_) = study_of()
+
+    def curve(seed, *accuracies):
+        return [row(run, seed, n, 1.0, val_accuracy=a) for n, a in enumerate(accuracies)]
+
+    write(run, [*curve(0, 0.1, 0.8, 0.9), *curve(1, 0.1, 0.2, 0.8), *curve(2, 0.1, 0.9, 0.7)])
+    curves = reading.curves(run)
+    reached, epochs, seconds = comparison.to_target(curves, 0.85)
+    assert (reached, epochs.mean, seconds.mean) == (
+        2,
+        pytest.approx(2**0.5),
+        pytest.approx(2**-0.5),
+    )
+    reached, epochs, seconds = comparison.to_target(curves, 0.95)
+    assert (reached, epochs.mean, seconds.mean, seconds.low) == (0, math.inf, math.inf, None)
 
 
 def test_table(capsys):

@@ -1,6 +1,7 @@
 """From metrics to tables: what is read, how it is summarised, and what is chosen."""
 
 import csv
+import math
 import time
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from handmade import CLASSES, LINE, finish, resolved, row, save, write
 from scipy import stats
 
 import tables
+from optlab import files, results
 from optlab.errors import UserError
-from optlab.figures import plan as pictures
-from optlab.results import summary as results
+from optlab.figures import plan
+from optlab.results import reading, summary
 from optlab.runs import metrics
 from optlab.study import table
 
@@ -28,6 +30,19 @@ def sweep(seeds=3, **changes):
     return study, table.runs(study)
 
 
+def summarised(run):
+    return summary.summarise([run]).loc[run.path]
+
+
+def best_of(*runs):
+    (row,) = summary.best(summary.summarise(runs)).to_dict("records")
+    return row
+
+
+def last(run, figure):
+    return reading.finals([run])[figure].tolist()
+
+
 def read(path):
     with open(path, newline="") as stream:
         return list(csv.DictReader(stream, delimiter="\t"))
@@ -37,56 +52,57 @@ def test_summary_has_mean_and_interval_of_the_final_rows():
     _, (run, *_) = sweep()
     accuracies = [0.90, 0.92, 0.97]
     finish(run, [0.1, 0.2, 0.6], val_loss=[0.3, 0.4, 0.5], test_accuracy=accuracies)
-    found = results.summary(run)
-    assert (found.seeds, found.diverged, found.status, found.device) == (3, 0, "ok", "cpu")
-    assert found.figures["train_loss"].mean == pytest.approx(0.3)
+    found = summarised(run)
+    assert found[["seeds", "diverged", "status", "device"]].tolist() == [3, 0, "ok", "cpu"]
+    assert found["train_loss"] == pytest.approx(0.3)
     low, high = stats.t.interval(0.95, 2, 0.93, stats.sem(accuracies))
-    test = found.figures["test_accuracy"]
-    assert (test.mean, test.low, test.high) == pytest.approx((0.93, low, high))
-    assert found.figures["seconds"].mean == 1.0
-    assert found.figures["val_accuracy"] is None
+    test = [found[f"test_accuracy{end}"] for end in ("", "_low", "_high")]
+    assert test == pytest.approx([0.93, low, high])
+    assert found["seconds"] == 1.0
+    assert math.isnan(found["val_accuracy"]) and math.isnan(found["val_accuracy_low"])
 
 
 def test_one_seed_has_an_empty_interval():
     _, (run, *_) = sweep(seeds=1)
     finish(run, [0.1])
-    assert results.summary(run).figures["train_loss"].low is None
+    found = summarised(run)
+    assert found["train_loss"] == 0.1 and math.isnan(found["train_loss_low"])
 
 
 def test_seeds_beyond_those_of_the_study_are_left_out():
     _, (run, *_) = sweep(seeds=2)
     finish(run, [0.1, 0.3, 100.0])
-    found = results.summary(run)
-    assert found.seeds == 2
-    assert found.figures["train_loss"].mean == pytest.approx(0.2)
-    assert [curve.seed for curve in results.curves(run)] == [0, 1]
+    found = summarised(run)
+    assert found["seeds"] == 2
+    assert found["train_loss"] == pytest.approx(0.2)
+    assert [curve.seed for curve in reading.curves(run)] == [0, 1]
 
 
 def test_seed_10_is_not_taken_for_seed_1():
     _, (run, *_) = sweep(seeds=11)
     finish(run, [float(seed) for seed in range(11)])
-    assert [row["train_loss"] for row in results.final_rows(run)] == [f"{s}.0" for s in range(11)]
+    assert last(run, "train_loss") == [float(seed) for seed in range(11)]
 
 
 def test_rows_of_seeds_may_come_in_any_order():
     _, (run, *_) = sweep(seeds=2)
     write(run, [row(run, 1, 0, 2), row(run, 0, 0, 2), row(run, 1, 2, 5), row(run, 0, 2, 4)])
-    assert [row["train_loss"] for row in results.final_rows(run)] == ["4", "5"]
+    assert last(run, "train_loss") == [4, 5]
 
 
 def test_diverged_seeds_are_counted_and_left_out_of_means():
     _, (run, *_) = sweep()
     finish(run, [0.1, None, 0.3], val_loss=[1.0, None, 2.0])
-    found = results.summary(run)
-    assert (found.diverged, found.status, found.diverged_step) == (1, "diverged", 27)
-    assert found.figures["train_loss"].mean == pytest.approx(0.2)
-    assert found.figures["val_loss"].mean == pytest.approx(1.5)
+    found = summarised(run)
+    assert found[["diverged", "status", "diverged_step"]].tolist() == [1, "diverged", 27]
+    assert found["train_loss"] == pytest.approx(0.2)
+    assert found["val_loss"] == pytest.approx(1.5)
 
 
 def test_curves_keep_every_row():
     _, (run, *_) = sweep()
     finish(run, [0.1, None, 0.3], val_loss=[1.0, None, 2.0])
-    first, second, _ = results.curves(run)
+    first, second, _ = reading.curves(run)
     assert first.epoch.tolist() == [0, 2]
     assert first.values["val_loss"].tolist() == [2.3, 1.0]
     assert second.diverged and second.step.tolist() == [0, 27]
@@ -98,10 +114,10 @@ def test_chosen_on_validation_not_on_training_loss():
     finish(low, [0.1] * 3, val_loss=[0.5] * 3)
     finish(middle, [0.2] * 3, val_loss=[0.3, 0.4, 0.5])
     finish(high, [0.3] * 3, val_loss=[0.1, 0.2, 1.2])
-    (best,) = results.best(results.summarise([low, middle, high]))
-    assert best.chosen.run is middle
-    assert (best.chosen_on, best.settings, best.diverged) == ("val_loss", 3, 0)
-    assert best.lr_at_edge == ""
+    best = best_of(low, middle, high)
+    assert best["run"] is middle
+    assert (best["chosen_on"], best["settings"], best["diverged_settings"]) == ("val_loss", 3, 0)
+    assert best["lr_at_edge"] == ""
 
 
 def test_chosen_on_training_loss_where_there_is_no_validation_data():
@@ -109,16 +125,16 @@ def test_chosen_on_training_loss_where_there_is_no_validation_data():
     first, second = table.runs(study)
     finish(first, [3.0])
     finish(second, [2.0])
-    (best,) = results.best(results.summarise([first, second]))
-    assert (best.chosen.run, best.chosen_on) == (second, "train_loss")
-    assert best.lr_at_edge == "lowest"  # by value, whatever the order in the study
+    best = best_of(first, second)
+    assert (best["run"], best["chosen_on"]) == (second, "train_loss")
+    assert best["lr_at_edge"] == "lowest"  # by value, whatever the order in the study
 
 
 def test_of_equal_runs_the_first_is_chosen():
     _, runs = sweep()
     for run in runs:
         finish(run, [0.1] * 3, val_loss=[0.5] * 3)
-    assert results.best(results.summarise(runs))[0].chosen.run is runs[0]
+    assert best_of(*runs)["run"] is runs[0]
 
 
 def test_a_run_with_a_diverged_seed_is_not_eligible():
@@ -126,9 +142,9 @@ def test_a_run_with_a_diverged_seed_is_not_eligible():
     finish(low, [0.3] * 3, val_loss=[0.9] * 3)
     finish(middle, [0.1, 0.1, None], val_loss=[0.1, 0.1, None])
     finish(high, [None] * 3, val_loss=[None] * 3)
-    (best,) = results.best(results.summarise([low, middle, high]))
-    assert best.chosen.run is low
-    assert (best.diverged, best.lr_at_edge) == (2, "lowest")
+    best = best_of(low, middle, high)
+    assert best["run"] is low
+    assert (best["diverged_settings"], best["lr_at_edge"]) == (2, "lowest")
 
 
 def test_where_every_run_diverges_the_most_stable_is_chosen():
@@ -136,9 +152,9 @@ def test_where_every_run_diverges_the_most_stable_is_chosen():
     finish(low, [None] * 3)
     finish(middle, [0.5, 0.5, None], val_loss=[0.5, 0.5, None])
     finish(high, [0.4, None, None], val_loss=[0.4, None, None])
-    (best,) = results.best(results.summarise([low, middle, high]))
-    assert best.chosen.run is middle
-    assert best.chosen.status == "diverged"
+    best = best_of(low, middle, high)
+    assert best["run"] is middle
+    assert best["status"] == "diverged"
 
 
 @pytest.mark.parametrize("rates, edge", [([0.01, 0.1, 1], "highest"), ([1], "only")])
@@ -146,7 +162,7 @@ def test_edge_of_the_grid(rates, edge):
     _, runs = sweep(optimizers={"sgd": {"lr": rates}})
     for run in runs:
         finish(run, [1 - run.knobs["lr"] / 2] * 3, val_loss=[1 - run.knobs["lr"] / 2] * 3)
-    assert results.best(results.summarise(runs))[0].lr_at_edge == edge
+    assert best_of(*runs)["lr_at_edge"] == edge
 
 
 def test_best_is_per_exercise_data_set_model_and_optimizer():
@@ -155,15 +171,15 @@ def test_best_is_per_exercise_data_set_model_and_optimizer():
     runs = table.runs(resolved({"one": both, "two": SWEEP}))
     for run in runs:
         finish(run, [0.1] * 3, val_loss=[0.1 if run.batch_size == 100 else 0.2] * 3)
-    best = results.best(results.summarise(runs))
-    assert [(b.chosen.run.exercise, b.chosen.run.model, b.chosen.run.optimizer) for b in best] == [
-        ("one", "softmax", "sgd"),
-        ("one", "mlp", "sgd"),
-        ("one", "softmax", "adam"),
-        ("one", "mlp", "adam"),
-        ("two", "softmax", "sgd"),
+    best = summary.best(summary.summarise(runs))
+    rows = best[["exercise", "model", "optimizer", "batch_size"]].itertuples(index=False, name=None)
+    assert list(rows) == [
+        ("one", "softmax", "sgd", 100),
+        ("one", "mlp", "sgd", 100),
+        ("one", "softmax", "adam", 100),
+        ("one", "mlp", "adam", 100),
+        ("two", "softmax", "sgd", 100),
     ]
-    assert all(b.chosen.run.batch_size == 100 for b in best)
 
 
 def test_tables(capsys):
@@ -221,7 +237,7 @@ def test_a_mistake_is_one_line(damage, capsys):
 
 def test_pictures_and_summaries_name_the_same_runs():
     study, runs = sweep()
-    drawn = {run.path for p in pictures.pictures(study, "softmax") for g in p.groups for run in g}
+    drawn = {run.path for p in plan.pictures(study, "softmax") for g in p.groups for run in g}
     assert drawn == {run.path for run in runs}
 
 
@@ -229,9 +245,9 @@ def test_unreadable_file_is_a_user_error():
     _, (run, *_) = sweep()
     Path(run.folder, "metrics.tsv").mkdir(parents=True)
     with pytest.raises(UserError, match="Is a directory"):
-        results.summary(run)
+        summary.summarise([run])
     with pytest.raises(UserError, match="Is a directory"):
-        results.curves(run)
+        reading.curves(run)
 
 
 def test_many_runs_are_read_fast():
@@ -240,5 +256,34 @@ def test_many_runs_are_read_fast():
     rows = [row(run, seed, epoch, 0.1) for seed in range(3) for epoch in range(300)]
     files.write(Path(run.folder, "metrics.tsv"), metrics.text(rows))
     start = time.process_time()
-    results.summarise([run] * 500)
+    reading.finals([run] * 500)
     assert time.process_time() - start < 2
+
+
+def test_a_notebook_gets_tidy_frames(here_study):
+    study, runs = here_study
+    found = results.load("results/hand")
+    assert list(found.runs["path"]) == [run.path for run in runs]
+    assert found.runs["lr"].dtype == float and found.runs["lr"].tolist() == [0.01, 0.1, 1]
+    assert found.runs["val_loss"].idxmin() == 1
+    rows = found.evaluations
+    assert len(rows) == 3 * 3 * 2 and set(rows["path"]) == {run.path for run in runs}
+    assert rows.groupby(["path", "seed"], sort=False)["train_loss"].last().tolist()[:2] == [
+        0.1,
+        0.2,
+    ]
+    assert found.trials.empty and found.scaling.empty
+
+
+@pytest.fixture
+def here_study():
+    study, runs = sweep()
+    for number, run in enumerate(runs):
+        finish(run, [0.1, 0.2, 0.3], val_loss=[(1 - number) ** 2] * 3)
+    save(study)
+    return study, runs
+
+
+def test_a_folder_without_results_is_a_mistake_in_one_line():
+    with pytest.raises(UserError, match=r"^results/none: not the results of a study"):
+        results.load("results/none")

@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from optlab.errors import UserError
-from optlab.results import reading, tables
+from optlab.results import reading, scaling_table, searches, summary, tables
+from optlab.study import reading as studies
 from optlab.study import table
+from optlab.study.kinds import search
 
 
 @dataclass(frozen=True)
@@ -23,33 +25,29 @@ class Frames:
 
     @classmethod
     def of(cls, folder: str | Path) -> Frames:
-        from optlab.study import reading as studies
-
         file = Path(folder, "study.yaml")
         if not file.is_file():
             raise UserError(f"{folder}: not the results of a study: there is no {file.name} in it")
         return cls(studies.load(file))
 
     @cached_property
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        return tables.tables(self.study)
-
-    @property
     def runs(self) -> pd.DataFrame:
         """A row a run: its settings, and each figure's mean over the seeds with its interval."""
-        return self._tables["runs"]
+        every = summary.summarise(table.runs(self.study))
+        return tables.runs(every).infer_objects()
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
         """A row per run, seed and evaluation: the rows of every ``metrics.tsv``."""
         return reading.evaluations(table.runs(self.study))
 
-    @property
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """A row a trial of the study's searches; empty where there is none."""
-        return self._tables.get("trials", pd.DataFrame())
+        found = search.every(self.study)
+        return searches.trials(found) if found else pd.DataFrame()
 
-    @property
+    @cached_property
     def scaling(self) -> pd.DataFrame:
         """The rows of the scaling table; empty where no exercise measures scaling."""
-        return self._tables.get("scaling", pd.DataFrame())
+        return scaling_table.frame(self.study)

@@ -71,7 +71,7 @@ def evaluations(runs: Iterable[Run]) -> pd.DataFrame:
 
 def _table(header: bytes, lines: Sequence[bytes]) -> pd.DataFrame:
     content = io.BytesIO(b"\n".join([header, *lines]))
-    return pd.read_csv(content, sep="\t", float_precision="round_trip")
+    return pd.read_csv(content, sep="\t")
 
 
 def last_lines(run: Run) -> tuple[bytes, list[bytes]]:

@@ -10,97 +10,101 @@ import pandas as pd
 
 from optlab import files
 from optlab.results import comparison, scaling_table, searches, summary, verdicts
+from optlab.results.statistics import ENDS
 from optlab.results.summary import CELLS, PROBLEM
 from optlab.study import kinds, table
-from optlab.study.kinds import search as search_kind
+from optlab.study.kinds import search
 from optlab.values import text
 
-IDENTITY = [*PROBLEM, "optimizer"]
-_FIGURES = [c for c in CELLS if c.startswith(("train_accuracy", "val_accuracy", "test_accuracy"))]
+Study = Mapping[str, Any]
 
-# The columns of a table without rows; the others always have some.
-EMPTY = {"optimizers": IDENTITY, "best": IDENTITY, "claims": list(verdicts.COLUMNS)}
+TRIED = ["settings", "diverged_settings", "lr_at_edge"]
+COMPARED = [
+    *("rank", "verdict"),
+    *(f"{part}_accuracy{end}" for part in ("train", "val", "test") for end in ENDS),
+    *(f"seconds{end}" for end in ENDS),
+    *comparison.target_cells((), None),
+    *("seeds", "diverged", *TRIED),
+    *(f"test_difference{end}" for end in ENDS),
+    *("p", "p_holm"),
+]
+
+# The columns of tables that may have no rows.
+EMPTY = {"optimizers": [*PROBLEM, "optimizer"], "claims": list(verdicts.COLUMNS)}
 
 
-def tables(study: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def tables(study: Study) -> dict[str, pd.DataFrame]:
     """Every table of the study, by name.
 
     Raises:
         UserError: a run or a search has not finished, or its files are damaged.
     """
     exercises = study["exercises"].values()
-    wanted = {name: None for exercise in exercises for name in kinds.of(exercise).TABLES}
+    wanted = {name for exercise in exercises for name in kinds.of(exercise).TABLES}
     found: dict[str, pd.DataFrame] = {}
     if "runs" in wanted:
-        found |= _of_runs(study)
+        every = summary.summarise(table.runs(study))
+        found["runs"] = runs(every)
+        if "best" in wanted:
+            found |= _compared(study, every)
     if "scaling" in wanted:
         found["scaling"] = scaling_table.frame(study)
     if "trials" in wanted:
-        every = search_kind.every(study)
-        found |= {"trials": searches.trials(every), "search": searches.summaries(every)}
-    return {name: found[name] for name in wanted}
-
-
-def _of_runs(study: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """The tables that are made from the metrics of runs."""
-    runs = summary.summarise(table.runs(study)).reset_index()
-    runs.index = pd.Index(runs["path"])
-    found = {"runs": _select(runs, ["seeds", "diverged", "status", *CELLS])}
-    untimed = runs[[not run.timed for run in runs["run"]]]
-    if untimed.empty:
-        return found
-    best = summary.best(untimed)
-    ranked = comparison.rank(best, comparison.targets_of(study))
-    tried = ["settings", "diverged_settings", "lr_at_edge"]
-    target = list(comparison.target_cells((), None))
-    tested = [c for c in ranked.columns if c.startswith("test_difference")]
-    found["best"] = _select(best, ["chosen_on", "seeds", "diverged", "status", *tried, *CELLS])
-    found["optimizers"] = _select(
-        ranked.assign(**{p: ranked[p].map(_p) for p in ("p", "p_holm") if p in ranked}),
-        ["rank", "verdict", *_FIGURES, *[c for c in CELLS if c.startswith("seconds")],
-         *target, "seeds", "diverged", *tried, *tested, "p", "p_holm"],
-    )  # fmt: skip
-    found["claims"] = claims(study, runs)
+        some = search.every(study)
+        found |= {"trials": searches.trials(some), "search": searches.summaries(some)}
     return found
 
 
-def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """What identifies each run, then these columns, then its path."""
-    if frame.empty:
-        return frame
-    end = frame.columns.get_loc("device") + 1
-    own = [name for name in frame.columns[:end] if name not in ("path", "run")]
-    return frame[[*own, *columns, "path"]]
+def runs(every: pd.DataFrame) -> pd.DataFrame:
+    """A row a run; ``every`` is what `summary.summarise` gives."""
+    return _select(every, ["seeds", "diverged", "status", *CELLS])
 
 
-def _p(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.3g}"
+def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables of sweeps: the best settings, their ranks, and the claims."""
+    best = summary.best(every[[not run.timed for run in every["run"]]])
+    ranked = comparison.rank(best, comparison.targets_of(study))
+    chosen = ["chosen_on", "seeds", "diverged", "status", *TRIED]
+    return {
+        "best": _select(best, [*chosen, *CELLS]),
+        "optimizers": ranked if ranked.empty else _select(ranked, COMPARED),
+        "claims": _claims(study, every),
+    }
 
 
-def claims(study: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+def _claims(study: Study, every: pd.DataFrame) -> pd.DataFrame:
     """A row for each statement of the study's sources."""
     rows = [
-        {"exercise": name, **verdicts.judge(claim, runs[runs["exercise"] == name])}
+        {"exercise": name, **verdicts.judge(claim, every[every["exercise"] == name])}
         for name, exercise in study["exercises"].items()
         for claim in exercise.get("claims", ())
     ]
     return pd.DataFrame(rows, columns=list(verdicts.COLUMNS))
 
 
+def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """What identifies each run, then these columns, then its path."""
+    identity = frame.columns[1 : frame.columns.get_loc("device") + 1]  # behind `run`
+    return frame[[*identity, *columns]].assign(path=frame.index).reset_index(drop=True)
+
+
 def write(folder: Path, name: str, frame: pd.DataFrame) -> None:
-    """Write a table as TSV: six digits, empty cells for what is missing."""
+    """Write a table as TSV: six digits, p-values with three, empty cells for what is missing."""
     if frame.empty:
         frame = pd.DataFrame(columns=EMPTY[name])
-    shown = frame.copy()
-    for column in shown.columns:
-        if shown[column].dtype == object or shown[column].dtype == bool:
-            shown[column] = shown[column].map(_cell)
-    content = shown.to_csv(sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+    shown = {column: frame[column].map(_format(column, frame[column])) for column in frame}
+    content = pd.DataFrame(shown).to_csv(sep="\t", index=False, lineterminator="\n")
     files.write(folder / f"{name}.tsv", content)
 
 
-def _cell(value: Any) -> Any:
-    """A setting as `values.text` writes it; other numbers are formatted by pandas."""
-    if isinstance(value, bool | list | tuple | float):
-        return "" if value is None or value != value else text(value)
-    return value
+def _format(column: str, values: pd.Series) -> Any:
+    """How the cells of a column are written: settings as in a path, measured numbers shortened."""
+    digits = ".3g" if column in ("p", "p_holm") else ".6g"
+    measured = values.dtype == float
+
+    def cell(value: Any) -> str:
+        if value is None or value != value:
+            return ""
+        return format(value, digits) if measured else text(value)
+
+    return cell
