@@ -26,9 +26,8 @@ exercises:
 
 def make(folder: Path, runs: int) -> Path:
     """A study whose runs all have the same metrics."""
-    from optlab.study import run as grid
     from optlab.runs import metrics
-    from optlab.study import reading as study
+    from optlab.study import reading, table
 
     rates = ", ".join(f"{1e-6 * (number + 1):.8f}" for number in range(runs))
     path = folder / f"{runs}.yaml"
@@ -45,7 +44,7 @@ def make(folder: Path, runs: int) -> Path:
         for epoch in range(31)
     ]
     text = metrics.text(rows)
-    for run in grid.runs(study.load(path)):
+    for run in table.runs(reading.load(path)):
         target = folder / run.folder / "metrics.tsv"
         target.parent.mkdir(parents=True)
         target.write_text(text)

@@ -13,9 +13,11 @@ from timing import interleaved, show
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from optlab.machine import devices
-from optlab.catalogue import networks as models
-from optlab.training import loop as training
+from optlab.parts.networks import cnn
+from optlab.study.run import carried
+from optlab.training import loop
 from optlab.training.datasets import Dataset, Split
+from optlab.training.settings import Settings
 
 DEVICE = devices.resolve("auto")
 BATCH, STEPS = 50, 20 if DEVICE == "cpu" else 1000  # a whole epoch on a GPU
@@ -33,27 +35,25 @@ def images() -> Dataset:
 
 
 def trainer(data: Dataset, precision: str = "float32") -> float:
-    settings = training.Settings(
-        "cnn",
-        "adam",
-        {"lr": 1e-4},
+    settings = Settings(
+        **carried("cnn", "adam", {"lr": 1e-4}),
         batch_size=BATCH,
         epochs=1,
         precision=precision,
         device=DEVICE,
         train_loss_examples=BATCH,
     )
-    return training.train(settings, data, 0).seconds
+    return loop.train(settings, data, 0).seconds
 
 
 def plain_loop(data: Dataset) -> float:
-    model = models.build("cnn", data.shape, 10, {}).to(DEVICE)
+    model = cnn.build(data.shape, 10, channels=[32, 64], units=1024, dropout=0.5).to(DEVICE)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     batches = [
         (data.inputs(x), y)
         for x, y in zip(data.train.x.split(BATCH), data.train.y.split(BATCH), strict=True)
     ]
-    clock = training.Clock(torch.device(DEVICE))
+    clock = loop.Clock(torch.device(DEVICE))
     with clock:
         for x, y in batches:
             optimizer.zero_grad()
@@ -70,7 +70,7 @@ def products() -> float:
         g1, g2 = torch.randn(BATCH, 32, 28, 28), torch.randn(BATCH, 64, 14, 14)
         x3, w3, g3 = torch.randn(BATCH, 3136), torch.randn(1024, 3136), torch.randn(BATCH, 1024)
         x4, w4, g4 = torch.randn(BATCH, 1024), torch.randn(10, 1024), torch.randn(BATCH, 10)
-    clock = training.Clock(torch.device(DEVICE))
+    clock = loop.Clock(torch.device(DEVICE))
     with clock:
         for _ in range(STEPS):
             torch.conv2d(x1, w1, padding=2)

@@ -15,10 +15,13 @@ import torch
 from softmax_step import images
 from timing import interleaved, show
 
+from optlab.catalogue.datasets import built_in
+from optlab.data import prepare
 from optlab.machine import devices
-from optlab.data import prepare as sources
-from optlab.training import loop as training
+from optlab.study.run import carried
+from optlab.training import loop
 from optlab.training.datasets import Dataset, Split, load
+from optlab.training.settings import Settings
 
 DEVICE = devices.resolve("auto")
 
@@ -27,7 +30,7 @@ def digits() -> Dataset:
     """scikit-learn's 8x8 digits."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "digits.json")
-        sources.prepare("digits", {"source": "digits"}, path, None)
+        prepare.prepare("digits", built_in("digits"), path, None)
         return load(path)
 
 
@@ -39,10 +42,14 @@ def first(data: Dataset, examples: int) -> Dataset:
 
 def clock(network: str, batch_size: int, epochs: int, data: Dataset, replicates: int) -> float:
     """Seconds of the training clock of so many replicates at once."""
-    settings = training.Settings(
-        network, "adam", {"lr": 0.001}, batch_size, epochs, device=DEVICE, train_loss_examples=100
+    settings = Settings(
+        **carried(network, "adam", {"lr": 0.001}),
+        batch_size=batch_size,
+        epochs=epochs,
+        device=DEVICE,
+        train_loss_examples=100,
     )
-    outcomes = training.train_replicates(settings, data, range(replicates))
+    outcomes = loop.train_replicates(settings, data, range(replicates))
     return sum(outcome.seconds for outcome in outcomes)
 
 

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 from timing import interleaved, show
 
-from optlab.training import loop as training
 from optlab.data.archives import torchvision
+from optlab.study.run import carried
+from optlab.training import loop
 from optlab.training.datasets import Dataset, Split
+from optlab.training.settings import Settings
 
 EXAMPLES, BATCH = 50_000, 100
 
@@ -37,10 +39,13 @@ def images() -> Dataset:
 
 
 def trainer(data: Dataset, optimizer: str) -> float:
-    settings = training.Settings(
-        "softmax", optimizer, {"lr": 0.001}, batch_size=BATCH, epochs=1, train_loss_examples=BATCH
+    settings = Settings(
+        **carried("softmax", optimizer, {"lr": 0.001}),
+        batch_size=BATCH,
+        epochs=1,
+        train_loss_examples=BATCH,
     )
-    return training.train(settings, data, 0).seconds
+    return loop.train(settings, data, 0).seconds
 
 
 def bound(x: torch.Tensor) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from timing import show
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ROOT / "workflow/scripts"
 RUN = "--dataset line --model linear --optimizer sgd --batch-size full --epochs 1000 --device cpu"
 
 
@@ -22,7 +23,7 @@ def sixty(folder: Path, warm: str, runs: int = 60) -> float:
     environment = {**os.environ, "OPTLAB_WARM": warm}
 
     def one(number: int) -> None:
-        command = [sys.executable, f"{SCRIPTS}/warm.py", f"{SCRIPTS}/train.py", *RUN.split()]
+        command = [sys.executable, f"{ROOT}/warm/launcher.py", f"{SCRIPTS}/train.py", *RUN.split()]
         command += ["--lr", str(1e-4 * (number + 1))]
         subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
 

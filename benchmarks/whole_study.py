@@ -34,16 +34,13 @@ import subprocess, sys
 sys.path.insert(0, "workflow/scripts")
 from pathlib import Path
 import torch
-from optlab.training import datasets
-from optlab.machine import processes as distributed
-from optlab.study import run as grid
-from optlab.study import reading as study
-from optlab.training import loop as training
-import train
+from optlab.machine import processes
+from optlab.study import reading, table
+from optlab.training import datasets, loop
 torch.set_num_threads(1)
-world = distributed.join("cpu")
+world = processes.join("cpu")
 config, *only = sys.argv[1:]
-for run in grid.runs(study.load(config)):
+for run in table.runs(reading.load(config)):
     if only and run.path not in only:
         continue
     if run.gpus > world.size:
@@ -53,8 +50,8 @@ for run in grid.runs(study.load(config)):
         continue
     data = datasets.load(Path(run.data))
     for seed in range(run.seeds):
-        training.train(train.settings_of(run, "cpu"), data, seed, world=world)
-distributed.leave(world)
+        loop.train(run, data, seed, world=world)
+processes.leave(world)
 """
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from handmade import CLASSES, finish, resolved, save
 
 import plot_curves
 import train
-from optlab import command_line
-from optlab.catalogue import networks as models
-from optlab.catalogue import optimizers, schedules
+from optlab import command_line, files
+from optlab.catalogue import networks, optimizers, schedules
+from optlab.errors import UserError
 from optlab.runs import metrics
 from optlab.study import reading, schema, table
 
@@ -26,7 +27,7 @@ def prepared(monkeypatch, here):
 
 
 def run(*words):
-    return command_line.to_run(command_line.parser("").parse_args(words))
+    return command_line.to_run(command_line.train_parser("").parse_args(words))
 
 
 def test_everything_has_a_default(prepared):
@@ -49,8 +50,12 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
     text = f"{old}\n    schedules: [{{name: cosine, final: 0.1}}]"
     (planned,) = table.runs(reading.load(write({old: text})))
     files.write(Path(planned.data), '{"name": "line"}')
-    again = run(*planned.arguments())
+    again = run(*planned.options())
     assert (again.path, again.schedule) == (planned.path, "cosine,final=0.1")
+    assert replace(again, study=planned.study) == planned
+    assert run("--settings", planned.text()) == planned
+    with pytest.raises(UserError, match=r"^--settings: not a run of this version: "):
+        run("--settings", '{"speed": 3}')
 
 
 @pytest.mark.parametrize(
@@ -68,18 +73,21 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
         ("--batch-size 0", "--batch-size/--batch_size: '0' is not allowed; a whole number from 1"),
         ("--lr nan", "--learning-rate/--learning_rate/--lr: 'nan' is not allowed; a finite"),
         ("--lr inf", "--learning-rate/--learning_rate/--lr: 'inf' is not allowed; a finite"),
-        ("--optimizer adm", "unknown optimizer 'adm'; there are sgd, "),
+        (
+            "--optimizer adm",
+            "--optimizer adm: unknown optimizer; did you mean 'adam'? allow",
+        ),
         ("--model mpl", "--model: unknown network 'mpl'; did you mean 'mlp'? allowed: "),
         (
             "--model-option hiden=[3]",
-            "--model-option: the network mlp has no 'hiden'; did you mean",
+            "--model-option: hiden: the network mlp has no such option; did you mean",
         ),
-        ("--model-option hidden=3", "--model-option: hidden=3 is not allowed; a list of whole"),
+        ("--model-option hidden=3", "--model-option: hidden: 3 is not allowed; a list of whole"),
         ("--model-option hidden", "--model-option: 'hidden' is not NAME=VALUE"),
         ("--schedule cosin", "--schedule: unknown schedule 'cosin'; there are constant, "),
         (
             "--knob momentum=0.9",
-            "the optimizer sgd has no knob 'momentum'; it has lr, weight_decay",
+            "--optimizer sgd: momentum: the optimizer sgd has no knob 'momentum'; allowed: lr",
         ),
         ("--optimizer lbfgs", "L-BFGS compares gradients of one and the same loss: it needs batch"),
         ("--optimizer muon --model softmax", "the network softmax has no hidden matrix"),
@@ -98,7 +106,7 @@ def test_a_mistake_is_one_line(prepared, capsys, words, message):
 
 def test_limits_are_those_of_a_study():
     rules = schema.load("config")["properties"]
-    fit = schema.load("config")["$defs"]["exercise"]["properties"]
+    fit = schema.load("config")["$defs"]["sweep"]["properties"]
     most = {name: rules[name]["maximum"] for name in ("seeds", "threads")}
     for name, limit in {**most, "gpus": fit["gpus"]["items"]["maximum"]}.items():
         assert getattr(run(f"--{name}", str(limit), "--batch-size", str(limit)), name) == limit
@@ -117,8 +125,8 @@ def test_a_word_that_is_no_text_is_one_line():
 
 def test_words_that_no_test_can_be_named_by_are_one_line(prepared, capsys):
     words = {
-        f"--knob=weight_decay=1{'0' * 400}": "weight_decay = 1000",
-        f"--knob=x={'[' * 100_000}": "the optimizer sgd has no knob 'x'",
+        f"--knob=weight_decay=1{'0' * 400}": "--optimizer sgd: weight_decay: 1000",
+        f"--knob=x={'[' * 100_000}": "--optimizer sgd: x: the optimizer sgd has no knob 'x'",
     }
     for word, message in words.items():
         test_a_mistake_is_one_line(prepared, capsys, word, message)
@@ -134,7 +142,7 @@ def test_an_unknown_data_set_is_one_line(here, capsys):
 def test_list_names_everything_there_is(capsys):
     assert train.main(["--list"]) == 0
     words = capsys.readouterr().out.replace(",", " ").replace(":", " ").split()
-    assert {*optimizers.OPTIMIZERS, *schedules.SCHEDULES, *models.NETWORKS} <= set(words)
+    assert {*optimizers.OPTIMIZERS, *schedules.SCHEDULES, *networks.NETWORKS} <= set(words)
     assert {"digits", "mnist", "cifar10"} <= set(words)
 
 

@@ -29,7 +29,7 @@ from optlab.data import archives, identity, prepare
 from optlab.errors import DataError, UserError
 from optlab.training import datasets
 
-SCRIPTS = Path(sources.__file__).resolve().parents[1]
+SCRIPTS = Path(identity.__file__).resolve().parents[2]
 ARCHIVES = os.environ.get("OPTLAB_ARCHIVES")
 needs_mnist = pytest.mark.skipif(
     not ARCHIVES or not any(Path(ARCHIVES).rglob("train-images-idx3-ubyte.gz")),
@@ -40,7 +40,7 @@ needs_mnist = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sources._remembered_digest.cache_clear()
+    identity._remembered_digest.cache_clear()
 
 
 def definition(source, **keys):
@@ -236,7 +236,7 @@ def test_digest_is_cached_and_a_damaged_cache_is_no_harm():
     forged = cache.read_text().replace(entry["sha256"], "0" * 64)
     for content, same in ((forged, False), ("{", True), ("[1]", True), ('{"a": 1}', True)):
         cache.write_text(content)
-        sources._remembered_digest.cache_clear()
+        identity._remembered_digest.cache_clear()
         assert (identity.prepared_path("mine", what) == path) == same, content
     assert files_under("results") == ["data/.digests.json"]
 
@@ -248,7 +248,7 @@ def test_results_folder_that_cannot_be_written_is_no_harm_to_a_parse():
 
 def test_parse_imports_nothing_heavy():
     code = (
-        "import sys; from optlab import sources; "
+        "import sys; from optlab.data import identity; "
         "print(*{'numpy', 'torch', 'torchvision', 'sklearn'} & set(sys.modules))"
     )
     done = subprocess.run(
@@ -417,7 +417,7 @@ def test_failure_at_the_last_step_leaves_nothing_behind(stop, monkeypatch):
             raise stop
         rename(old, new)
 
-    monkeypatch.setattr(sources.os, "replace", replace)
+    monkeypatch.setattr(prepare.os, "replace", replace)
     with pytest.raises((DataError, KeyboardInterrupt)):
         prepare.prepare("line", definition("line"), Path("out/l.json"), None)
     assert os.listdir("out") == []

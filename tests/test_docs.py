@@ -4,17 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
-import scaling_tables
 import yaml
 from handmade import SCALING, resolved, step_parts, timed
 
-from optlab.catalogue import networks as models
-from optlab.catalogue import optimizers, schedules
+from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.datasets import SOURCES
-from optlab.results import scaling
+from optlab.results import scaling_table
 from optlab.runs import metrics
 from optlab.study import schema, table
-from optlab.study.kinds import search as search_plan
+from optlab.study.kinds import search
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "config/README.md").read_text(encoding="utf-8")
@@ -33,12 +31,12 @@ def keys_of_the_schema():
         *metrics.COLUMNS,
         *optimizers.OPTIMIZERS,
         *(knob for entry in optimizers.OPTIMIZERS.values() for knob in entry.knobs),
-        *models.NETWORKS,
-        *(option for network in models.NETWORKS for option in models.options(network)),
+        *networks.NETWORKS,
+        *(option for network in networks.NETWORKS for option in networks.options(network)),
         *SOURCES,
         *schedules.SCHEDULES,
-        *search_plan.SAMPLERS,
-        *search_plan.PRUNERS,
+        *search.SAMPLERS,
+        *search.PRUNERS,
     ],
 )
 def test_the_reference_names_it(name):
@@ -50,7 +48,7 @@ def test_the_reference_names_every_column_of_the_scaling_table(tmp_path, monkeyp
     study = resolved({"scaling": {**SCALING, "target_accuracy": 0.5}})
     for run in table.runs(study):
         timed(run, [1.0] * 3, steps=step_parts())
-    columns = scaling_tables.cells(scaling.rows(study, "scaling")[0], 0.5)
+    columns = scaling_table.frame(study).columns
     text = REFERENCE[REFERENCE.index("`tables/scaling.tsv` has") :]
     text = text[: text.index("**Replayed rows**")]
     missing = {name for name in columns if f"`{re.sub('_(low|high)$', '', name)}`" not in text}

@@ -261,7 +261,7 @@ def test_many_runs_are_read_fast():
 
 
 def test_a_notebook_gets_tidy_frames(here_study):
-    study, runs = here_study
+    _, runs = here_study
     found = results.load("results/hand")
     assert list(found.runs["path"]) == [run.path for run in runs]
     assert found.runs["lr"].dtype == float and found.runs["lr"].tolist() == [0.01, 0.1, 1]

@@ -13,19 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import search_figures
-import search_tables
 import torch
+from handmade import settings
+from optuna.trial import TrialState
 
+import figures
 import retrain
 import search
-from optlab.catalogue import networks as models
+import tables
+from optlab import triggers
 from optlab.data import identity, prepare
 from optlab.errors import UserError
-from optlab.study import reading
-from optlab.study import space as search_space
-from optlab.study.kinds import search as search_plan
-from optlab.training import loop as training
+from optlab.parts.networks import mlp
+from optlab.search import retraining
+from optlab.search.trials.journal import SILENCE, Journal, LostError, Worker
+from optlab.study import reading, space
+from optlab.study.kinds.search import finished, searches
 from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset, Split
 
@@ -88,7 +91,7 @@ def write(*changes):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     Path("study.yaml").write_text(text, encoding="utf-8")
-    return search_plan.searches(reading.load("study.yaml"))[0]
+    return searches(reading.load("study.yaml"), "search")[0]
 
 
 def words(worker=None):
@@ -104,13 +107,11 @@ def work(*changes, worker=0):
 
 
 def trials(found):
-    return retrain.read(found, found.journal(SCRIPTS))
+    return retraining.read(found, found.journal())
 
 
 def journal(found):
-    from optlab.search import journal as search_journal
-
-    return search_journal.Journal(found, found.journal(SCRIPTS))
+    return Journal(found, found.journal())
 
 
 def drawn(some):
@@ -285,35 +286,38 @@ def test_layers_units_and_rates_of_a_trial_belong_together(here):
         asked.append(name)
         return values[name]
 
-    chosen = search_space.setting(found.space, "mlp", 64, suggest)
+    chosen = space.setting(found.space, "mlp", 64, suggest)
     assert sorted(asked) == sorted(values)
     assert chosen.network_options == {"hidden": [8, 16], "dropout": [0.2, 0.3]}
     assert chosen.knobs["momentum"] == 0.7 and chosen.batch_size == 64
     values |= {"optimizer": "adam", "n_layers": 1}
     asked.clear()
-    search_space.setting(found.space, "mlp", 64, suggest)
+    space.setting(found.space, "mlp", 64, suggest)
     assert set(values) - set(asked) == {"momentum", "n_units_l1", "dropout_l1"}
 
 
 def test_rates_of_dropout_go_to_their_layers():
-    network = models.build("mlp", (4,), 2, {"hidden": [3, 5], "dropout": [0.1, 0.4]})
+    network = mlp.build((4,), 2, hidden=[3, 5], dropout=[0.1, 0.4])
     assert [m.p for m in network if isinstance(m, torch.nn.Dropout)] == [0.1, 0.4]
-    same = models.build("mlp", (4,), 2, {"hidden": [3, 5], "dropout": 0.3})
+    same = mlp.build((4,), 2, hidden=[3, 5], dropout=0.3)
     assert [m.p for m in same if isinstance(m, torch.nn.Dropout)] == [0.3, 0.3]
+
+
+def budget(examples):
+    return settings("softmax", "sgd", {}, batch_size=8, epoch_examples=examples)
 
 
 def test_epoch_of_so_many_examples_takes_others_each_time():
     x = torch.arange(100, dtype=torch.float32)[:, None]
     part = Split(x, torch.zeros(100, dtype=torch.int64))
     data = Dataset("d", "d", "classification", 2, (1,), 1.0, part, part, None)
-    settings = training.Settings("softmax", "sgd", {"lr": 0.1}, 8, epoch_examples=20)
-    batches = Batches(settings, data, 0)
+    batches = Batches(budget(20), data, 0)
     epochs = [torch.cat([x for x, _ in batches.epoch(n)]).flatten().tolist() for n in (1, 2, 3)]
     assert [len(epoch) for epoch in epochs] == [20, 20, 20]
     assert all(len(set(epoch)) == 20 for epoch in epochs)
     assert len(set(epochs[0] + epochs[1] + epochs[2])) > 40
     with pytest.raises(UserError, match="an epoch of 101 examples is more than the 100"):
-        Batches(training.Settings("softmax", "sgd", {}, 8, epoch_examples=101), data, 0)
+        Batches(budget(101), data, 0)
 
 
 # One worker
@@ -338,10 +342,10 @@ def test_same_seed_gives_the_same_trials_and_another_seed_others(here):
 
 def test_more_trials_continue_the_search_as_if_it_had_not_stopped(here):
     first = work(("trials: 8", "trials: 5"))
-    content = write().journal(SCRIPTS).read_bytes()
+    content = write().journal().read_bytes()
     more = work()
     assert drawn(more[:5]) == drawn(first) and len(more) == 8
-    assert write().journal(SCRIPTS).read_bytes().startswith(content)  # nothing rewritten
+    assert write().journal().read_bytes().startswith(content)  # nothing rewritten
     points = [json.dumps(trial["parameters"], sort_keys=True) for trial in more]
     assert len(set(points)) == 8
     shutil.rmtree("results/tiny")
@@ -349,8 +353,8 @@ def test_more_trials_continue_the_search_as_if_it_had_not_stopped(here):
     assert len(work(("trials: 8", "trials: 3"))) == 3  # going back forgets nothing, shows fewer
 
 
-def test_journal_is_another_for_another_space_budget_data_or_code(here, tmp_path):
-    base = write().journal(SCRIPTS)
+def test_journal_is_another_for_another_space_budget_or_data(here):
+    base = write().journal()
     changes = [
         ("high: 64", "high: 65"), ("epochs: 3", "epochs: 4"), ("batch_size: 64", "batch_size: 65"),
         ("n_startup_trials: 3", "n_startup_trials: 4"), ("trials: 8", "trials: 8\n    seed: 1"),
@@ -358,19 +362,38 @@ def test_journal_is_another_for_another_space_budget_data_or_code(here, tmp_path
         ("datasets: [digits]", "metric: val_loss\n    datasets: [digits]"),
         ("seeds: 2", "seeds: 2\ndatasets: {digits: {source: digits, split_seed: 1}}"),
     ]  # fmt: skip
-    others = [write(change).journal(SCRIPTS) for change in changes]
+    others = [write(change).journal() for change in changes]
     assert len({base, *others}) == 1 + len(changes)
     for same in [("trials: 8", "trials: 9"), ("seeds: 2", "seeds: 5"), ("6 Search", "Six"),
                  ("trials: 8", "trials: 8\n    workers: 3"),
                  ("retrain_pruned: 2", "retrain_pruned: 3"),
                  ("epochs: 3", "epochs: 3\n    metric: val_accuracy")]:  # fmt: skip
-        assert write(same).journal(SCRIPTS) == base, same
-    copied = tmp_path / "scripts"
-    shutil.copytree(SCRIPTS, copied)
-    assert write().journal(copied) == base
-    with (copied / "optlab/training.py").open("a") as stream:
+        assert write(same).journal() == base, same
+
+
+@pytest.mark.parametrize(
+    ("file", "same"),
+    [
+        ("training/loop.py", False),
+        ("search/trials/journal.py", False),
+        ("parts/networks/mlp.py", False),
+        ("parts/networks/cnn.py", True),
+        ("parts/optimizers/muon.py", True),
+        ("search/retraining.py", True),
+        ("catalogue/optimizers.py", True),
+    ],
+)
+def test_journal_is_another_after_an_edit_of_what_its_trials_use(here, monkeypatch, file, same):
+    base = write().journal()
+    shutil.copytree(SCRIPTS, here / "scripts")
+    monkeypatch.setattr(triggers, "SCRIPTS", here / "scripts")
+    triggers.digest.cache_clear()
+    assert write().journal() == base
+    with (here / "scripts/optlab" / file).open("a") as stream:
         stream.write("\n# edited\n")
-    assert write().journal(copied) != base
+    triggers.digest.cache_clear()
+    assert (write().journal() == base) == same
+    triggers.digest.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -457,41 +480,37 @@ def test_worker_that_is_killed_loses_its_trial_and_nothing_else(here):
 
 
 def test_worker_that_comes_back_fails_its_own_trial_and_no_other(here):
-    from optlab.search import journal as search_journal
-
     found = write(("trials: 8", "trials: 3"))
     opened = journal(found)
     with (
-        search_journal.Worker(0, opened.path) as old,
-        search_journal.Worker(1, opened.path) as live,
+        Worker(0, opened.path) as old,
+        Worker(1, opened.path) as live,
     ):
         left, running = opened.claim(old), opened.claim(live)
-        with search_journal.Worker(0, opened.path) as new:
+        with Worker(0, opened.path) as new:
             opened.fail_dead(new)
             states = [trial.state.name for trial in opened.trials()]
             assert (states[left.number], states[running.number]) == ("FAIL", "RUNNING")
-            with pytest.raises(search_journal.LostError):  # it was not dead: it drops the trial
-                opened.tell(left, search_journal.TrialState.COMPLETE, 1.0)
+            with pytest.raises(LostError):  # it was not dead: it drops the trial
+                opened.tell(left, TrialState.COMPLETE, 1.0)
     opened.fail_dead()  # every worker has ended
     assert {trial.state.name for trial in opened.trials()} == {"FAIL"}
 
 
 def test_who_is_gone_is_seen_by_process_here_and_by_silence_elsewhere(here):
-    from optlab.search import journal as search_journal
-
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    with search_journal.Worker(0, Path("journal-1.log")) as us:
+    with Worker(0, Path("journal-1.log")) as us:
         there = {**us.tag, "number": 1, "token": "journal-1.alive-other"}
         assert not us.outlived(us.tag)
         Path(there["token"]).touch()
         assert not us.outlived(there)  # this very process
         assert us.outlived({**there, "pid": gone.pid})
-        assert us.outlived({**there, "born": us.tag["born"] - 1})  # its number was given again
+        assert us.outlived({**there, "born": us.tag["born"] - 10})  # its number was given again
         far = {**there, "place": "another machine", "pid": gone.pid}
         assert us.outlived({**far, "token": "journal-1.alive-none"})  # it has left no file
         assert not us.outlived(far)
-        silent = time.time() - search_journal.SILENCE - 10
+        silent = time.time() - SILENCE - 10
         os.utime(far["token"], (silent, silent))
         assert us.outlived(far)
 
@@ -506,7 +525,7 @@ def test_trial_without_a_tag_is_failed_and_replaced(here):
 
 def test_half_a_line_of_a_machine_that_died_is_cut(here):
     first = work(("trials: 8", "trials: 2"))
-    with write().journal(SCRIPTS).open("ab") as stream:
+    with write().journal().open("ab") as stream:
         stream.write(b'{"op_code":4,"worker_')
     more = work(("trials: 8", "trials: 4"))
     assert drawn(more[:2]) == drawn(first) and len(more) == 4
@@ -525,8 +544,8 @@ def done(digits, tmp_path_factory):
     try:
         write(("trials: 8", "trials: 16"), ("epochs: 3", "epochs: 4"))
         assert search.main(words(0)) == 0 and retrain.main(words()) == 0
-        assert search_tables.main(["--study", "study.yaml", "--output-folder", "tables"]) == 0
-        assert search_figures.main(
+        assert tables.main(["--study", "study.yaml", "--output-folder", "tables"]) == 0
+        assert figures.main(
             ["--study", "study.yaml", "--exercise", "search", "--output-folder", "figures"]
         ) == 0  # fmt: skip
     finally:
@@ -598,8 +617,8 @@ def test_pictures_show_every_trial_and_every_parameter(done, monkeypatch):
     from optlab.figures import search_pictures
 
     monkeypatch.chdir(done)
-    plan = search_plan.searches(reading.load("study.yaml"))[0]
-    found = search_plan.results(plan)
+    plan = searches(reading.load("study.yaml"), "search")[0]
+    found = finished(plan)
     shown = [trial for trial in found["trials"] if trial["intermediate"]]
     pruned = [trial for trial in shown if trial["state"] == "pruned"]
 
@@ -671,7 +690,7 @@ def test_workflow_plans_a_continued_search_and_nothing_else(here):
         told = done.stdout + done.stderr
         return sorted(re.findall(r"^(?:local)?rule (\w+):", told, re.MULTILINE))
 
-    every = ["all", "figures_search", "retrain", "search_tables", *2 * ["search_worker"], "study"]
+    every = ["all", "figures_search", "retrain", *2 * ["search_worker"], "study", "tables"]
     call()
     assert call("-n") == []
     assert len(rows_of(Path("results/tiny/tables/trials.tsv"))) == 6
@@ -685,7 +704,27 @@ def test_workflow_plans_a_continued_search_and_nothing_else(here):
     write(("trials: 8", "trials: 8\n    workers: 2"), ("seeds: 2", "seeds: 3"))
     assert call("-n") == [name for name in every if name != "search_worker"]
     write(("trials: 8", "trials: 8\n    workers: 2"), ("6 Search", "Six"))
-    assert call("-n") == ["all", "figures_search", "search_tables", "study"]
+    assert call("-n") == ["all", "figures_search", "study", "tables"]
+
+    write(("trials: 8", "trials: 8\n    workers: 2"))
+    for file, planned in {
+        "training/loop.py": every,
+        "search/trials/trial.py": every,
+        "parts/networks/mlp.py": every,
+        "search/retraining.py": ["all", "figures_search", "retrain", "tables"],
+        "catalogue/optimizers.py": [],
+        "parts/networks/cnn.py": [],
+    }.items():
+        place = Path("workflow/scripts/optlab", file)
+        text = place.read_text()
+        place.write_text(text + "\n# edited\n")
+        assert call("-n") == [name for name in planned if name != "study"], file
+        place.write_text(text)
+    place = Path("workflow/scripts/optlab/catalogue/optimizers.py")
+    text = place.read_text()
+    place.write_text(text.replace('{"alpha": 0.99, ', '{"alpha": 0.98, '))
+    assert call("-n") == [name for name in every if name != "study"]
+    place.write_text(text)
 
     write(("trials: 8", "trials: 8\n    workers: 2"), ("high: 64", "high: 32"))
     assert call("-n") == every

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS, WARM = ROOT / "workflow/scripts", ROOT / "warm"
 LINE = "--dataset line --model linear --optimizer sgd --lr 0.01 --batch-size full --device cpu"
-NAME = "import sys; sys.path.insert(0, sys.argv[1]); import warm; print(warm.circumstances())"
+NAME = "import sys; sys.path.insert(0, sys.argv[1]); import launcher; print(launcher.circumstances())"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has a warm start")
 
@@ -37,7 +38,7 @@ class Lab:
         return str(path)
 
     def start(self, program, *words, warm=True, options=(), **more):
-        launcher = [str(SCRIPTS / "warm.py")] if warm else []
+        launcher = [str(WARM / "launcher.py")] if warm else []
         more = {"env": self.env, "cwd": self.folder, "text": True, **more}
         return subprocess.Popen([sys.executable, *options, *launcher, program, *words], **more)
 
@@ -56,7 +57,7 @@ class Lab:
 
     def socket(self):
         """Where a launcher started here looks for its server."""
-        return self.sockets / self.run(NAME, str(SCRIPTS), warm=False)[1].strip()
+        return self.sockets / self.run(NAME, str(WARM), warm=False)[1].strip()
 
     def processes(self):
         """Servers and jobs of this folder that are alive."""
@@ -163,7 +164,7 @@ def test_a_server_holds_nothing_of_the_project_and_no_gpu(lab):
         assert "torch" in sys.modules and "torch._dynamo" in sys.modules
         import torch
         assert not torch.cuda.is_initialized() and not torch.cuda._is_in_bad_fork()
-        print([name for name in sys.modules if name.split(".")[0] in ("optlab", "train", "warm")])
+        print([name for name in sys.modules if name.split(".")[0] in ("optlab", "train", "launcher")])
         print(len(os.listdir("/proc/self/task")))
     """)
     assert (status, output) == (0, "[]\n1\n")
@@ -190,12 +191,12 @@ def test_a_server_holds_nothing_of_the_project_and_no_gpu(lab):
 def test_other_circumstances_have_another_server(lab, change):
     if "env" in change:
         change = {"env": {**lab.env, **change["env"]}}
-    usual = lab.run(NAME, str(SCRIPTS), warm=False)
-    other = lab.run(NAME, str(SCRIPTS), warm=False, **change)
+    usual = lab.run(NAME, str(WARM), warm=False)
+    other = lab.run(NAME, str(WARM), warm=False, **change)
     assert usual[0] == other[0] == 0
     assert len(other[1]) == 17
     assert usual != other
-    assert usual == lab.run(NAME, str(SCRIPTS), warm=False, env={**lab.env, "OTHER": "1"})
+    assert usual == lab.run(NAME, str(WARM), warm=False, env={**lab.env, "OTHER": "1"})
 
 
 # -- warm as cold ----------------------------------------------------------------------------
@@ -535,7 +536,7 @@ def test_a_closed_stream_means_a_cold_start(lab, stream):
         closed = [stream is None for stream in (sys.stdin, sys.stdout, sys.stderr)]
         os.write(2 if closed[1] else 1, str(closed).encode())
     """
-    launcher = [sys.executable, SCRIPTS / "warm.py", lab.program(code)]
+    launcher = [sys.executable, WARM / "launcher.py", lab.program(code)]
     result = subprocess.run(
         ["sh", "-c", f'exec "$@" {stream}>&-', "sh", *launcher],
         capture_output=True, text=True, env=lab.env, timeout=100, check=False,
@@ -702,7 +703,7 @@ def test_other_systems_start_cold(cold_lab):
         del os.sched_getaffinity, os.sched_getscheduler, os.O_PATH, os.pipe2
         del socket.SO_PEERCRED, select.POLLRDHUP
         sys.platform = "darwin"
-        warm = {str(SCRIPTS / "warm.py")!r}
+        warm = {str(WARM / "launcher.py")!r}
         sys.argv = [warm, {str(cold_lab.folder / "cold.py")!r}, "word"]
         sys.orig_argv = [sys.executable, *sys.argv]
         runpy.run_path(warm, run_name="__main__")

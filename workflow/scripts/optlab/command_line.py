@@ -61,8 +61,8 @@ def train_parser(description: str | None) -> Parser:
     """The options of ``train.py``."""
     p = Parser(description)
     p.add_argument("--list", action="store_true", help="list what there is, and train nothing")
-    p.add_argument("--settings", metavar="JSON", help="a run as the workflow passes it, in place of all "
-                   "options that say what is trained and how")  # fmt: skip
+    p.add_argument("--settings", metavar="JSON",
+                   help="a run as the workflow passes it, instead of the options below")  # fmt: skip
     _what(p.add_argument_group("what is trained"))
     _how(p.add_argument_group("how it is trained"))
     _where(p.add_argument_group("where it runs, and where the results go"))
@@ -188,7 +188,8 @@ def to_run(arguments: argparse.Namespace) -> Run:
     _check("--model", names.network(network))
     _check("--model-option", names.options(network, options))
     knobs = optimizers.complete(arguments.optimizer, knobs)
-    _check("--optimizer", names.optimizer(arguments.optimizer, {k: [v] for k, v in knobs.items()}))
+    values = {knob: [value] for knob, value in knobs.items()}
+    _check(f"--optimizer {arguments.optimizer}", names.optimizer(arguments.optimizer, values))
     run = Run(
         study="by-hand",
         exercise=arguments.exercise,
@@ -222,8 +223,8 @@ def _passed(text: str) -> Run:
 
 def _check(option: str, mistakes: Iterable[Mistake]) -> None:
     for place, message in mistakes:
-        name = f" {place[0]}:" if place else ""
-        raise UserError(f"{option}:{name} {message}")
+        name = f"{place[0]}: " if place else ""
+        raise UserError(f"{option}: {name}{message}")
 
 
 def _pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
