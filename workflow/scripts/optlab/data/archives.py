@@ -24,7 +24,7 @@ _declared: list[Any] = []  # torch forgets an operator when its Library object i
 
 
 def read(dataset: str, archives: str | None, temporary: Path) -> Arrays:
-    """Return the published training and test sets of MNIST, FashionMNIST or CIFAR10.
+    """The published training and test sets of MNIST, FashionMNIST or CIFAR10.
 
     archives: a folder of archives already downloaded, or None. Whatever is not in it is downloaded
     into `temporary`, where everything is unpacked. Images are uint8 [N, C, H, W], labels int64 [N].
@@ -72,7 +72,7 @@ def torchvision() -> Any:
 
 
 def _needed(published: Any) -> dict[str, str]:
-    """Return the MD5 of every archive of a torchvision data set by file name."""
+    """The MD5 of every archive of a torchvision data set by file name."""
     if hasattr(published, "resources"):
         return dict(published.resources)
     return {published.filename: published.tgz_md5}
@@ -117,7 +117,7 @@ def _md5(file: Path) -> str:
 
 
 def _advice(dataset: str, needed: dict[str, str], archives: str | None) -> str:
-    """Return what to do where there is no network."""
+    """What to do where there is no network."""
     looked = f", and {archives} does not hold all its archives" if archives else ""
     folder = f"<folder>/{FOLDERS[dataset]}".rstrip("/")
     return (
@@ -128,7 +128,7 @@ def _advice(dataset: str, needed: dict[str, str], archives: str | None) -> str:
 
 
 def _images(data: Any) -> np.ndarray:
-    """Return [N, H, W] or [N, H, W, C] as [N, C, H, W]."""
+    """[N, H, W] or [N, H, W, C] as [N, C, H, W]."""
     images = np.asarray(data)
     if images.ndim == 3:
         return images[:, None]

@@ -66,7 +66,7 @@ def read_npz(file: Path) -> Arrays:
 
 
 def _open(file: Path) -> dict[str, np.ndarray]:
-    """Return the four arrays by name. Raises DataError."""
+    """The four arrays by name. Raises DataError."""
     try:
         archive = np.load(file, allow_pickle=False)
     except OSError as error:
@@ -105,7 +105,7 @@ def _member(file: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
 
 
 def _inputs(file: Path, name: str, x: np.ndarray) -> np.ndarray:
-    """Return x as uint8 [N, C, H, W] or float32 [N, ...] (at least two axes)."""
+    """x as uint8 [N, C, H, W] or float32 [N, ...] (at least two axes)."""
     if x.dtype.kind == "f":
         return _floats(file, name, x)
     if x.dtype != np.uint8:
@@ -122,7 +122,7 @@ def _inputs(file: Path, name: str, x: np.ndarray) -> np.ndarray:
 
 
 def _targets(file: Path, name: str, y: np.ndarray) -> np.ndarray:
-    """Return y as int64 [N] or float32 [N, ...] (at least two axes)."""
+    """y as int64 [N] or float32 [N, ...] (at least two axes)."""
     if y.dtype.kind == "f":
         return _floats(file, name, y)
     if y.dtype.kind not in "iu":
@@ -137,7 +137,7 @@ def _targets(file: Path, name: str, y: np.ndarray) -> np.ndarray:
 
 
 def _floats(file: Path, name: str, values: np.ndarray) -> np.ndarray:
-    """Return float32 values, a single axis [N] as [N, 1]. Raises DataError for NaN and infinity."""
+    """Float32 values, a single axis [N] as [N, 1]. Raises DataError for NaN and infinity."""
     if values.ndim == 0:
         raise DataError(f"{file}: array {name} is a single number; it must be [N, ...]")
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite: found just below

@@ -23,11 +23,20 @@ _unfinished: set[Path] = set()
 def prepare(name: str, definition: Definition, output: Path, folder: str | None) -> None:
     """Read, split and write a data set: tensors to `<output>.pt`, a description to `output` (JSON).
 
-    folder: of archives already downloaded, or None. The same input gives the same
-    description, byte for byte. Whatever fails, nothing half-written stays. Raises DataError.
+    The same input gives the same description, byte for byte. After an error, nothing half-written
+    is left.
+
+    Args:
+        name: what the study calls it.
+        definition: how the study defines it.
+        output: the description's file.
+        folder: archives already downloaded, or None.
+
+    Raises:
+        DataError: the definition or the source is wrong, or the files cannot be written.
     """
     identity.check(definition)
-    # In the same folder as the output, so that the finished files need only be renamed.
+    # On the disk of the output, so that the finished files need only be renamed.
     temporary = output.parent / f".{output.stem}-{secrets.token_hex(4)}"
     _unfinished.add(temporary)
     try:
@@ -43,7 +52,7 @@ def prepare(name: str, definition: Definition, output: Path, folder: str | None)
 
 
 def abandon() -> None:
-    """Remove the temporary folders of this process: also called by a program that is stopped."""
+    """Remove the temporary folders of this process; also called when the program is stopped."""
     for temporary in tuple(_unfinished):
         shutil.rmtree(temporary, ignore_errors=True)
         _unfinished.discard(temporary)
@@ -52,7 +61,7 @@ def abandon() -> None:
 def _prepare(
     name: str, definition: Definition, output: Path, folder: str | None, temporary: Path
 ) -> None:
-    """Make both files in the temporary folder, then put them in place, the description last."""
+    """Write both files in the temporary folder, then move them to their place, tensors first."""
     tensors, description = _split(name, definition, folder, temporary)
     draft = {suffix: temporary / f"prepared{suffix}" for suffix in (".pt", ".json")}
     _save(tensors, draft[".pt"])
@@ -69,16 +78,16 @@ def _prepare(
 def _split(
     name: str, definition: Definition, folder: str | None, temporary: Path
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the stored arrays by name, and their description."""
+    """The stored arrays by name, and their description."""
     source = SOURCES[definition["source"]]
-    arrays = _read(definition, folder, temporary)
+    whole = _read(definition, folder, temporary)
     subset, seed = definition.get("subset"), definition.get("split_seed", 0)
     if definition["source"] == "line":
-        stored = {"x_train": arrays.x_train, "y_train": arrays.y_train}
+        stored = {"x_train": whole.x_train, "y_train": whole.y_train}
     else:
-        validation = _validation(definition, len(arrays.x_train))
+        validation = _validation(definition, len(whole.x_train))
         try:
-            stored = splits.split(arrays, validation, subset, seed)
+            stored = splits.split(whole, validation, subset, seed)
         except DataError as error:
             raise DataError(f"data set {name}: {error}") from error
     sizes = {part: len(stored.get(f"x_{part}", ())) for part in ("train", "validation", "test")}
@@ -87,12 +96,12 @@ def _split(
         "name": name,
         "source": definition["source"],
         "label": f"{label}, {subset:,}-example subset" if subset else label,
-        "task": "regression" if arrays.classes is None else "classification",
-        "classes": arrays.classes,
-        "shape": list(arrays.x_train.shape[1:]),
-        "scale": arrays.scale,
+        "task": "regression" if whole.classes is None else "classification",
+        "classes": whole.classes,
+        "shape": list(whole.x_train.shape[1:]),
+        "scale": whole.scale,
         "sizes": sizes,
-        "split": _sentence(source, definition, arrays, sizes),
+        "split": _sentence(source, definition, whole, sizes),
         "seed": seed,
         "sha256": _content(stored),
     }
@@ -110,7 +119,7 @@ def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays
 
 
 def _validation(definition: Definition, examples: int) -> int | float:
-    """Return how many examples, or which fraction of them, are for validation."""
+    """The number of validation examples, or the fraction of all examples."""
     if definition.get("validation") is not None:
         return definition["validation"]
     default, subset = SOURCES[definition["source"]].validation, definition.get("subset")
@@ -119,21 +128,21 @@ def _validation(definition: Definition, examples: int) -> int | float:
     return default
 
 
-def _sentence(source: Source, definition: Definition, arrays: Arrays, sizes: dict[str, int]) -> str:
-    """Return the split in words."""
-    how = "at random" if arrays.classes is None else "stratified by class"
+def _sentence(source: Source, definition: Definition, whole: Arrays, sizes: dict[str, int]) -> str:
+    """The split in words."""
+    how = "at random" if whole.classes is None else "stratified by class"
     drawn = f"drawn {how} with seed {definition.get('split_seed', 0)}"
     counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items() if count)
     if definition["source"] == "line":
         return f"{counts} examples in their natural order; no validation or test set"
     held_out = f"validation {drawn}" if sizes["validation"] else "no validation set"
     if subset := definition.get("subset"):
-        held_out = f"training set cut to {subset:,} of {len(arrays.x_train):,}, {drawn}; {held_out}"
+        held_out = f"training set cut to {subset:,} of {len(whole.x_train):,}, {drawn}; {held_out}"
     return f"{counts} examples; {held_out}; test set {source.test}"
 
 
 def _content(stored: dict[str, np.ndarray]) -> str:
-    """Return the SHA-256 of names, types, shapes and values."""
+    """The SHA-256 of names, types, shapes and values."""
     digest = hashlib.sha256()
     for name, values in stored.items():
         digest.update(f"{name} {values.dtype} {values.shape};".encode())
@@ -142,15 +151,19 @@ def _content(stored: dict[str, np.ndarray]) -> str:
 
 
 def _save(stored: dict[str, np.ndarray], file: Path) -> None:
-    """Save the arrays as tensors. Raises OSError where they cannot be written."""
+    """Save the arrays as tensors.
+
+    Raises:
+        OSError: they cannot be written.
+    """
     import torch
 
     try:
-        # Through a file object: with a path, torch hides why a write failed.
+        # Through a file object: given a path, torch hides why a write failed.
         with file.open("wb") as stream:
             torch.save({name: torch.from_numpy(x) for name, x in stored.items()}, stream)
     except RuntimeError as error:
         cause: BaseException | None = error
-        while isinstance(cause, RuntimeError):  # what stopped the write: a full disk, a signal
+        while isinstance(cause, RuntimeError):  # down to the full disk or the signal
             cause = cause.__context__
         raise cause or error from error

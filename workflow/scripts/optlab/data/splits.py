@@ -15,7 +15,7 @@ TEST_SEED = 0  # the test set, like a published one, does not depend on the seed
 
 
 def shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    """Return a seeded permutation, int64 [N], that depends on the rows and not on their order.
+    """A seeded permutation, int64 [N], that depends on the rows and not on their order.
 
     Rows are first sorted by the bytes of x, then of y, and only then permuted.
     """
@@ -49,7 +49,7 @@ def stratified(labels: np.ndarray, count: int, leave: int = 0) -> np.ndarray:
 def split(
     arrays: Arrays, validation: float, subset: int | None, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return the arrays x_train, y_train, x_validation, ... in the order in which they are stored.
+    """The arrays x_train, y_train, x_validation, ... in the order in which they are stored.
 
     validation: a number of examples, or a fraction (float below 1) of the training data;
     subset: how many training examples to keep, the validation examples included (None: all).
@@ -74,7 +74,7 @@ def split(
 
 
 def _row_bytes(values: np.ndarray) -> np.ndarray:
-    """Return the rows as opaque bytes [N], which NumPy compares byte by byte."""
+    """The rows as opaque bytes [N], which NumPy compares byte by byte."""
     rows = np.ascontiguousarray(values).reshape(len(values), -1)
     return rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
 
@@ -96,7 +96,7 @@ def _keep(order: np.ndarray, arrays: Arrays, subset: int | None, needed: int) ->
 
 
 def _count(validation: float, examples: int) -> int:
-    """Return the number of validation examples. Raises DataError unless some are left to train."""
+    """The number of validation examples. Raises DataError unless some are left to train."""
     if isinstance(validation, float) and 0 < validation < 1:
         validation = max(1, round(validation * examples))
     if validation >= examples:
