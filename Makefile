@@ -44,6 +44,7 @@ lint: install  ## formatters, linters and the type checker, none of which change
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m mypy
+	PYTHONPATH=workflow/scripts .venv/bin/lint-imports pyproject.toml
 	.venv/bin/python -m snakefmt --check Snakefile workflow/rules
 	.venv/bin/python -m snakemake --lint
 

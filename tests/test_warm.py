@@ -18,7 +18,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS, WARM = ROOT / "workflow/scripts", ROOT / "warm"
 LINE = "--dataset line --model linear --optimizer sgd --lr 0.01 --batch-size full --device cpu"
-NAME = "import sys; sys.path.insert(0, sys.argv[1]); import launcher; print(launcher.circumstances())"
+NAME = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import launcher; print(launcher.circumstances())"
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has a warm start")
 
@@ -164,7 +166,8 @@ def test_a_server_holds_nothing_of_the_project_and_no_gpu(lab):
         assert "torch" in sys.modules and "torch._dynamo" in sys.modules
         import torch
         assert not torch.cuda.is_initialized() and not torch.cuda._is_in_bad_fork()
-        print([name for name in sys.modules if name.split(".")[0] in ("optlab", "train", "launcher")])
+        ours = ("optlab", "train", "launcher")
+        print([name for name in sys.modules if name.split(".")[0] in ours])
         print(len(os.listdir("/proc/self/task")))
     """)
     assert (status, output) == (0, "[]\n1\n")

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import command_line, errors, triggers
+from optlab.catalogue import listing
 from optlab.machine import devices, hardware, processes
 from optlab.runs import metrics, record
 from optlab.runs.progress import Progress
@@ -40,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
     started = processes.started() or hardware.process_start()
     arguments = command_line.train_parser(__doc__).parse_args(words)
     if arguments.list:
-        print(command_line.listing())
+        print(listing.listing())
         return 0
     interruption = Interruption()
     job: Job | None = None

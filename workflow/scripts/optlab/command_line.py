@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from optlab.catalogue import knobs as knob_rules
-from optlab.catalogue import networks, optimizers, schedules
+from optlab.catalogue import optimizers, schedules
 from optlab.catalogue.datasets import BUILT_IN, built_in
 from optlab.data import identity
 from optlab.errors import Mistake, UserError, allowed
@@ -62,7 +62,7 @@ def train_parser(description: str | None) -> Parser:
     p = Parser(description)
     p.add_argument("--list", action="store_true", help="list what there is, and train nothing")
     p.add_argument("--settings", metavar="JSON",
-                   help="a run as the workflow passes it, instead of the options below")  # fmt: skip
+                   help="a run as the workflow passes it, in place of those below")  # fmt: skip
     _what(p.add_argument_group("what is trained"))
     _how(p.add_argument_group("how it is trained"))
     _where(p.add_argument_group("where it runs, and where the results go"))
@@ -288,28 +288,3 @@ def _prepared(dataset: str) -> str:
         if subprocess.run([*command, "--output", path], check=False).returncode:
             raise UserError(f"the data set '{dataset}' could not be prepared")
     return path
-
-
-def listing() -> str:
-    """What ``--list`` prints: optimizers, schedules, networks and data sets."""
-    lines = ["optimizers, their learning rates where none is given, and their other knobs:"]
-    for name, entry in optimizers.OPTIMIZERS.items():
-        rates = ", ".join(f"{rate:g}" for rate in entry.grid)
-        lines.append(f"  {name:<10} lr {rates}{_values(entry.knobs)}")
-    lines += ["  or your own: path/to/file.py:Class, package.module:Class", "", "schedules:"]
-    lines += [f"  {name:<14}{_values(o, '')}" for name, o in schedules.SCHEDULES.items()]
-    lines += [f"    {option}: {words}" for option, words in schedules.OPTIONS.items()]
-    lines += ["", "networks and their options:"]
-    lines += [f"  {name:<10}{_values(e.options, '')}" for name, e in networks.NETWORKS.items()]
-    lines += ["  or your own: path/to/file.py:name", "", "data sets:"]
-    lines += [f"  {name}" for name in BUILT_IN]
-    return "\n".join(
-        line.rstrip() for line in [*lines, "  or arrays of your own, by prepare_data.py"]
-    )
-
-
-def _values(options: Any, before: str = "; ") -> str:
-    found = ", ".join(
-        f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in options.items()
-    )
-    return before + found if found else ""
