@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from handmade import SCALING, resolved, step_parts, timed
+from handmade import LINE, SCALING, finish, resolved, save, step_parts, timed
 
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.datasets import SOURCES
 from optlab.results import scaling_table
 from optlab.runs import metrics
-from optlab.study import schema, table
+from optlab.study import reading, schema, table
 from optlab.study.kinds import search
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "config/README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def keys_of_the_schema():
@@ -56,7 +57,7 @@ def test_the_reference_names_every_column_of_the_scaling_table(tmp_path, monkeyp
 
 
 def test_commands_and_files_that_the_readme_names_exist():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = README
     targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
     rules = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert targets and targets <= rules
@@ -68,3 +69,17 @@ def test_commands_and_files_that_the_readme_names_exist():
 def test_shipped_studies_are_named_after_their_files():
     names = {p.stem: yaml.safe_load(p.read_text())["study"] for p in ROOT.glob("config/*.yaml")}
     assert names == {"config": "default", "lab": "lab"}
+
+
+def test_the_notebook_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exercise = {**LINE, "optimizers": {"sgd": {"lr": [0.01]}, "adam": {"lr": [0.01]}}}
+    study = reading.resolve({"study": "default", "exercises": {"linear": exercise}})
+    save(study)
+    for run in table.runs(study):
+        finish(run, [1.0] * 3)
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(block.splitlines()) == 5
+    names = {}
+    exec(block, names)
+    assert names["study"].evaluations["path"].nunique() == 2
