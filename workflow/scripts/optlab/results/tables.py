@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from optlab import files
-from optlab.results import comparison, scaling_table, searches, summary, verdicts
+from optlab.results import comparison, scaling, searches, summary, verdicts
 from optlab.results.summary import CELLS, PROBLEM
 from optlab.study import kinds, table
 from optlab.study.kinds import search as search_kind
@@ -34,7 +34,7 @@ def tables(study: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     if "runs" in wanted:
         found |= _of_runs(study)
     if "scaling" in wanted:
-        found["scaling"] = scaling_table.frame(study)
+        found["scaling"] = scaling.frame(study)
     if "trials" in wanted:
         every = search_kind.every(study)
         found |= {"trials": searches.trials(every), "search": searches.summaries(every)}
