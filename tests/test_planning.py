@@ -87,7 +87,7 @@ class Checkout:
         self.folder = Path(folder)
 
     def make(self):
-        for name in ("workflow", "config", "profiles"):
+        for name in ("workflow", "config", "profiles", "warm"):
             shutil.copytree(
                 ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
             )

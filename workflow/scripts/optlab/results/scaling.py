@@ -13,14 +13,14 @@ from typing import Any
 import pandas as pd
 
 from optlab.results import summary, timed
-from optlab.results.scaling_laws import amdahl, karp_flatt, replayed_seconds
+from optlab.results.scaling_laws import amdahl, karp_flatt, replayed_evaluations
 from optlab.results.statistics import ENDS, cells, geometric
 from optlab.results.summary import PROBLEM
 from optlab.study.kinds.scaling import STRONG, Point, points
 
-REPLAYED = "replayed"  # `scaling` of rows that are not measured, but follow from the original lab
+REPLAYED = "replayed"  # `scaling` of rows that are computed by the original lab's arithmetic
 
-# Rows that agree in these are compared: they differ in `gpus` only.
+# Rows that agree in these columns are compared; they differ in `gpus` only.
 COMPARED = [*PROBLEM, "scaling", "batch_size", "epochs", "device", "machines"]
 
 
@@ -44,9 +44,9 @@ COLUMNS = [
     *_with_ends("val_accuracy", "test_accuracy"),
     *("target_accuracy", "reached_target", *_with_ends("seconds_to_target"), "path"),
 ]
-PICTURED = ["training_seconds", "clock", "hits"]  # further columns for pictures: see `timed.read`
+PICTURED = ["training_seconds", "clock", "hits"]  # further columns, for pictures: see `timed.read`
 
-# What a replayed row takes from the run of one process; its other cells are computed or empty.
+# The columns that a replayed row has in common with its run of one process.
 _KEPT = [*PROBLEM, "batch_size", "epochs", "device", "machines", "hardware", "global_batch", "lr",
          "seeds", "diverged", "status", "examples", "clock", "seconds_per_evaluation",
          "target_accuracy", "path"]  # fmt: skip
@@ -94,19 +94,16 @@ def _measured(own: Sequence[Point], target: float | None) -> pd.DataFrame:
 
 
 def _replayed(measured: pd.DataFrame, gpus: Sequence[int]) -> pd.DataFrame:
-    """What the original lab's program would report for each number of GPUs (`replayed_seconds`)."""
+    """A row for each run of one process and each number of GPUs, unless that is 1 alone."""
     one = measured.loc[measured["gpus"] == 1, _KEPT].drop_duplicates("path")
     counts = pd.DataFrame({"gpus": gpus if len(gpus) > 1 else []}, dtype=int)
-    found = one.merge(counts, how="cross").assign(scaling=REPLAYED)
-    # Unlike a measured row, it has no evaluation before the first step.
-    return found.assign(evaluations=replayed_seconds(0, 1, found["epochs"], found["gpus"]))
+    found = one.merge(counts, how="cross")
+    evaluations = replayed_evaluations(found["epochs"], found["gpus"])
+    return found.assign(scaling=REPLAYED, evaluations=evaluations)
 
 
 def _compared(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with times, rates and comparisons with one process.
-
-    A row without a run of one process on its machine has no speed-up.
-    """
+    """The table with times, rates and the comparison with one process on the same machine."""
     measured = table["scaling"] != REPLAYED
     several = table["gpus"] > 1
     seconds = _seconds(table, measured)
@@ -124,26 +121,26 @@ def _compared(table: pd.DataFrame) -> pd.DataFrame:
         table["karp_flatt" + end] = karp_flatt(table["speedup" + opposite], table["gpus"]).where(
             several & (table["scaling"] == STRONG)
         )
-    # Evaluation is off our clock. A replayed row gains nothing else: its training time is the same.
+    # Our clock excludes evaluation. A replayed row has the training time of one process.
     gain = (~measured).astype(float)
     return table.assign(gain_from_evaluation=gain.where(table["speedup"] > 1))
 
 
 def _seconds(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
-    """Seconds [rows, seeds] on the clock, which in replayed rows includes the evaluations."""
+    """Seconds [rows, seeds] of training, in replayed rows of training and evaluations."""
     clock = pd.DataFrame(list(table["clock"]), index=table.index, dtype=float)
     evaluating = table["seconds_per_evaluation"] * table["evaluations"]
     return clock.add(evaluating.mask(measured, 0.0), axis="index")
 
 
 def _means(name: str, values: pd.DataFrame) -> pd.DataFrame:
-    """Columns for the geometric mean of each row of values [rows, seeds], and its interval."""
+    """Columns of the geometric mean of each row of ``values`` [rows, seeds] and its interval."""
     found = [cells(name, geometric(list(row.dropna()))) for _, row in values.iterrows()]
     return pd.DataFrame(found, index=values.index)
 
 
 def _fits(table: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
-    """Columns for Amdahl's law, in the strong rows of several processes that it is fitted to."""
+    """Columns of Amdahl's law, for the rows of strong scaling with several processes."""
     found: dict[Any, dict[str, Any]] = {}
     for _, group in table[table["scaling"] == STRONG].groupby(COMPARED):
         fit = amdahl(seconds.loc[group.index].set_axis(group["gpus"]).T)
