@@ -5,34 +5,28 @@ import json
 import math
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-import scaling_figures
-import scaling_tables
-from handmade import SCALING, resolved, save, step_parts, timed
+from handmade import SCALING, finish, resolved, save, step_parts, timed
 from scipy import stats
 
+import figures as figures_program
 import status
+import tables as tables_program
 from optlab.errors import UserError
-from optlab.figures import looks as style
-from optlab.figures import scaling_pictures
+from optlab.figures import looks, plan, scaling_axes
 from optlab.results import scaling
 from optlab.results import timed as timing
-from optlab.results.scaling_laws import (
-    amdahl,
-    amdahl_time,
-    karp_flatt,
-    mapped,
-    paired_ratio,
-    replayed_seconds,
-)
-from optlab.results.statistics import Estimate
+from optlab.results.scaling_laws import amdahl, amdahl_time, karp_flatt, replayed_evaluations
+from optlab.results.statistics import ENDS, Estimate
 from optlab.study import table
-from optlab.study.kinds import scaling as scaling_plan
 
-REPORT = Path(scaling_tables.__file__).parents[1] / "report"
+REPORT = Path(__file__).parents[1] / "workflow/report"
+PICTURES = [kind for kind in plan.KINDS if kind.startswith("scaling-")]
 
 
 @pytest.fixture(autouse=True)
@@ -54,14 +48,28 @@ def finished(times, seeds=3, **changes):
 
 def rows(found, scaling_="strong"):
     """The rows of one kind by their number of processes."""
-    return {row.gpus: row for row in scaling.rows(found, "scaling") if row.scaling == scaling_}
+    every = scaling.rows(found, "scaling").to_dict("records")
+    return {row["gpus"]: row for row in every if row["scaling"] == scaling_}
 
 
-def table(found):
+def estimate(row, name):
+    """A figure of a row with its interval; None where there is none."""
+    mean, *ends = (row[name + end] for end in ENDS)
+    known = [end for end in ends if not math.isnan(end)]
+    return None if math.isnan(mean) else Estimate(mean, *known)
+
+
+def written(found):
+    """The rows of the file scaling.tsv, as text."""
     words = ["--study", str(save(found)), "--output-folder", "tables"]
-    assert scaling_tables.main(words) == 0
+    assert tables_program.main(words) == 0
     with open("tables/scaling.tsv", newline="") as stream:
         return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def fitted(times):
+    """Amdahl's law of times, p -> seed -> seconds."""
+    return amdahl(pd.DataFrame(times))
 
 
 # -- laws -------------------------------------------------------------------------------------
@@ -71,16 +79,16 @@ def table(found):
 def test_amdahl_of_exact_times_is_exact(share):
     """Shares below 0 (more than p times as fast) and above 1 (slower) are told as they are."""
     times = {p: {0: 7 * amdahl_time(share, p), 1: 8 * amdahl_time(share, p)} for p in (1, 2, 4, 8)}
-    fit = amdahl(times)
+    fit = fitted(times)
     assert fit.share.mean == pytest.approx(share, abs=1e-12)
     assert (fit.share.low, fit.share.high) == pytest.approx((share, share), abs=1e-9)
     assert fit.error == pytest.approx(0, abs=1e-12)
-    assert 1 / fit.speedup(4) == pytest.approx(share + (1 - share) / 4)
+    assert amdahl_time(fit.share.mean, 4) == pytest.approx(share + (1 - share) / 4)
 
 
 def test_amdahl_is_the_least_squares_fit():
     ratios = {2: 0.61, 4: 0.33, 8: 0.29}
-    fit = amdahl({1: {0: 1.0}, **{p: {0: value} for p, value in ratios.items()}})
+    fit = fitted({1: {0: 1.0}, **{p: {0: value} for p, value in ratios.items()}})
     x = np.array([1 - 1 / p for p in ratios])
     y = np.array([value - 1 / p for p, value in ratios.items()])
     share, error = (x @ y) / (x @ x), math.inf
@@ -96,7 +104,7 @@ def test_amdahl_of_noisy_seeds_has_their_interval():
     """Where the means fit exactly, the uncertainty is that of the seeds."""
     shares = [0.1, 0.2, 0.3]
     times = {p: {k: amdahl_time(s, p) for k, s in enumerate(shares)} for p in (1, 2, 4)}
-    fit = amdahl(times)
+    fit = fitted(times)
     low, high = stats.t.interval(0.95, 2, 0.2, stats.sem(shares))
     assert fit.share.low <= low + 1e-9 and fit.share.high >= high - 1e-9
     assert fit.share.high - fit.share.low < 1.3 * (high - low)
@@ -104,43 +112,50 @@ def test_amdahl_of_noisy_seeds_has_their_interval():
 
 def test_times_that_amdahl_does_not_describe_have_a_wide_interval():
     """Times that rise with the processes are no serial share of any size."""
-    fit = amdahl({1: {0: 1.0}, 2: {0: 0.5}, 4: {0: 0.9}})
+    fit = fitted({1: {0: 1.0}, 2: {0: 0.5}, 4: {0: 0.9}})
     assert fit.error > 0.2 and fit.share.high - fit.share.low > 1
 
 
 def test_amdahl_needs_three_counts_and_one_among_them():
-    assert amdahl({1: {0: 1.0}, 2: {0: 0.6}}) is None
-    assert amdahl({2: {0: 0.6}, 4: {0: 0.4}, 8: {0: 0.3}}) is None
-    assert amdahl({1: {0: 1.0}, 2: {0: 0.6}, 4: {}}) is None
+    assert fitted({1: {0: 1.0}, 2: {0: 0.6}}) is None
+    assert fitted({2: {0: 0.6}, 4: {0: 0.4}, 8: {0: 0.3}}) is None
+    assert fitted({1: {0: 1.0}, 2: {0: 0.6}, 4: {}}) is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.4, 1.0])
 @pytest.mark.parametrize("p", [2, 3, 16])
 def test_karp_flatt_of_amdahl_is_its_share(share, p):
-    found = karp_flatt(Estimate(1 / amdahl_time(share, p)), p)
-    assert found.mean == pytest.approx(share, abs=1e-12)
+    assert karp_flatt(1 / amdahl_time(share, p), p) == pytest.approx(share, abs=1e-12)
 
 
 def test_karp_flatt_turns_the_interval_round():
-    found = karp_flatt(Estimate(1.6, 1.5, 1.8), 2)
-    assert (found.mean, found.low, found.high) == pytest.approx((0.25, 1 / 9, 1 / 3))
-    assert karp_flatt(Estimate(1.0), 1) is None
+    found = [karp_flatt(speedup, 2) for speedup in (1.6, 1.8, 1.5)]
+    assert found == pytest.approx([0.25, 1 / 9, 1 / 3])
+    one, two = rows(finished({1: [10.0, 12.0, 11.0], 2: [6.0, 7.0, 6.0]})).values()
+    assert estimate(one, "karp_flatt") is None
+    expected = [karp_flatt(two["speedup" + end], 2) for end in ("", "_high", "_low")]
+    share = estimate(two, "karp_flatt")
+    assert [share.mean, share.low, share.high] == pytest.approx(expected)
+    assert share.low < share.mean < share.high
 
 
 def test_ratio_is_paired_and_geometric():
     """Seeds that are slow with every number of processes make no interval wider."""
-    below = {0: 1.0, 1: 10.0, 2: 3.0}
-    found = paired_ratio({seed: 2 * t for seed, t in below.items()}, below)
+
+    def ratio(one, two):
+        return estimate(rows(finished({1: one, 2: two}, len(one)))[2], "speedup")
+
+    below = [1.0, 10.0, 3.0]
+    found = ratio([2 * t for t in below], below)
     assert (found.mean, found.low, found.high) == pytest.approx((2, 2, 2))
-    above = {0: 1.5, 1: 20.0, 2: 9.0}
     logs = np.log([1.5, 2.0, 3.0])
     ends = np.exp(stats.t.interval(0.95, 2, logs.mean(), stats.sem(logs)))
-    found = paired_ratio(above, below)
+    found = ratio([1.5, 20.0, 9.0], below)
     assert found.mean == pytest.approx(np.exp(logs.mean()))
     assert (found.low, found.high) == pytest.approx(tuple(ends))
-    assert paired_ratio({0: 1.0}, {0: 2.0}) == Estimate(0.5)
-    assert paired_ratio({0: 1.0}, {1: 2.0}) is None
-    assert mapped(Estimate(2, 1, 4), lambda v: 1 / v) == Estimate(0.5, 0.25, 1)
+    assert ratio([1.0], [2.0]) == Estimate(0.5)
+    assert ratio([1.0, None], [None, 2.0]) is None
+    assert Estimate(2, 1, 4).mapped(lambda v: 1 / v) == Estimate(0.5, 0.25, 1)
 
 
 def test_replay_gives_the_published_times():
@@ -149,13 +164,13 @@ def test_replay_gives_the_published_times():
     A line through the three has a slope of 0.36 s an evaluation, and they lie on it.
     """
     published = {1: 285.0, 2: 232.9, 4: 203.5}
-    evaluations = [replayed_seconds(0, 1, 300, p) for p in published]
+    evaluations = [replayed_evaluations(300, p) for p in published]
     assert evaluations == [300, 150, 75]
     slope, training = np.polyfit(evaluations, list(published.values()), 1)
     assert (slope, training) == (pytest.approx(0.36, abs=0.001), pytest.approx(177.5, abs=0.1))
     for p, seconds in published.items():
-        assert replayed_seconds(177.5, 0.36, 300, p) == pytest.approx(seconds, abs=1.5)
-    assert replayed_seconds(10, 1, 5, 2) == 13  # three evaluations: the last half epoch has one
+        assert 177.5 + 0.36 * replayed_evaluations(300, p) == pytest.approx(seconds, abs=1.5)
+    assert replayed_evaluations(5, 2) == 3  # the last half epoch has one
 
 
 # -- the table --------------------------------------------------------------------------------
@@ -164,34 +179,35 @@ def test_replay_gives_the_published_times():
 def test_figures_of_a_row():
     found = finished({1: [10.0, 12.0, 14.0], 2: [5.0, 8.0, 7.0]})
     one, two = (rows(found)[p] for p in (1, 2))
-    assert one.samples_per_second.mean == pytest.approx(stats.gmean([200, 2000 / 12, 2000 / 14]))
+    assert one["samples_per_second"] == pytest.approx(stats.gmean([200, 2000 / 12, 2000 / 14]))
     epochs = np.log([2.5, 4, 3.5])  # times and rates are positive, and so are their intervals
-    assert two.seconds_per_epoch.mean == pytest.approx(np.exp(epochs.mean()))
     low, high = np.exp(stats.t.interval(0.95, 2, epochs.mean(), stats.sem(epochs)))
-    found_ = two.seconds_per_epoch
+    found_ = estimate(two, "seconds_per_epoch")
+    assert found_.mean == pytest.approx(np.exp(epochs.mean()))
     assert (found_.low, found_.high) == pytest.approx((low, high))
-    assert one.speedup == Estimate(1.0) and one.karp_flatt is None
+    assert estimate(one, "speedup") == Estimate(1.0) and estimate(one, "karp_flatt") is None
     logs = np.log([2, 1.5, 2])
     mean = np.exp(logs.mean())
-    assert two.speedup.mean == pytest.approx(mean)
-    assert two.efficiency.mean == pytest.approx(mean / 2)
-    assert two.efficiency.high == pytest.approx(two.speedup.high / 2)
-    assert two.karp_flatt.mean == pytest.approx(2 / mean - 1)
-    assert one.fit is None and two.fit is None  # two counts are no fit
+    assert two["speedup"] == pytest.approx(mean)
+    assert two["efficiency"] == pytest.approx(mean / 2)
+    assert two["efficiency_high"] == pytest.approx(two["speedup_high"] / 2)
+    assert two["karp_flatt"] == pytest.approx(2 / mean - 1)
+    for row in (one, two):
+        assert estimate(row, "serial_share") is None  # two counts are no fit
 
 
 def test_examples_are_those_that_the_run_names():
     found = finished({1: [10.0] * 3})
     (run,) = table.runs(found)
-    assert timing.read(run).examples == 1000
+    assert timing.read(run, None)["examples"] == 1000
     file = Path(run.folder, "run.json")
     file.write_text(json.dumps({**json.loads(file.read_text()), "examples": 500}))
-    assert rows(found)[1].samples_per_second.mean == pytest.approx(100)
+    assert rows(found)[1]["samples_per_second"] == pytest.approx(100)
 
 
 def test_three_counts_have_a_fit():
     times = {p: [9 * amdahl_time(0.2, p)] * 3 for p in (1, 2, 4)}
-    lines = {row["gpus"]: row for row in table(finished(times)) if row["scaling"] == "strong"}
+    lines = {row["gpus"]: row for row in written(finished(times)) if row["scaling"] == "strong"}
     assert lines["1"]["serial_share"] == lines["1"]["karp_flatt"] == ""
     for p in ("2", "4"):
         assert float(lines[p]["serial_share"]) == pytest.approx(0.2)
@@ -200,7 +216,7 @@ def test_three_counts_have_a_fit():
 
 
 def test_one_seed_has_no_interval():
-    lines = table(finished({1: [8.0], 2: [5.0]}, seeds=1))
+    lines = written(finished({1: [8.0], 2: [5.0]}, seeds=1))
     two = lines[1]
     assert (two["gpus"], two["speedup"], two["efficiency"]) == ("2", "1.6", "0.8")
     for name in ("speedup", "efficiency", "karp_flatt", "seconds", "samples_per_second"):
@@ -210,9 +226,9 @@ def test_one_seed_has_no_interval():
 def test_diverged_seeds_are_counted_and_left_out_of_both_sides():
     found = finished({1: [10.0, None, 12.0], 2: [5.0, 6.0, None]})
     two = rows(found)[2]
-    assert two.speedup == Estimate(2.0)  # seed 0 alone has both
-    assert two.timed.summary.diverged == 1
-    line = table(found)[1]
+    assert estimate(two, "speedup") == Estimate(2.0)  # seed 0 alone has both
+    assert two["diverged"] == 1
+    line = written(found)[1]
     assert (line["seeds"], line["diverged"], line["status"]) == ("3", "1", "diverged")
     assert float(line["seconds"]) == pytest.approx(30**0.5, rel=1e-5)
 
@@ -220,7 +236,7 @@ def test_diverged_seeds_are_counted_and_left_out_of_both_sides():
 @pytest.mark.parametrize("gone", [1, 2])
 def test_a_run_of_which_every_seed_diverged_has_empty_cells(gone):
     times = {1: [10.0] * 3, 2: [5.0] * 3, 4: [3.0] * 3, gone: [None] * 3}
-    lines = {r["gpus"]: r for r in table(finished(times)) if r["scaling"] == "strong"}
+    lines = {r["gpus"]: r for r in written(finished(times)) if r["scaling"] == "strong"}
     assert lines[str(gone)]["seconds"] == lines[str(gone)]["speedup"] == ""
     assert lines[str(gone)]["test_accuracy"] == ""
     assert (lines["4"]["speedup"] == "") == (gone == 1)
@@ -235,10 +251,11 @@ def test_times_of_different_machines_are_not_compared(other):
     moved = next(run for run in table.runs(found) if run.gpus == 4)
     timed(moved, [1.0] * 3, **other)
     measured = rows(found)
-    assert measured[4].speedup is measured[4].efficiency is measured[4].karp_flatt is None
-    assert measured[4].samples_per_second.mean == pytest.approx(2000)
-    assert measured[8].speedup.mean == pytest.approx(8)
-    assert measured[8].fit.share.mean == pytest.approx(0, abs=1e-9)
+    for name in ("speedup", "efficiency", "karp_flatt", "serial_share"):
+        assert estimate(measured[4], name) is None
+    assert measured[4]["samples_per_second"] == pytest.approx(2000)
+    assert measured[8]["speedup"] == pytest.approx(8)
+    assert measured[8]["serial_share"] == pytest.approx(0, abs=1e-9)
 
 
 def test_missing_seed_and_missing_run_are_told_in_one_line(capsys):
@@ -246,14 +263,15 @@ def test_missing_seed_and_missing_run_are_told_in_one_line(capsys):
     words = ["--study", str(save(found)), "--output-folder", "tables"]
     (first, second) = table.runs(found)
     timed(second, [5.0])
-    assert scaling_tables.main(words) == 1
+    assert tables_program.main(words) == 1
     assert "seed 1 is missing; train this run again" in capsys.readouterr().err
+    timed(second, [5.0] * 2)
     Path(first.folder, "run.json").unlink()
-    assert scaling_tables.main(words) == 1
+    assert tables_program.main(words) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "has this run been trained?" in told
     Path(first.folder, "run.json").write_text('{"wall": {}}')
-    assert scaling_tables.main(words) == 1
+    assert tables_program.main(words) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "train this run again" in told
 
@@ -262,7 +280,7 @@ def test_weak_scaling_is_against_one_process_and_has_no_serial_share():
     found = study(scaling=["weak"], gpus=[1, 2, 4], batch_sizes=[50], lr_scaling="linear")
     for run in table.runs(found):
         timed(run, [8.0 / run.gpus] * 3)
-    lines = {r["gpus"]: r for r in table(found) if r["scaling"] == "weak"}
+    lines = {r["gpus"]: r for r in written(found) if r["scaling"] == "weak"}
     assert [(r["batch_size"], r["global_batch"], r["lr"]) for r in lines.values()] == [
         *(("50", "50", "0.1"), ("50", "100", "0.2"), ("50", "200", "0.4"))
     ]
@@ -274,7 +292,7 @@ def test_rows_share_a_run_and_points_left_out_have_none():
     found = study(scaling=["strong", "weak"], gpus=[1, 2, 4], batch_sizes=[2])
     for run in table.runs(found):
         timed(run, [8.0] * 3)
-    lines = table(found)
+    lines = written(found)
     kinds = [(r["scaling"], r["gpus"]) for r in lines]
     assert ("strong", "4") not in kinds and ("weak", "4") in kinds  # 2 examples for 4 processes
     paths = {r["path"] for r in lines if r["gpus"] == "1"}
@@ -287,7 +305,7 @@ def test_replayed_rows_are_all_evaluation():
     each = 0.5
     for run in table.runs(found):
         timed(run, [10.0, 20.0, 30.0] if run.gpus == 1 else [6.0] * 3, evaluation=each)
-    lines = {(r["scaling"], r["gpus"]): r for r in table(found)}
+    lines = {(r["scaling"], r["gpus"]): r for r in written(found)}
     two = lines["replayed", "2"]
     assert float(two["seconds_per_evaluation"]) == each
     assert float(two["seconds"]) == pytest.approx(stats.gmean([12, 22, 32]), rel=1e-5)
@@ -306,7 +324,7 @@ def test_an_evaluation_takes_what_those_of_the_studys_seeds_took():
     timed(table.runs(more)[0], [10.0, None, 30.0], evaluation=0.25)
     for found in (fewer, more):
         (run,) = table.runs(found)
-        assert timing.read(run).evaluation_seconds == pytest.approx(0.25)
+        assert timing.read(run, None)["seconds_per_evaluation"] == pytest.approx(0.25)
 
 
 def test_shares_of_a_step():
@@ -314,7 +332,7 @@ def test_shares_of_a_step():
     for run in table.runs(found):
         parts = {"communication": 0.002} if run.gpus == 2 else {"communication": -0.0001}
         timed(run, [6.0] * 3, steps=step_parts(step=0.0125, **parts), oversubscribed=run.gpus == 2)
-    one, two = table(found)[:2]
+    one, two = written(found)[:2]
     assert float(two["wall_seconds"]) == pytest.approx(2 + 18 + 9 * 0.01 + 1)
     assert (two["start_up_seconds"], two["evaluation_seconds"]) == ("2", "0.09")
     shares = ("data", "forward_backward", "communication", "optimizer", "other")
@@ -331,21 +349,30 @@ def test_parts_that_are_more_than_the_step_still_sum_to_one():
     found = finished({1: [10.0] * 3})
     (run,) = table.runs(found)
     timed(run, [10.0] * 3, steps=step_parts(step=0.005))
-    shares = timing.read(run).shares
-    assert sum(shares.values()) == pytest.approx(1)
-    assert shares["other"] == 0 and shares["forward_backward"] == pytest.approx(6 / 9)
+    found = timing.read(run, None)
+    assert sum(found[name] for name in timing.SHARES) == pytest.approx(1)
+    assert found["other_share"] == 0 and found["forward_backward_share"] == pytest.approx(6 / 9)
 
 
-def test_target_is_a_median_in_which_a_miss_takes_for_ever():
-    found = study(gpus=[1, 2], target_accuracy=0.5)
-    one, two = table.runs(found)
+def test_target_is_a_geometric_mean_over_the_seeds_that_reach_it():
+    found = study(gpus=[1, 2, 4], target_accuracy=0.5)
+    one, two, four = table.runs(found)
     timed(one, [10.0, 20.0, 30.0], accuracies=[0.9, 0.9, 0.3])
     timed(two, [10.0, 20.0, None], accuracies=[0.6, 0.4, 0.9])
-    lines = table(found)
-    # 0.1, 0.5, 0.9 after 0, 1 and 2 epochs: half of the training.
-    assert (lines[0]["reached_target"], lines[0]["seconds_to_target"]) == ("2", "10")
-    assert (lines[1]["reached_target"], lines[1]["seconds_to_target"]) == ("1", "inf")
+    timed(four, [10.0, 20.0, None], accuracies=[0.4, 0.4, 0.9])
+    lines = written(found)
+    # 0.1, 0.5, 0.9 after 0, 1 and 2 epochs: half of the training, 5 and 10 seconds.
+    assert (lines[0]["reached_target"], lines[0]["seconds_to_target"]) == ("2", "7.07107")
+    logs = np.log([5, 10])
+    ends = np.exp(stats.t.interval(0.95, 1, logs.mean(), stats.sem(logs)))
+    found_ = [float(lines[0][f"seconds_to_target_{end}"]) for end in ("low", "high")]
+    assert found_ == pytest.approx(list(ends), rel=1e-5)
+    assert (lines[1]["reached_target"], lines[1]["seconds_to_target"]) == ("1", "10")
+    assert (lines[2]["reached_target"], lines[2]["seconds_to_target"]) == ("0", "inf")
+    for line in lines[1:3]:
+        assert line["seconds_to_target_low"] == line["seconds_to_target_high"] == ""
     assert lines[0]["target_accuracy"] == "0.5"
+    assert not any(name.startswith("epochs_to_target") for name in lines[0])
     replayed = [r for r in lines if r["scaling"] == "replayed"]
     assert {r["seconds_to_target"] for r in replayed} == {""}
 
@@ -355,7 +382,7 @@ def test_a_row_for_each_question():
     found = study(scaling=["strong", "weak"], **axes)
     for run in table.runs(found):
         timed(run, [1.0] * 3)
-    lines = table(found)
+    lines = written(found)
     names = ("exercise", "dataset", "model", "scaling", "batch_size", "epochs", "gpus")
     keys = [tuple(row[name] for name in names) for row in lines]
     assert len(keys) == len(set(keys)) == 3 * 2**4
@@ -363,18 +390,17 @@ def test_a_row_for_each_question():
 
 
 def test_nothing_is_replayed_where_nothing_is_compared():
-    assert {row["scaling"] for row in table(finished({1: [10.0] * 3}))} == {"strong"}
+    assert {row["scaling"] for row in written(finished({1: [10.0] * 3}))} == {"strong"}
 
 
-def test_study_without_scaling_is_told(capsys):
+def test_a_study_without_scaling_has_no_such_table():
     line = {"datasets": ["line"], "models": ["linear"], "batch_sizes": [4]}
     found = resolved({"fit": {**line, "optimizers": {"sgd": {"lr": [0.1]}}}})
-    words = ["--study", str(save(found)), "--output-folder", "x"]
-    assert scaling_tables.main(words) == 1
-    assert "has no exercise of the kind scaling" in capsys.readouterr().err
-    words = ["--study", str(save(found)), "--exercise", "fit", "--output-folder", "x"]
-    assert scaling_figures.main(words) == 1
-    assert "'fit' is not a scaling exercise" in capsys.readouterr().err
+    for run in table.runs(found):
+        finish(run, [0.1] * 3)
+    words = ["--study", str(save(found)), "--output-folder", "tables"]
+    assert tables_program.main(words) == 0
+    assert Path("tables/runs.tsv").is_file() and not Path("tables/scaling.tsv").exists()
 
 
 def test_a_waiting_timed_run_takes_the_whole_machine():
@@ -388,28 +414,28 @@ def test_a_waiting_timed_run_takes_the_whole_machine():
 
 
 def drawn(found, kind):
-    (picture,) = (p for p in scaling_plan.pictures(found, "scaling") if p.kind == kind)
-    target = found["exercises"]["scaling"]["target_accuracy"]
-    figure = scaling_pictures.draw(picture, scaling.rows(found, "scaling"), target)
-    svg = style.svg(figure)
+    (picture,) = (p for p in plan.pictures(found, "scaling") if p.kind == f"scaling-{kind}")
+    module = import_module(f"optlab.figures.scaling_{kind}")
+    figure = module.draw(picture, scaling_axes.source(found, "scaling"))
+    svg = looks.svg(figure)
     texts = re.findall(r"<text.*?</text>", svg, re.S)
     return figure, [re.sub(r"<[^>]*>", "", text).strip() for text in texts]
 
 
 def test_pictures_follow_from_the_study():
     def kinds(**changes):
-        return [p.name for p in scaling_plan.pictures(study(**changes), "scaling")]
+        return [p.name for p in plan.pictures(study(**changes), "scaling")]
 
     assert kinds(gpus=[1]) == ["time"]
     assert kinds() == ["speedup", "time", "replay"]
     every = {"batch_sizes": [50, 100], "target_accuracy": 0.9, "scaling": ["weak"]}
-    assert kinds(**every) == list(scaling_plan.PICTURES)
+    assert [f"scaling-{name}" for name in kinds(**every)] == PICTURES
     assert kinds(epochs=[1, 2], batch_sizes=[50, 100], gpus=[1]) == ["time", "settings"]
-    two = scaling_plan.pictures(study(models=["cnn", "mlp"]), "scaling")
+    two = plan.pictures(study(models=["cnn", "mlp"]), "scaling")
     assert [p.name for p in two][::3] == ["digits-cnn-speedup", "digits-mlp-speedup"]
     assert len({tuple(p.labels.values()) for p in two}) == len(two)
-    for kind in scaling_plan.PICTURES:
-        assert (REPORT / f"scaling-{kind}.rst").is_file()
+    for kind in PICTURES:
+        assert (REPORT / f"{kind}.rst").is_file()
 
 
 def test_speedup_has_the_fit_and_the_ideal():
@@ -459,8 +485,8 @@ def test_gpus_are_called_so():
         timed(run, [6.0] * 3, gpu="Handmade GPU", gpu_peak_memory_mb=77.0)
     figure, _ = drawn(found, "speedup")
     assert figure.axes[0].get_xlabel() == "GPUs"
-    assert table(found)[0]["hardware"] == "Handmade GPU"
-    assert table(found)[0]["gpu_peak_memory_mb"] == "77"
+    assert written(found)[0]["hardware"] == "Handmade GPU"
+    assert written(found)[0]["gpu_peak_memory_mb"] == "77"
 
 
 @pytest.mark.parametrize("dead", [(), (0,), (1,), (0, 1, 2, 3, 4, 5)])
@@ -469,19 +495,19 @@ def test_every_picture_can_be_drawn(dead):
     found = study(scaling=["strong", "weak"], target_accuracy=0.5, **axes)
     for number, run in enumerate(table.runs(found)):
         timed(run, [None] * 3 if number in dead or len(dead) > 2 else [1.0, 1.2, None])
-    for kind in scaling_plan.PICTURES:
-        drawn(found, kind)
+    for kind in PICTURES:
+        drawn(found, kind.removeprefix("scaling-"))
 
 
 def test_programs_write_and_tidy():
     found = finished({1: [10.0] * 3, 2: [6.0] * 3})
     Path("figures").mkdir()
     words = ["--study", str(save(found)), "--exercise", "scaling", "--output-folder", "figures"]
-    assert scaling_figures.main(words) == 0
+    assert figures_program.main(words) == 0
     assert sorted(p.stem for p in Path("figures").glob("*.svg")) == ["replay", "speedup", "time"]
     again = finished({1: [10.0] * 3})
     save(again)
-    assert scaling_figures.main(words) == 0
+    assert figures_program.main(words) == 0
     assert [p.stem for p in Path("figures").glob("*.svg")] == ["time"]
 
 
@@ -491,7 +517,7 @@ def test_reading_what_is_no_record():
     for text in ("[]", "{", json.dumps({"seeds": []})):
         Path(run.folder, "run.json").write_text(text)
         with pytest.raises(UserError, match=r"run\.json: .*again"):
-            timing.read(run)
+            timing.read(run, None)
 
 
 def test_seeds_of_another_machine_are_told_and_their_times_not_compared():
@@ -501,6 +527,6 @@ def test_seeds_of_another_machine_are_told_and_their_times_not_compared():
     record = json.loads(file.read_text())
     record["seeds"][2]["hardware"] = "Handmade 2"  # the last one was added elsewhere
     file.write_text(json.dumps(record))
-    lines = {row["gpus"]: row for row in table(found) if row["scaling"] == "strong"}
+    lines = {row["gpus"]: row for row in written(found) if row["scaling"] == "strong"}
     assert lines["2"]["hardware"] == "Handmade 1 and Handmade 2"
     assert lines["2"]["speedup"] == "" and lines["1"]["speedup"] == "1"

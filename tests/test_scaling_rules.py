@@ -28,7 +28,8 @@ exercises:
       sgd: {lr: [0.1]}
 """
 
-TOLD = {"study": 1, "tables": 1, "scaling_tables": 1, "figures_speed": 1}  # of another study
+CHANGED = {"study": 1, "tables": 1, "figures_speed": 1}  # what another study makes again
+DRAWN = ["figures_pick", "figures_speed"]
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +76,21 @@ def test_moving_it_plans_nothing(checkout):
 def test_prepared_data_is_not_missed_until_it_is_needed(checkout):
     shutil.rmtree(checkout.folder / "results/data")
     assert checkout.planned() == ({}, [])
-    checkout.append("workflow/scripts/optlab/timed.py")
-    assert checkout.planned() == ({"scaling_tables": 1, "figures_speed": 1}, [])
+    checkout.append("workflow/scripts/optlab/results/timed.py")
+    assert checkout.planned() == (dict.fromkeys([*DRAWN, "tables"], 1), [])
 
 
 def test_more_processes_train_what_they_add(checkout):
     checkout.edit("study.yaml", ("gpus: [1]", "gpus: [1, 2]"))
     jobs, runs = checkout.planned()
     assert runs == sorted([run(2, 50), run(2, 100), run(2, 100, "0.2"), run(2, 200, "0.2")])
-    assert jobs == {"train": 4, **TOLD}
+    assert jobs == {"train": 4, **CHANGED}
     assert "3 done, 0 running, 0 failed, 4 waiting" in checkout.status()
 
 
 def test_rule_of_the_rate_trains_only_weak_runs_of_several_processes(checkout):
     checkout.edit("study.yaml", ("gpus: [1]", "gpus: [1]\n    lr_scaling: sqrt"))
-    assert checkout.planned() == (TOLD, [])
+    assert checkout.planned() == (CHANGED, [])
     runs = []
     for rule in ("linear", "sqrt"):
         text = STUDY.replace("gpus: [1]", f"gpus: [1, 4]\n    lr_scaling: {rule}")
@@ -102,17 +103,17 @@ def test_rule_of_the_rate_trains_only_weak_runs_of_several_processes(checkout):
 
 def test_added_target_draws_and_trains_nothing(checkout):
     checkout.edit("study.yaml", ("gpus: [1]", "gpus: [1]\n    target_accuracy: 0.5"))
-    assert checkout.planned() == (TOLD, [])
+    assert checkout.planned() == (CHANGED, [])
 
 
 @pytest.mark.parametrize(
     "module, jobs",
     [
-        ("scaling_pictures", ["figures_speed"]),
-        ("scaling_panels", ["figures_speed"]),
-        ("scaling_laws", ["figures_speed", "scaling_tables"]),
-        ("timed", ["figures_speed", "scaling_tables"]),
-        ("curves", ["figures_pick"]),
+        ("figures/scaling_speedup", DRAWN),
+        ("figures/scaling_axes", DRAWN),
+        ("results/scaling_laws", [*DRAWN, "tables"]),
+        ("results/timed", [*DRAWN, "tables"]),
+        ("figures/lines", DRAWN),
     ],
 )
 def test_an_edit_makes_again_what_depends_on_it(checkout, module, jobs):
@@ -122,7 +123,7 @@ def test_an_edit_makes_again_what_depends_on_it(checkout, module, jobs):
 
 def test_sweep_beside_it_is_left_alone(checkout):
     checkout.edit("study.yaml", ("batch_sizes: [50, 100]", "batch_sizes: [50]"))
-    assert checkout.planned() == (TOLD, [])
+    assert checkout.planned() == (CHANGED, [])
 
 
 def test_target_of_the_exercise_makes_only_that(checkout):
@@ -135,6 +136,8 @@ def test_target_of_the_exercise_makes_only_that(checkout):
 def test_a_study_of_scaling_alone(checkout):
     checkout.write("study.yaml", STUDY[: STUDY.index("  pick:")])
     jobs, runs = checkout.planned()
-    assert (jobs, runs) == ({"study": 1, "tables": 1, "scaling_tables": 1}, [])
+    assert (jobs, runs) == ({"study": 1, "tables": 1}, [])
+    shutil.rmtree(checkout.folder / "results/tiny/tables")
     checkout.call()
-    assert checkout.table("best") == [] and len(checkout.table("runs")) == 2
+    tables = {Path(name).stem for name in checkout.results("tables/*.tsv")}
+    assert tables == {"runs", "scaling"} and len(checkout.table("runs")) == 2

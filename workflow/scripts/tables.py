@@ -1,7 +1,8 @@
 """The tables of a study.
 
 In:  the resolved study (--study) and its results: metrics of runs, records of timed runs, trials.
-Out: one TSV a table in --output-folder; config/README.md describes their columns.
+Out: one TSV a table in --output-folder; config/README.md describes their columns. Tables that an
+     earlier call left there, of kinds of exercise no longer in the study, are removed.
 
 Each figure is a mean over the seeds that did not diverge, with the ends of its 95 % interval
 beside it; the interval of a single seed is empty.
@@ -26,8 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
     study = reading.load(arguments.study)
     from optlab.results import tables  # pandas: not before the words are checked
 
-    for name, frame in tables.tables(study).items():
-        tables.write(arguments.output_folder, name, frame)
+    tables.write_all(arguments.output_folder, tables.tables(study))
     return 0
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from optlab.figures import looks, plan, scaling_pictures, search_pictures, sweep
+from optlab.figures import looks, plan, scaling_axes, search_pictures, sweep
 from optlab.figures.axes import Reader
-from optlab.results import scaling
 from optlab.study import table
 from optlab.study.kinds import search
 
@@ -33,9 +33,10 @@ def _figures(study: Mapping[str, Any], exercise: str) -> Iterator[tuple[str, Fig
             kind = p.kind.removeprefix("search-")
             yield p.name, search_pictures.draw(kind, searches[p.dataset])
     elif settings["kind"] == "scaling":
-        rows = scaling.rows(study, exercise)
+        source = scaling_axes.source(study, exercise)
         for p in pictures:
-            yield p.name, scaling_pictures.draw(p, rows, settings["target_accuracy"])
+            module = import_module(f"optlab.figures.{p.kind.replace('-', '_')}")
+            yield p.name, module.draw(p, source)
     else:
         reader = Reader(study, table.runs(study, exercise))
         for p in pictures:

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from optlab.errors import UserError
-from optlab.results import reading, scaling_table, searches, summary, tables
+from optlab.results import reading, searches, summary, tables
+from optlab.results import scaling as scaling_tables
 from optlab.study import reading as studies
 from optlab.study import table
 from optlab.study.kinds import search
@@ -50,4 +51,4 @@ class Frames:
     @cached_property
     def scaling(self) -> pd.DataFrame:
         """The rows of the scaling table; empty where no exercise measures scaling."""
-        return scaling_table.frame(self.study)
+        return scaling_tables.frame(self.study)

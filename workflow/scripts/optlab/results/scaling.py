@@ -1,167 +1,151 @@
-"""The rows of the scaling table: each timed run against that of one process.
+"""The scaling table: each timed run against the run of one process with the same settings.
 
-A speed-up is a ratio of examples a second (under strong scaling the same as one of times), taken
-seed by seed, and never of two machines.
+A speed-up is a ratio of training examples per second, which for strong scaling equals the ratio of
+times. It is taken seed by seed, and only between runs on the same machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optlab.results import timed
-from optlab.results.scaling_laws import (
-    Amdahl,
-    amdahl,
-    karp_flatt,
-    paired_ratio,
-    replayed_seconds,
-)
-from optlab.results.statistics import Estimate, geometric
-from optlab.results.timed import Timed
-from optlab.study.kinds.scaling import STRONG, points
+import pandas as pd
 
-REPLAYED = "replayed"  # not trained: the original lab's arithmetic, in the table beside ours
+from optlab.results import summary, timed
+from optlab.results.scaling_laws import amdahl, karp_flatt, replayed_evaluations
+from optlab.results.statistics import ENDS, cells, geometric
+from optlab.results.summary import PROBLEM
+from optlab.study.kinds.scaling import STRONG, Point, points
 
+REPLAYED = "replayed"  # `scaling` of rows that are computed by the original lab's arithmetic
 
-@dataclass(frozen=True)
-class Row:
-    """One row of the scaling table.
-
-    Attributes:
-        scaling: strong, weak, or replayed: what the original lab's program would have reported.
-        batch: the configured batch size: of all processes together (strong) or of each (weak).
-        gpus: processes.
-        timed: the run; of a replayed row that of one process, from whose numbers it follows.
-        seconds: seed -> training clock; of a replayed row with the evaluations, as the original
-            measured it.
-        speedup: against one process; None where its run is on another machine, or all diverged.
-        fit: Amdahl's law over the rows that differ from this one in their processes only.
-    """
-
-    scaling: str
-    batch: int
-    gpus: int
-    timed: Timed
-    seconds: Mapping[int, float]
-    speedup: Estimate | None = None
-    fit: Amdahl | None = None
-
-    @property
-    def measured(self) -> bool:
-        """Whether this row's processes were really run."""
-        return self.scaling != REPLAYED
-
-    @property
-    def efficiency(self) -> Estimate | None:
-        """Speed-up over processes."""
-        return self.speedup and self.speedup.mapped(lambda s: s / self.gpus)
-
-    @property
-    def samples_per_second(self) -> Estimate | None:
-        """Training examples a second, of all processes together."""
-        return mean(self.timed.rates) if self.measured else None
-
-    @property
-    def seconds_per_epoch(self) -> Estimate | None:
-        """Training clock of one pass over the training set."""
-        epochs = self.timed.run.epochs
-        whole = mean(self.seconds) if self.measured else None
-        return whole and whole.mapped(lambda s: s / epochs)
-
-    @property
-    def karp_flatt(self) -> Estimate | None:
-        """The serial share that the speed-up amounts to; for the same work only, so strong."""
-        if self.scaling != STRONG or self.speedup is None:
-            return None
-        return karp_flatt(self.speedup, self.gpus)
-
-    @property
-    def evaluations(self) -> int:
-        """How many evaluations a seed has; before the first step too, but where replayed."""
-        if self.measured:
-            return max(len(curve.epoch) for curve in self.timed.curves)
-        return -(-self.timed.run.epochs // self.gpus)
-
-    @property
-    def gain_from_evaluation(self) -> float | None:
-        """The share of the seconds gained that is evaluations left out; None where none is gained.
-
-        Evaluation is off our clock; the replayed rows train as long as with one process.
-        """
-        if self.speedup is None or self.speedup.mean <= 1:
-            return None
-        return 0.0 if self.measured else 1.0
+# Rows that agree in these columns are compared; they differ in `gpus` only.
+COMPARED = [*PROBLEM, "scaling", "batch_size", "epochs", "device", "machines"]
 
 
-def mean(values: Mapping[int, float]) -> Estimate | None:
-    """The geometric mean of one time or rate a seed, with its interval, as of the speed-ups.
-
-    Times and rates have no negative side; neither have these intervals.
-    """
-    return geometric(list(values.values()))
+def _with_ends(*names: str) -> list[str]:
+    return [name + end for name in names for end in ENDS]
 
 
-Group = tuple[str, str, str, int, int]  # data set, network, scaling, batch size, epochs
+_SUMMARY = ["device", "seeds", "diverged", "status", *_with_ends("val_accuracy", "test_accuracy")]
+
+# The columns of scaling.tsv.
+COLUMNS = [
+    *(*PROBLEM, "scaling", "batch_size", "epochs", "gpus", "device", "hardware", "oversubscribed"),
+    *("global_batch", "lr", "seeds", "diverged", "status"),
+    *_with_ends("seconds", "seconds_per_epoch", "samples_per_second", "speedup", "efficiency"),
+    *_with_ends("karp_flatt", "serial_share"),
+    *("serial_fit_error", "evaluations", "gain_from_evaluation"),
+    *_with_ends("step_seconds"),
+    *timed.SHARES,
+    *("start_up_seconds", "evaluation_seconds", "seconds_per_evaluation", "wall_seconds"),
+    *("peak_memory_mb", "gpu_peak_memory_mb"),
+    *_with_ends("val_accuracy", "test_accuracy"),
+    *("target_accuracy", "reached_target", *_with_ends("seconds_to_target"), "path"),
+]
+PICTURED = ["training_seconds", "clock", "hits"]  # further columns, for pictures: see `timed.read`
+
+# The columns that a replayed row has in common with its run of one process.
+_KEPT = [*PROBLEM, "batch_size", "epochs", "device", "machines", "hardware", "global_batch", "lr",
+         "seeds", "diverged", "status", "examples", "clock", "seconds_per_evaluation",
+         "target_accuracy", "path"]  # fmt: skip
 
 
-def rows(study: Mapping[str, Any], exercise: str) -> list[Row]:
-    """The rows of a scaling exercise in the study's own order, the replayed ones last.
+def frame(study: Mapping[str, Any]) -> pd.DataFrame:
+    """The table scaling.tsv of all scaling exercises of the study; empty where there is none.
 
     Raises:
-        UserError: a run of it has not been trained.
+        UserError: a run has not been trained, or its files are damaged.
     """
-    runs: dict[str, Timed] = {}
-    groups: dict[Group, list[Row]] = {}
-    for point in points(study, exercise):
-        run = point.run
-        if run.skip_reason is None:
-            if run.path not in runs:
-                runs[run.path] = timed.read(run)
-            found = runs[run.path]
-            key = (run.dataset, run.model, point.scaling, point.batch, run.epochs)
-            row = Row(point.scaling, point.batch, run.gpus, found, found.seconds)
-            groups.setdefault(key, []).append(row)
-    measured = [row for group in groups.values() for row in _compared(group)]
-    return [*measured, *_replayed(measured, study["exercises"][exercise]["gpus"])]
+    names = [name for name, one in study["exercises"].items() if one["kind"] == "scaling"]
+    found = [rows(study, name) for name in names]
+    return pd.concat(found, ignore_index=True)[COLUMNS] if found else pd.DataFrame(columns=COLUMNS)
 
 
-def _compared(group: Sequence[Row]) -> list[Row]:
-    """The rows of one group with their speed-ups and, where the work is the same, the fit."""
-    base = next((row for row in group if row.gpus == 1), None)
-    if base is None:
-        return list(group)
-    alike = [row for row in group if row.timed.machines == base.timed.machines]
-    fit = None
-    if base.scaling == STRONG:
-        fit = amdahl({row.gpus: row.seconds for row in alike})
-    return [
-        replace(row, speedup=_speedup(row, row.timed.rates, base.timed.rates), fit=fit)
-        if row in alike
-        else row
-        for row in group
+def rows(study: Mapping[str, Any], exercise: str) -> pd.DataFrame:
+    """The rows of one exercise, with `COLUMNS` and `PICTURED`: measured ones, then replayed ones.
+
+    Raises:
+        UserError: a run has not been trained, or its files are damaged.
+    """
+    settings = study["exercises"][exercise]
+    own = [point for point in points(study, exercise) if point.run.skip_reason is None]
+    measured = _measured(own, settings["target_accuracy"])
+    table = pd.concat([measured, _replayed(measured, settings["gpus"])], ignore_index=True)
+    return _compared(table).reindex(columns=[*COLUMNS, *PICTURED])
+
+
+def _measured(own: Sequence[Point], target: float | None) -> pd.DataFrame:
+    """A row for each point; points may share a run."""
+    runs = {point.run.path: point.run for point in own}
+    settings = [
+        {
+            **{name: getattr(point.run, name) for name in (*PROBLEM, "epochs", "gpus", "path")},
+            "scaling": point.scaling,
+            "batch_size": point.batch,
+            "global_batch": point.run.batch_size,
+            "lr": point.run.knobs["lr"],
+        }
+        for point in own
     ]
+    summaries = summary.summarise(list(runs.values()))[_SUMMARY]
+    times = pd.DataFrame([timed.read(run, target) for run in runs.values()], index=list(runs))
+    return pd.DataFrame(settings).join(summaries.join(times), on="path")
 
 
-def _speedup(row: Row, above: Mapping[int, float], below: Mapping[int, float]) -> Estimate | None:
-    if row.gpus == 1 and above:
-        return Estimate(1.0)  # by definition: no interval
-    return paired_ratio(above, below)
+def _replayed(measured: pd.DataFrame, gpus: Sequence[int]) -> pd.DataFrame:
+    """A row for each run of one process and each number of GPUs, unless that is 1 alone."""
+    one = measured.loc[measured["gpus"] == 1, _KEPT].drop_duplicates("path")
+    counts = pd.DataFrame({"gpus": gpus if len(gpus) > 1 else []}, dtype=int)
+    found = one.merge(counts, how="cross")
+    evaluations = replayed_evaluations(found["epochs"], found["gpus"])
+    return found.assign(scaling=REPLAYED, evaluations=evaluations)
 
 
-def _replayed(measured: Iterable[Row], gpus: Sequence[int]) -> Iterator[Row]:
-    """What the original lab's program would report, from the numbers of each run of one process."""
-    runs = {row.timed.run.path: row for row in measured if row.gpus == 1 < len(gpus)}
-    for base in runs.values():
-        one = base.timed
+def _compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with times, rates and the comparison with one process on the same machine."""
+    measured = table["scaling"] != REPLAYED
+    several = table["gpus"] > 1
+    seconds = _seconds(table, measured)
+    rates = seconds.rdiv(table["epochs"] * table["examples"], axis="index")
+    groups = [table[name] for name in COMPARED]
+    of_one = rates.mask(several).groupby(groups).transform("first")
+    speedup = _means("speedup", rates / of_one)
+    speedup.loc[~several, ["speedup_low", "speedup_high"]] = math.nan  # 1 by definition
+    rate = _means("samples_per_second", rates[measured])
+    table = table.join([_means("seconds", seconds), rate, speedup, _fits(table, seconds)])
+    # Karp and Flatt's share falls with the speed-up, so the ends of the interval change places.
+    for end, opposite in zip(ENDS, ("", "_high", "_low"), strict=True):
+        table["seconds_per_epoch" + end] = (table["seconds" + end] / table["epochs"])[measured]
+        table["efficiency" + end] = table["speedup" + end] / table["gpus"]
+        table["karp_flatt" + end] = karp_flatt(table["speedup" + opposite], table["gpus"]).where(
+            several & (table["scaling"] == STRONG)
+        )
+    # Our clock excludes evaluation. A replayed row has the training time of one process.
+    gain = (~measured).astype(float)
+    return table.assign(gain_from_evaluation=gain.where(table["speedup"] > 1))
 
-        def seconds(p: int, one: Timed = one) -> dict[int, float]:
-            return {
-                seed: replayed_seconds(training, one.evaluation_seconds, one.run.epochs, p)
-                for seed, training in one.seconds.items()
-            }
 
-        for p in gpus:
-            row = Row(REPLAYED, base.batch, p, one, seconds(p))
-            yield replace(row, speedup=_speedup(row, seconds(1), row.seconds))
+def _seconds(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
+    """Seconds [rows, seeds] of training, in replayed rows of training and evaluations."""
+    clock = pd.DataFrame(list(table["clock"]), index=table.index, dtype=float)
+    evaluating = table["seconds_per_evaluation"] * table["evaluations"]
+    return clock.add(evaluating.mask(measured, 0.0), axis="index")
+
+
+def _means(name: str, values: pd.DataFrame) -> pd.DataFrame:
+    """Columns of the geometric mean of each row of ``values`` [rows, seeds] and its interval."""
+    found = [cells(name, geometric(list(row.dropna()))) for _, row in values.iterrows()]
+    return pd.DataFrame(found, index=values.index)
+
+
+def _fits(table: pd.DataFrame, seconds: pd.DataFrame) -> pd.DataFrame:
+    """Columns of Amdahl's law, for the rows of strong scaling with several processes."""
+    found: dict[Any, dict[str, Any]] = {}
+    for _, group in table[table["scaling"] == STRONG].groupby(COMPARED):
+        fit = amdahl(seconds.loc[group.index].set_axis(group["gpus"]).T)
+        if fit:
+            law = {**cells("serial_share", fit.share), "serial_fit_error": fit.error}
+            found |= dict.fromkeys(group.index[group["gpus"] > 1], law)
+    return pd.DataFrame.from_dict(found, orient="index")

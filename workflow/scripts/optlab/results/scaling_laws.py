@@ -1,20 +1,21 @@
-"""The arithmetic of scaling: ratios of times, Amdahl's law, the figure of Karp and Flatt.
+"""Laws of scaling: Amdahl's law, the metric of Karp and Flatt, and the original lab's arithmetic.
 
-p is the number of processes, T(p) a time with p of them, S = T(1) / T(p) the speed-up. Every
-interval is one of 95 %.
+p is the number of processes, T(p) the time with p processes, S = T(1) / T(p) the speed-up.
+Intervals are 95 % intervals.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from optlab.results.statistics import Estimate, estimate, geometric, quantile
+import numpy as np
+import pandas as pd
 
-FEWEST_COUNTS = 3  # process counts, one among them: two would give a fit nothing to disagree with
+from optlab.results.statistics import Estimate, estimate, quantile
 
-Times = Mapping[int, float]  # seed -> seconds
+FEWEST_COUNTS = 3  # with two process counts a fit of one parameter would be exact
 
 
 @dataclass(frozen=True)
@@ -22,30 +23,16 @@ class Amdahl:
     """A fit of Amdahl's law.
 
     Attributes:
-        share: the serial share of the time of one process. It is not cut to [0, 1]: below 0 more
-            processes gain more than their number, above 1 they lose time.
-        error: the largest relative deviation of a measured T(p) / T(1) from the fit.
+        share: serial share of the time of one process. It is not clipped to [0, 1]: below 0 the
+            speed-up exceeds p, above 1 more processes take longer.
+        error: largest relative deviation of a measured T(p) / T(1) from the fit.
     """
 
     share: Estimate
     error: float
 
-    def speedup(self, p: float) -> float:
-        """The fitted speed-up of p processes."""
-        return 1 / amdahl_time(self.share.mean, p)
 
-
-def paired_ratio(above: Times, below: Times) -> Estimate | None:
-    """The geometric mean of above / below over the seeds that both have, with its interval.
-
-    Ratios are multiplicative, so the t interval is one of their logarithms; none of a single
-    seed. None where there is no common seed.
-    """
-    seeds = sorted(above.keys() & below.keys())
-    return geometric([above[seed] / below[seed] for seed in seeds])
-
-
-def amdahl_time(share: float, p: float) -> float:
+def amdahl_time(share: float, p: Any) -> Any:
     """T(p) / T(1) = s + (1 - s) / p, for the same work and a serial share s.
 
     Source: G. M. Amdahl, "Validity of the single processor approach to achieving large scale
@@ -54,73 +41,65 @@ def amdahl_time(share: float, p: float) -> float:
     return share + (1 - share) / p
 
 
-def amdahl(times: Mapping[int, Times]) -> Amdahl | None:
-    """Amdahl's law, fitted by least squares to T(p) / T(1) of the same work.
+def amdahl(times: pd.DataFrame) -> Amdahl | None:
+    """Fit Amdahl's law to the geometric means of T(p) / T(1) over the seeds, by least squares.
 
-    The law is linear in s: T(p) / T(1) - 1/p = s (1 - 1/p). The fit is to the geometric mean of
-    the ratios over the seeds. Its interval covers two: the t interval of the residuals, wide
-    where the law does not describe what was measured, and that of a fit for each seed.
+    The interval of the share contains two: the t interval from the residuals, which is wide where
+    the law does not describe the measurements, and the t interval over the fits of each seed.
 
     Args:
-        times: p -> seed -> seconds.
+        times: seconds [seeds, p] for the same work; NaN where a seed has no time.
 
     Returns:
-        None with fewer than three process counts, or without that of one.
+        None for fewer than three process counts, or without p = 1.
     """
-    base = times.get(1, {})
-    ratios = {p: paired_ratio(found, base) for p, found in times.items() if p > 1}
-    means = {p: ratio.mean for p, ratio in ratios.items() if ratio}
-    if len(means) < FEWEST_COUNTS - 1:
+    times = times.dropna(axis="columns", how="all")
+    if 1 not in times:
         return None
-    share = _least_squares(means)
-    error = max(abs(mean / amdahl_time(share, p) - 1) for p, mean in means.items())
-    intervals = [_residual_interval(means, share), _seed_interval(times)]
-    ends = [end for found in intervals for end in (found.low, found.high) if end is not None]
-    return Amdahl(Estimate(share, min(ends), max(ends)), error)
+    ratios = times.drop(columns=1).div(times[1], axis="index")
+    means = np.exp(np.log(ratios).mean()).dropna()
+    n, p = len(means), means.index.to_numpy(float)
+    if n < FEWEST_COUNTS - 1:
+        return None
+    share = float(_least_squares(means))
+    fitted = amdahl_time(share, p)
+    variance = ((means - fitted) ** 2).sum() / (n - 1) / ((1 - 1 / p) ** 2).sum()
+    half = quantile(0.975, n - 1) * math.sqrt(variance)
+    ends = [share - half, share + half]
+    seeds = estimate(list(_least_squares(ratios.dropna())))
+    if seeds and seeds.low is not None and seeds.high is not None:
+        ends += [seeds.low, seeds.high]
+    return Amdahl(Estimate(share, min(ends), max(ends)), float(abs(means / fitted - 1).max()))
 
 
-def _least_squares(ratios: Mapping[int, float]) -> float:
-    """The s that is closest to T(p) / T(1) - 1/p = s (1 - 1/p) over all p."""
-    above = sum((ratio - 1 / p) * (1 - 1 / p) for p, ratio in ratios.items())
-    return above / sum((1 - 1 / p) ** 2 for p in ratios)
+def _least_squares(ratios: Any) -> Any:
+    """The least squares solution s of T(p) / T(1) - 1/p = s (1 - 1/p).
+
+    Args:
+        ratios: T(p) / T(1), a Series [p] or a DataFrame [seeds, p].
+    """
+    p = ratios.axes[-1].to_numpy(float)
+    x = 1 - 1 / p
+    return (ratios - 1 / p) @ x / (x @ x)
 
 
-def _residual_interval(ratios: Mapping[int, float], share: float) -> Estimate:
-    """The t interval of s from what the fit leaves, one degree of freedom less than ratios."""
-    n = len(ratios)
-    squares = sum((ratio - amdahl_time(share, p)) ** 2 for p, ratio in ratios.items())
-    error = math.sqrt(squares / (n - 1) / sum((1 - 1 / p) ** 2 for p in ratios))
-    half = quantile(0.975, n - 1) * error
-    return Estimate(share, share - half, share + half)
+def karp_flatt(speedup: Any, p: Any) -> Any:
+    """The serial share e = (1/S - 1/p) / (1 - 1/p) that one speed-up S with p > 1 amounts to.
 
-
-def _seed_interval(times: Mapping[int, Times]) -> Estimate:
-    """The t interval of s over the seeds that every process count has; empty for one seed."""
-    seeds = sorted(set.intersection(*(set(found) for found in times.values() if found)))
-    shares = [
-        _least_squares({p: t[seed] / times[1][seed] for p, t in times.items() if p > 1 and t})
-        for seed in seeds
-    ]
-    return estimate(shares) or Estimate(math.nan)
-
-
-def karp_flatt(speedup: Estimate, p: int) -> Estimate | None:
-    """The serial share that one measured speed-up amounts to, e = (1/S - 1/p) / (1 - 1/p).
-
-    Where it grows with p, the processes lose time on something that Amdahl's law does not have,
-    as communication. None for one process.
+    An e that grows with p indicates a loss that Amdahl's law does not contain, for example
+    communication.
 
     Source: A. H. Karp, H. P. Flatt, "Measuring parallel processor performance", Communications of
     the ACM 33 (1990) 539-543.
     """
-    return None if p == 1 else speedup.mapped(lambda s: (1 / s - 1 / p) / (1 - 1 / p))
+    return (1 / speedup - 1 / p) / (1 - 1 / p)
 
 
-def replayed_seconds(training: float, evaluation: float, epochs: int, p: int) -> float:
-    """How long the original lab's program would take on p GPUs: T + e ceil(E / p) seconds.
+def replayed_evaluations(epochs: Any, p: Any) -> Any:
+    """ceil(E / p): the evaluations that the original lab's program makes on p GPUs.
 
-    It divides the E epochs by the GPUs and lets every GPU repeat each batch, one GPU after the
-    other, so as many steps are trained as with one GPU and T does not change. An evaluation of e
-    seconds follows each epoch, and of these there are fewer.
+    It divides the E epochs by p and lets each of the p GPUs repeat every batch, one GPU after the
+    other. The number of steps, and so the training time T, is that of one GPU. An evaluation of e
+    seconds follows each epoch on its clock, so it reports T + e ceil(E / p) seconds.
     """
-    return training + evaluation * -(-epochs // p)
+    return -(-epochs // p)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from optlab import files
-from optlab.results import comparison, scaling_table, searches, summary, verdicts
+from optlab.results import comparison, scaling, searches, summary, verdicts
 from optlab.results.statistics import ENDS
 from optlab.results.summary import CELLS, PROBLEM
 from optlab.study import kinds, table
@@ -48,7 +48,7 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
         if "best" in wanted:
             found |= _compared(study, every)
     if "scaling" in wanted:
-        found["scaling"] = scaling_table.frame(study)
+        found["scaling"] = scaling.frame(study)
     if "trials" in wanted:
         some = search.every(study)
         found |= {"trials": searches.trials(some), "search": searches.summaries(some)}
@@ -86,6 +86,14 @@ def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """What identifies each run, then these columns, then its path."""
     identity = frame.columns[1 : frame.columns.get_loc("device") + 1]  # behind `run`
     return frame[[*identity, *columns]].assign(path=frame.index).reset_index(drop=True)
+
+
+def write_all(folder: Path, found: Mapping[str, pd.DataFrame]) -> None:
+    """Write the tables of a study, and remove those of kinds that it no longer has."""
+    for name, frame in found.items():
+        write(folder, name, frame)
+    for name in {name for kind in kinds.KINDS.values() for name in kind.TABLES} - found.keys():
+        (folder / f"{name}.tsv").unlink(missing_ok=True)
 
 
 def write(folder: Path, name: str, frame: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
-"""A scaling exercise: the same training with several numbers of processes, timed.
+"""A scaling exercise: the same training, timed with several numbers of processes.
 
-Strong scaling keeps the global batch while processes are added, weak scaling keeps the batch of
-each process. With one process both are the same run, and it is trained once.
+Strong scaling keeps the global batch size while processes are added, weak scaling keeps the batch
+size of each process. With one process both are the same run, which is trained once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ TABLES = {"runs": "runs", "scaling": "scaling"}
 
 STRONG, WEAK = "strong", "weak"
 
-# How the learning rate follows a global batch that is larger by a factor: linear as in Goyal et
-# al. 2017 (arXiv:1706.02677) for SGD, sqrt as in Krizhevsky 2014 (arXiv:1404.5997).
+# The factor of the learning rate for a global batch that is larger by a factor. Linear: Goyal et
+# al. 2017 (arXiv:1706.02677), for SGD. sqrt: Krizhevsky 2014 (arXiv:1404.5997).
 RULES: dict[str, Callable[[int], float]] = {
     "none": lambda factor: 1.0,
     "linear": float,
@@ -32,12 +32,12 @@ RULES: dict[str, Callable[[int], float]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """One row of the scaling table, before anything is trained.
+    """A row of the scaling table, before its run is trained.
 
     Attributes:
         scaling: strong or weak.
-        batch: the configured batch size: of all processes together (strong) or of each (weak).
-        run: the run that answers it; several points may share a run.
+        batch: the configured batch size, of all processes together (strong) or of each (weak).
+        run: its run; several points may share one.
     """
 
     scaling: str
@@ -46,14 +46,14 @@ class Point:
 
 
 def fill(exercise: dict[str, Any]) -> None:
-    """Fill in the values of every knob."""
+    """Fill in the values of every hyperparameter."""
     exercise["optimizers"] = {
         name: optimizers.grid(name, given or {}) for name, given in exercise["optimizers"].items()
     }
 
 
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What its section names; and that it has one optimizer, one value a knob, and one process."""
+    """Names that are unknown, several optimizers or values of a knob, or no run of one process."""
     if len(exercise["optimizers"]) > 1:
         yield ("optimizers",), "a scaling exercise compares numbers of GPUs: give one optimizer"
     for name, knobs in exercise["optimizers"].items():
@@ -67,12 +67,12 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
 
 
 def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:
-    """None beyond those of every run."""
+    """There are none beyond those of every run."""
     return iter(())
 
 
 def points(study: Mapping[str, Any], name: str) -> Iterator[Point]:
-    """The rows of its table, in the study's own order."""
+    """The measured rows of the exercise's table, in the order of the study."""
     exercise, make = study["exercises"][name], maker(study, name)
     ((optimizer, grid),) = exercise["optimizers"].items()
     knobs = {knob: values[0] for knob, values in grid.items()}
@@ -96,16 +96,16 @@ def points(study: Mapping[str, Any], name: str) -> Iterator[Point]:
 
 
 def scaled(rate: float, rule: str, factor: int) -> float:
-    """The learning rate for a global batch ``factor`` times as large, to six digits."""
+    """The learning rate, to six digits, for a global batch that is ``factor`` times as large."""
     return float(f"{rate * RULES[rule](factor):.6g}") if factor != 1 else rate
 
 
 def runs(study: Mapping[str, Any], name: str) -> list[Run]:
-    """The runs of its points, each once."""
+    """The runs of the points, without duplicates."""
     return list({point.run.path: point.run for point in points(study, name)}.values())
 
 
 def results(study: Mapping[str, Any], name: str) -> list[str]:
-    """The metrics and the records of its runs."""
+    """The metrics and the records of the runs."""
     own = [run.folder for run in runs(study, name) if run.skip_reason is None]
     return [f"{folder}/{file}" for folder in own for file in ("metrics.tsv", "run.json")]
