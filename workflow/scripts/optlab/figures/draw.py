@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from optlab.figures import looks, plan, scaling_pictures, search_pictures, sweep
-from optlab.figures.axes import Reader
+from optlab.figures import looks, plan, scaling_pictures
+from optlab.figures.reader import Reader
+from optlab.figures.trials import Trials
 from optlab.results import scaling
 from optlab.study import table
 from optlab.study.kinds import search
@@ -19,7 +21,7 @@ def draw(study: Mapping[str, Any], exercise: str, folder: Path) -> None:
     """Draw every picture of the exercise into ``folder``.
 
     Raises:
-        UserError: a run or a search of it has not finished.
+        UserError: a run or a search of the exercise has not finished.
     """
     looks.save(folder, _figures(study, exercise))
 
@@ -27,16 +29,17 @@ def draw(study: Mapping[str, Any], exercise: str, folder: Path) -> None:
 def _figures(study: Mapping[str, Any], exercise: str) -> Iterator[tuple[str, Figure]]:
     pictures = plan.pictures(study, exercise)
     settings = study["exercises"][exercise]
-    if settings["kind"] == "search":
-        searches = {one.dataset: one for one in search.searches(study, exercise)}
-        for p in pictures:
-            kind = p.kind.removeprefix("search-")
-            yield p.name, search_pictures.draw(kind, searches[p.dataset])
-    elif settings["kind"] == "scaling":
+    if settings["kind"] == "scaling":
         rows = scaling.rows(study, exercise)
-        for p in pictures:
-            yield p.name, scaling_pictures.draw(p, rows, settings["target_accuracy"])
+        for picture in pictures:
+            target = settings["target_accuracy"]
+            yield picture.name, scaling_pictures.draw(picture, rows, target)
+        return
+    sources: dict[str, Any] = {}
+    if settings["kind"] == "search":
+        for one in search.searches(study, exercise):
+            sources[one.dataset] = Trials(one, search.finished(one))
     else:
-        reader = Reader(study, table.runs(study, exercise))
-        for p in pictures:
-            yield p.name, sweep.draw(p, reader)
+        sources[""] = Reader(study, table.runs(study, exercise))
+    for picture in pictures:
+        yield picture.name, import_module(picture.module).draw(picture, sources[picture.dataset])
