@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -85,25 +85,25 @@ def closed_forms(
 def frame(
     axes: Axes, lines: Sequence[Line], label: str, log: bool | None = None, full: bool = False
 ) -> None:
-    """Set the limits so that they hold every line that stays, and the start of those that leave.
+    """Set the limits of empty axes so that they hold every line, and the start of those that leave.
 
-    Args:
-        axes: empty axes.
-        lines: the lines that will be drawn.
-        label: of the vertical axis.
-        log: whether that axis is logarithmic; None decides it by the range of the losses.
-        full: whether an epoch is a single step.
+    The vertical axis gets this label; ``log`` says whether it is logarithmic, None decides by the
+    range of the losses. With ``full``, an epoch is a single step.
     """
     stay = [line for line in lines if not line.leaves]
     starts = [line.mean[0] for line in lines]
+    bands = [band for line in stay for band in (line.low, line.high)]
     if log is None:
         low, high = positive_ends(np.concatenate([line.mean for line in stay or lines]))
         log = not stay or high / low > 10**DECADES
     if log:
         ends = starts if stay else [starts[0] / 10, starts[0] * LEAVES]
-        log_scale(axes, "y", *positive_ends([*_values(stay), *ends]))
+        log_scale(axes, "y", *positive_ends(np.concatenate([ends, *bands])))
     else:
-        low, high = _linear_ends(stay, starts)
+        values, after = _finite([starts, *bands]), _finite([[], *(band[1:] for band in bands)])
+        if after.size and 0 < SQUEEZED * np.ptp(after) < np.ptp(values):
+            values = after
+        low, high = (values.min(), values.max()) if values.size else (1.0, 1.0)
         room = 0.04 * (high - low) or 0.1
         axes.set_ylim(low - room, high + room)
     last = max(float(line.epoch[-1]) for line in stay or lines)
@@ -113,21 +113,9 @@ def frame(
     axes.set_ylabel(label)
 
 
-def _values(lines: Iterable[Line], first: int = 0) -> Array:
-    """The finite values of the lines and their bands, from evaluation ``first`` on."""
-    found = np.concatenate([[], *(v[first:] for line in lines for v in (line.low, line.high))])
+def _finite(parts: Sequence[ArrayLike]) -> Array:
+    found = np.concatenate(parts)
     return found[np.isfinite(found)]
-
-
-def _linear_ends(stay: Sequence[Line], starts: Sequence[float]) -> tuple[float, float]:
-    """The limits of a linear axis; starts that would squeeze the rest are cut off."""
-    whole, after = np.array([*_values(stay), *starts]), _values(stay, 1)
-    whole = whole[np.isfinite(whole)]
-    if not whole.size:
-        return 1.0, 1.0
-    if after.size and 0 < SQUEEZED * np.ptp(after) < np.ptp(whole):
-        whole = after
-    return float(whole.min()), float(whole.max())
 
 
 def enlarge(axes: Axes, lines: Sequence[Line], end: float) -> None:
@@ -173,30 +161,18 @@ def outer_labels(figure: Figure, label: str, below: str) -> None:
     figure.supylabel(label, fontsize=8.5)
 
 
-def heading(axes: Axes, text: str, color: str) -> None:
-    """The heading of a panel."""
-    axes.set_title(text, loc="left", fontsize=8, fontweight="bold", color=color)
-
-
 def entry(label: str, **look: Any) -> Line2D:
     """An entry of a legend for which no line is drawn."""
     return Line2D([], [], label=label, **look)
 
 
-def legend(
-    figure: Figure,
-    entries: Sequence[Artist],
-    title: str | None = None,
-    side: bool = False,
-    columns: int | None = None,
-) -> None:
-    """A legend outside the axes: at the side, or below in columns."""
+def legend(figure: Figure, entries: Sequence[Artist], side: bool = False, **more: Any) -> None:
+    """A legend outside the axes, at the side or below in columns; ``more`` is for Matplotlib."""
     if not entries:
         return
-    if side:
-        figure.legend(handles=entries, title=title, loc="outside right upper", alignment="left")
-        return
-    if columns is None:
-        widest = max(len(str(entry.get_label())) for entry in entries)
+    widest = max(len(str(entry.get_label())) for entry in entries)
+    place: dict[str, Any] = {"loc": "outside right upper", "alignment": "left"}
+    if not side:
         columns = min(len(entries), 3 if widest < 34 else 2)
-    figure.legend(handles=entries, title=title, loc="outside lower center", ncols=columns)
+        place = {"loc": "outside lower center", "ncols": columns}
+    figure.legend(handles=entries, **{**place, **more})

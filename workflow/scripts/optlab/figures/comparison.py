@@ -5,16 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from optlab.figures import looks, words
-from optlab.figures.axes import (
-    LINES,
-    closed_forms,
-    entry,
-    frame,
-    heading,
-    legend,
-    outer_labels,
-    plot,
-)
+from optlab.figures.axes import LINES, closed_forms, entry, frame, legend, outer_labels, plot
 from optlab.figures.lines import thin
 from optlab.figures.plan import Picture
 from optlab.figures.reader import Reader
@@ -66,7 +57,7 @@ def _panels(title: str, runs: list[Run], reader: Reader) -> Figure:
         plot(axes, training[number], looks.Look(color), "")
         if validation:
             plot(axes, validation[number], looks.Look(color, "--"), "")
-        heading(axes, f"{number + 1}  {words.label(run)}", color)
+        axes.set_title(f"{number + 1}  {words.label(run)}", color=color, **looks.HEADING)
         detail = (words.knobs(run) + training[number].note).replace(", ", "\n")
         axes.text(0.97, 0.95, detail, transform=axes.transAxes, ha="right", va="top",
                   fontsize=6.5, color="#333333", zorder=5)  # fmt: skip

@@ -59,12 +59,9 @@ class Line:
 
 
 def line(curves: Sequence[Curve], name: str, steps_per_epoch: float) -> Line:
-    """The figure ``name`` of a run, with all of its points.
+    """The figure ``name`` of a run, given the curve of each seed, with all of its points.
 
-    Args:
-        curves: of the run's seeds.
-        name: a key of `Curve.values`.
-        steps_per_epoch: with which the epoch of a divergence is computed from its step.
+    ``steps_per_epoch`` converts the step of a divergence to epochs.
     """
     lost = sorted((c for c in curves if c.diverged), key=lambda c: c.step[-1])
     shown = [c for c in curves if not c.diverged] or lost[:1]
@@ -72,7 +69,7 @@ def line(curves: Sequence[Curve], name: str, steps_per_epoch: float) -> Line:
     values = np.stack([c.values[name][:rows] for c in shown])
     epoch, step = shown[0].epoch[:rows].copy(), shown[0].step[:rows]
     if shown[0].diverged:
-        # The row is that of the evaluation which noticed the divergence; its step is exact.
+        # The epoch is that of the next evaluation, the step that of the divergence.
         epoch[-1] = min(epoch[-1], step[-1] / steps_per_epoch)
         final = values[:, -1]
         if name.endswith("loss"):

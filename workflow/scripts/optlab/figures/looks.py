@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib import colormaps, colors, ticker
@@ -67,6 +67,7 @@ VARIANTS = ("s", "^", "D", "v", "o", "P", "X", "<", ">")
 
 OTHER = "#cfcfcf"  # lines in the background of a panel
 PLAIN = "#555555"  # entries of a legend that apply to all optimizers
+HEADING: dict[str, Any] = {"loc": "left", "fontsize": 8, "fontweight": "bold"}  # of a panel
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -42,5 +42,6 @@ def draw(picture: Picture, reader: Reader) -> Figure:
         if len(lost) > CROWD:
             words = f"{len(lost)} of {len(rates)} diverge, the lowest {text(rates[lost[0]])}"
             drawn = [entry(words, color=looks.PLAIN, lw=0.8, ls="--")]
-    legend(figure, [*drawn, *exact], "learning rate" if drawn else None, side=not crowd)
+    title = "learning rate" if drawn else None
+    legend(figure, [*drawn, *exact], side=not crowd, title=title)
     return figure

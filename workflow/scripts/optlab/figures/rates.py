@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from optlab.figures import looks, words
-from optlab.figures.axes import entry, heading, legend, log_scale, outer_labels, positive_ends
+from optlab.figures.axes import entry, legend, log_scale, outer_labels, positive_ends
 from optlab.figures.lines import Array
 from optlab.figures.plan import Picture
 from optlab.figures.reader import Reader
@@ -90,24 +90,25 @@ def panels(
     values = [*np.concatenate(lines)[:, 1:].flat, *([start] if start else [])]
     figure, every = looks.grid(picture.title, len(chosen))
     styles = looks.looks([tried["optimizer"].iloc[0] for tried in chosen])
-    entries = {"the others": entry("the others", color=looks.OTHER)}
     for tried, line, (color, *_), axes in zip(chosen, lines, styles, every, strict=True):
         _panel_scales(axes, rows["lr"], values, name)
         for other in lines:
             axes.plot(other[:, 0], other[:, 1], color=looks.OTHER, lw=0.7)
         plot(axes, line, looks.Look(color, "-", "o"), ms=3.5)
-        if start is not None:
-            look: dict[str, Any] = {"color": looks.PLAIN, "ls": ":", "lw": 0.9}
-            axes.axhline(start, **look)
-            entries["start"] = entry("before training", **look)
         lost = tried.loc[tried["diverged"] > 0, "lr"]
         if len(lost):  # without a point, an artist that is not clipped has no place in a layout
             axes.plot(lost, [0.97] * len(lost), "X", color=color, ms=5, clip_on=False,
                       transform=axes.get_xaxis_transform())  # fmt: skip
-            entries["lost"] = entry("diverges", color=looks.PLAIN, ls="", marker="X")
-        heading(axes, words.label(tried["run"].iloc[0]), color)
+        if start is not None:
+            axes.axhline(start, color=looks.PLAIN, ls=":", lw=0.9)
+        axes.set_title(words.label(tried["run"].iloc[0]), color=color, **looks.HEADING)
     outer_labels(figure, label, "learning rate")
-    legend(figure, list(entries.values()))
+    entries = [entry("the others", color=looks.OTHER)]
+    if start is not None:
+        entries.append(entry("before training", color=looks.PLAIN, ls=":", lw=0.9))
+    if any((tried["diverged"] > 0).any() for tried in chosen):
+        entries.append(entry("diverges", color=looks.PLAIN, ls="", marker="X"))
+    legend(figure, entries)
     return figure
 
 

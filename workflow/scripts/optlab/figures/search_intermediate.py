@@ -44,5 +44,5 @@ def draw(picture: Picture, trials: Trials) -> Figure:
     ]
     if continued:
         entries.append(entry(f"{CONTINUED} ({len(continued)})", color=PRUNED, lw=0.9, ls=":"))
-    legend(figure, entries, columns=2)
+    legend(figure, entries, ncols=2)
     return figure

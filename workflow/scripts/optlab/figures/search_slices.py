@@ -34,7 +34,7 @@ def draw(picture: Picture, trials: Trials) -> Figure:
             axes.set_ylabel("")
     for axes in panels.flat[len(names) :]:
         axes.set_axis_off()
-    legend(figure, entries, columns=3)
+    legend(figure, entries, ncols=3)
     return figure
 
 

@@ -87,12 +87,7 @@ def trajectory(
 
 
 def covers(run: Run, source: str) -> bool:
-    """Whether a run is one of these: the line, fitted by GD or heavy ball on all its points.
-
-    Args:
-        run: the run.
-        source: of its data set.
-    """
+    """Whether a run fits the data set of source "line" by GD or heavy ball on all its points."""
     known = {"momentum": ("lr", "momentum"), "sgd": ("lr",)}.get(run.optimizer, ())
     return (
         bool(known)

@@ -55,9 +55,9 @@ class Trials:
         return self.search.space[space.entry_of(self.search.space, parameter)]
 
     def metric_axis(self, axes: Axes, continued: bool = False) -> None:
-        """Prepare the axis of the metric, logarithmic if losses span more than a factor of 20.
+        """Label and limit the axis of the metric, logarithmic if losses span a factor over 20.
 
-        It has room for all values; with ``continued`` also for those of trials continued later.
+        All values fit in, and with ``continued`` also those of stopped trials continued later.
         """
         axes.set_ylabel(LABELS[self.search.metric])
         values = [value for steps in self.table["intermediate"] for _, value in steps]
@@ -73,7 +73,7 @@ class Trials:
 
 
 def scatter(axes: Axes, trials: pd.DataFrame, at: Sequence[float]) -> list[Line2D]:
-    """Draw the last value of each trial, at a place for each; returns the entries of a legend."""
+    """Draw the last value of each trial at the place ``at``; returns the entries of a legend."""
     entries = []
     for name, look in MARKS.items():
         marked = trials.assign(at=at)[trials["mark"] == name]
