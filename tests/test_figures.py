@@ -115,9 +115,11 @@ def test_names_are_safe_and_distinct():
     assert found[:2] == ["loss-Sign", "loss-Sign-2"]
 
 
-def test_every_kind_has_a_caption():
-    for kind in plan.KINDS:
-        assert (SCRIPTS.parent / "report" / f"{kind}.rst").is_file()
+@pytest.mark.parametrize("kind", plan.KINDS)
+def test_every_kind_has_a_caption_and_a_module(kind):
+    assert (SCRIPTS.parent / "report" / f"{kind}.rst").is_file()
+    if not kind.startswith("scaling-"):
+        assert callable(import_module(plan.Picture("", kind, "", {}).module).draw)
 
 
 def test_every_kind_of_a_sweep_is_planned_with_equal_label_keys():

@@ -35,7 +35,7 @@ def _figures(study: Mapping[str, Any], exercise: str) -> Iterator[tuple[str, Fig
             target = settings["target_accuracy"]
             yield picture.name, scaling_pictures.draw(picture, rows, target)
         return
-    sources: dict[str, Any] = {}
+    sources: dict[str, Any] = {}  # by `Picture.dataset`, which is empty for a sweep
     if settings["kind"] == "search":
         for one in search.searches(study, exercise):
             sources[one.dataset] = Trials(one, search.finished(one))

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optlab.figures import lines as curves
-from optlab.figures import theory
-from optlab.figures.lines import Line
+from optlab.figures import lines, theory
 from optlab.results import reading, summary
 from optlab.study.run import Run
 
@@ -41,10 +39,10 @@ class Reader:
         """The run that the tables would choose."""
         return summary.ordered(self.rows(runs))["run"].iloc[0]
 
-    def lines(self, runs: Sequence[Run], name: str) -> list[Line]:
+    def lines(self, runs: Sequence[Run], name: str) -> list[lines.Line]:
         """The figure ``name`` of each run over time."""
-        pace = curves.steps_per_epoch(c for run in runs for c in self.curves(run))
-        return [curves.line(self.curves(run), name, pace) for run in runs]
+        pace = lines.steps_per_epoch(c for run in runs for c in self.curves(run))
+        return [lines.line(self.curves(run), name, pace) for run in runs]
 
     def exact(self, run: Run) -> bool:
         """Whether `theory` knows the run's losses."""
