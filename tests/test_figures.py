@@ -1,8 +1,9 @@
-"""Pictures: which there are, and what can be seen in them."""
+"""Pictures: which ones each exercise has, and what they show."""
 
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,9 @@ import pytest
 from handmade import CLASSES, LINE, descend, finish, resolved, row, save, write
 
 import figures as program
-from optlab.figures import lines as curves
-from optlab.figures import looks as style
-from optlab.figures import plan as pictures
-from optlab.figures import sweep as figures
+from optlab.catalogue import optimizers
+from optlab.figures import final_loss, lines, looks, plan, theory, words
+from optlab.figures.reader import Reader
 from optlab.study import table
 
 SCRIPTS = Path(program.__file__).parent
@@ -47,18 +47,18 @@ def softmax(**changes):
 
 
 def names(study, exercise):
-    return [picture.name for picture in pictures.pictures(study, exercise)]
+    return [picture.name for picture in plan.pictures(study, exercise)]
 
 
 def drawn(study, name):
     """Matplotlib's figure of a picture, and its SVG."""
     (exercise,) = study["exercises"]
-    (picture,) = (p for p in pictures.pictures(study, exercise) if p.name == name)
-    figure = figures.draw(picture, figures.Reader(study))
-    return figure, style.svg(figure)
+    (picture,) = (p for p in plan.pictures(study, exercise) if p.name == name)
+    figure = import_module(picture.module).draw(picture, Reader(study, table.runs(study)))
+    return figure, looks.svg(figure)
 
 
-def words(svg):
+def texts(svg):
     """The texts of an SVG."""
     return [re.sub(r"<[^>]*>", "", t).strip() for t in re.findall(r"<text.*?</text>", svg, re.S)]
 
@@ -86,7 +86,7 @@ def test_pictures_of_a_single_setting():
 def test_several_data_sets_models_and_batch_sizes_are_apart():
     grid_ = {"datasets": ["digits", "line"], "models": ["softmax", "mlp"], "batch_sizes": [2, 4]}
     study = resolved({"x": {**grid_, "optimizers": {"sgd": {"lr": [1]}}}})
-    found = pictures.pictures(study, "x")
+    found = plan.pictures(study, "x")
     assert [p.name for p in found][:3] == [
         "digits-softmax-batch_size-2-loss-sgd",
         "digits-batch_size-2-curves-softmax",
@@ -115,19 +115,24 @@ def test_names_are_safe_and_distinct():
     assert found[:2] == ["loss-Sign", "loss-Sign-2"]
 
 
-def test_every_kind_has_a_caption_and_equal_label_keys():
+@pytest.mark.parametrize("kind", plan.KINDS)
+def test_every_kind_has_a_caption_and_a_module(kind):
+    assert (SCRIPTS.parent / "report" / f"{kind}.rst").is_file()
+    assert callable(import_module(plan.Picture("", kind, "", {}).module).draw)
+
+
+def test_every_kind_of_a_sweep_is_planned_with_equal_label_keys():
     study = softmax(compare=[{"optimizer": "adam"}], batch_sizes=["full", 100])
-    found = pictures.pictures(study, "softmax")
-    assert {p.kind for p in found} == set(pictures.KINDS)
-    for picture in found:
-        assert (SCRIPTS.parent / "report" / f"{picture.kind}.rst").is_file()
+    found = plan.pictures(study, "softmax")
+    others = ("scaling-", "search-")
+    assert {p.kind for p in found} == {k for k in plan.KINDS if not k.startswith(others)}
     assert len({tuple(p.labels) for p in found}) == 1
     assert len({tuple(p.labels.values()) for p in found}) == len(found)
 
 
 def test_naming_pictures_imports_nothing_heavy():
     code = (
-        "import sys; from optlab import pictures;"
+        "import sys; from optlab.figures import plan;"
         "bad = {'numpy', 'matplotlib', 'scipy', 'torch', 'pandas'} & set(sys.modules);"
         "sys.exit(repr(bad) if bad else 0)"
     )
@@ -139,8 +144,8 @@ def test_naming_pictures_imports_nothing_heavy():
 
 def test_legend_names_the_diverged_run_and_its_step():
     figure, svg = drawn(linear(), "loss-sgd")
-    assert "0.05 (diverges, step 27)" in words(svg)
-    assert "0.01" in words(svg)
+    assert "0.05 (diverges, step 27)" in texts(svg)
+    assert "0.01" in texts(svg)
     axes = figure.axes[-1]
     (line,) = (x for x in axes.get_lines() if "diverges" in str(x.get_label()))
     assert line.get_linestyle() == "--"
@@ -175,7 +180,7 @@ def test_a_partly_diverged_run_says_how_many_seeds():
     run = table.runs(study)[1]
     finish(run, [0.3, None, 0.4])
     _, svg = drawn(study, "loss-sgd")
-    assert "1 (1 of 3 seeds diverge, step 27)" in words(svg)
+    assert "1 (1 of 3 seeds diverge, step 27)" in texts(svg)
 
 
 def test_a_picture_of_diverged_runs_only():
@@ -185,7 +190,7 @@ def test_a_picture_of_diverged_runs_only():
     for name in names(study, "softmax"):
         drawn(study, name)
     _, svg = drawn(study, "loss-sgd")
-    assert "1 (diverges, step 27)" in words(svg)
+    assert "1 (diverges, step 27)" in texts(svg)
 
 
 @pytest.mark.parametrize("end, scale", [(0.5, "linear"), (0.03, "linear"), (0.02, "log")])
@@ -219,10 +224,10 @@ def test_band_is_the_range_of_the_seeds():
 def test_closed_form_lies_on_an_exact_run():
     study = resolved({"linear": {**LINE, "optimizers": GRID}}, seeds=1)
     for run in table.runs(study):
-        exact = curves.closed_form(run, np.arange(40))
+        exact = theory.losses_of(run, np.arange(40))
         write(run, [row(run, 0, n, loss) for n, loss in enumerate(exact)])
     figure, svg = drawn(study, "loss-momentum-0.8")
-    assert words(svg).count("closed form") == 1
+    assert texts(svg).count("closed form") == 1
     measured, exact = figure.axes[0].get_lines()
     np.testing.assert_array_equal(measured.get_xydata(), exact.get_xydata())
     assert measured.get_ydata()[0] == pytest.approx(23.66)
@@ -231,14 +236,14 @@ def test_closed_form_lies_on_an_exact_run():
 def test_closed_form_only_where_it_holds():
     study = linear(optimizers={"sgd": {"lr": [0.01]}})
     (run,) = table.runs(study)
-    assert curves.has_closed_form(run, "line")
+    assert theory.covers(run, "line")
     others = {"batch_size": 2, "network": "mlp", "optimizer": "nesterov"}
     for name, value in others.items():
         other = type(run)(**{**vars_of(run), name: value})
-        assert not curves.has_closed_form(other, "line")
+        assert not theory.covers(other, "line")
     decayed = type(run)(**{**vars_of(run), "knobs": {"lr": 0.01, "weight_decay": 0.1}})
-    assert not curves.has_closed_form(decayed, "line")
-    assert not curves.has_closed_form(run, "digits")
+    assert not theory.covers(decayed, "line")
+    assert not theory.covers(run, "digits")
 
 
 def vars_of(run):
@@ -249,7 +254,7 @@ def test_final_loss_marks_limits_and_divergence():
     figure, svg = drawn(linear(), "final-loss")
     axes = figure.axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    found = words(svg)
+    found = texts(svg)
     limits = [w for w in found if "limit" in w]
     assert limits == ["limit 0.0299", "limit 0.0359", "limit 0.0539"]
     assert axes.get_xlim()[1] > 0.0539  # although no rate is as high
@@ -273,18 +278,18 @@ def test_comparison_draws_the_best_of_each():
         if run.knobs.get("momentum") == 0.8:
             descend(run, 0.9)
     _, svg = drawn(study, "comparison-best")
-    assert "GD, lr 0.01" in words(svg)
-    assert "Momentum, lr 0.01, momentum 0.8" in words(svg)
+    assert "GD, lr 0.01" in texts(svg)
+    assert "Momentum, lr 0.01, momentum 0.8" in texts(svg)
     _, svg = drawn(study, "comparison-lab")
-    assert "Momentum, lr 0.01, momentum 0.2" in words(svg)
-    assert not any(w.startswith("GD") for w in words(svg))
+    assert "Momentum, lr 0.01, momentum 0.2" in texts(svg)
+    assert not any(w.startswith("GD") for w in texts(svg))
 
 
 def test_curves_show_training_validation_and_test():
     figure, svg = drawn(softmax(), "curves-softmax")
     _, accuracy = figure.axes
     assert accuracy.get_ylabel() == "accuracy (fraction correct)"
-    assert {"training", "validation", "test accuracy 0.92"} <= set(words(svg))
+    assert {"training", "validation", "test accuracy 0.92"} <= set(texts(svg))
 
 
 def test_many_learning_rates_get_a_colour_bar():
@@ -293,8 +298,8 @@ def test_many_learning_rates_get_a_colour_bar():
     for run in table.runs(study):
         descend(run, 1.3 if run.knobs["lr"] > 0.0295 else 0.97)
     _, svg = drawn(study, "loss-sgd")
-    assert "0.03 (diverges, step 27)" in words(svg)
-    assert len([w for w in words(svg) if re.fullmatch(r"0\.0\d+", w)]) <= 8  # ticks of the bar
+    assert "0.03 (diverges, step 27)" in texts(svg)
+    assert len([w for w in texts(svg) if re.fullmatch(r"0\.0\d+", w)]) <= 8  # ticks of the bar
     assert len(svg) < 400_000
 
 
@@ -306,11 +311,11 @@ def test_hundreds_of_lines_stay_readable_and_small():
         descend(run, 1.3 if run.knobs["lr"] > 0.03 else 1 - run.knobs["lr"])
     figure, svg = drawn(study, "loss-sgd")
     assert len(svg) < 600_000
-    assert "50 of 150 diverge, the lowest 0.0303" in words(svg)
-    assert len([text for text in words(svg) if "diverge" in text]) == 1
-    lines = figure.axes[0].get_lines()
-    exact = [line for line in lines if line.get_label() == "closed form"]
-    assert len(lines) == 150 + 6 and len(exact) == 6
+    assert "50 of 150 diverge, the lowest 0.0303" in texts(svg)
+    assert len([text for text in texts(svg) if "diverge" in text]) == 1
+    drawn_lines = figure.axes[0].get_lines()
+    exact = [line for line in drawn_lines if line.get_label() == "closed form"]
+    assert len(drawn_lines) == 150 + 6 and len(exact) == 6
     assert exact[0].get_ydata()[-1] > exact[2].get_ydata()[-1]  # from the first rate on
     assert not figure.axes[0].collections  # bands would hide the lines
     _, svg = drawn(study, "final-loss")
@@ -322,7 +327,7 @@ def test_hundreds_of_lines_stay_readable_and_small():
 
 def many(**changes):
     """Twelve optimizers, each finished; the n-th has a validation loss of 0.5 - n / 100."""
-    names_ = [n for n in pictures.OPTIMIZERS if n not in ("muon", "lbfgs", "rprop")]
+    names_ = [n for n in optimizers.OPTIMIZERS if n not in ("muon", "lbfgs", "rprop")]
     study = softmax(optimizers={name: {"lr": [0.01, 0.1]} for name in names_}, **changes)
     for number, run in enumerate(table.runs(study)):
         loss = [0.5 - number / 100] * 3
@@ -337,9 +342,9 @@ def test_many_optimizers_have_a_panel_each_in_the_order_of_their_losses():
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[0] == "1  Adafactor" and titles[-1] == "12  SGD"
     for axes in figure.axes:
-        grey = [x for x in axes.get_lines() if x.get_color() == style.OTHER]
+        grey = [x for x in axes.get_lines() if x.get_color() == looks.OTHER]
         assert len(grey) == 12 and len(axes.get_lines()) == 14  # training and validation
-    assert "training" in words(svg) and "the others, training" in words(svg)
+    assert "training" in texts(svg) and "the others, training" in texts(svg)
 
 
 def test_few_optimizers_share_one_pair_of_axes():
@@ -355,7 +360,7 @@ def test_figures_against_the_learning_rate_have_a_panel_each(name):
     crosses = [(a.get_title(loc="left"), list(x.get_xdata()))
                for a in figure.axes for x in a.get_lines() if x.get_marker() == "X"]  # fmt: skip
     assert crosses == [("Momentum", [0.1])]
-    assert "learning rate" in words(svg) and "diverges" in words(svg)
+    assert "learning rate" in texts(svg) and "diverges" in texts(svg)
 
 
 def test_accuracies_are_spread_as_errors_and_labelled_as_accuracies():
@@ -365,7 +370,7 @@ def test_accuracies_are_spread_as_errors_and_labelled_as_accuracies():
     assert axes.get_yscale() == "log" and axes.yaxis_inverted()
     (line,) = (x for x in axes.get_lines() if x.get_marker() == "o")
     assert line.get_ydata() == pytest.approx([0.03, 0.03])
-    assert "0.98" in words(svg) and "0.02" not in words(svg)
+    assert "0.98" in texts(svg) and "0.02" not in texts(svg)
 
 
 def test_batches_compare_the_setting_that_is_best_on_the_full_batch():
@@ -383,7 +388,7 @@ def test_batches_compare_the_setting_that_is_best_on_the_full_batch():
     figure, svg = drawn(study, "batches")
     full, small = figure.axes
     assert [len(a.get_lines()) for a in (full, small)] == [3, 2]  # L-BFGS on the full batch only
-    assert "SGD, lr 1" in words(svg) and "Rprop, lr 0.01" in words(svg)
+    assert "SGD, lr 1" in texts(svg) and "Rprop, lr 0.01" in texts(svg)
     assert full.get_title(loc="left").startswith("full batch: one step an epoch\n")
     title = small.get_title(loc="left").splitlines()
     assert title[0] == "batches of 50: 22 steps an epoch"
@@ -394,8 +399,8 @@ def test_batches_compare_the_setting_that_is_best_on_the_full_batch():
 def test_schedules_are_told_apart_like_knobs():
     study = softmax(schedules=["constant", "cosine"], optimizers={"sgd": {"lr": [0.1, 1]}})
     assert names(study, "softmax")[:2] == ["loss-sgd-schedule-constant", "loss-sgd-schedule-cosine"]
-    (picture, *_) = (p for p in pictures.pictures(study, "softmax") if p.kind == "curves")
-    assert "schedule cosine" in pictures.settings_text(picture.groups[0][-1])
+    (picture, *_) = (p for p in plan.pictures(study, "softmax") if p.kind == "curves")
+    assert "schedule cosine" in words.settings(picture.groups[0][-1])
 
 
 # -- files ------------------------------------------------------------------------------------
@@ -439,22 +444,21 @@ def test_thinned_curve_keeps_its_extremes():
     rng = np.random.default_rng(0)
     values = rng.normal(size=20_000)
     values[7_777] = 50
-    at = curves.thin(values)
+    at = lines.thin(values)
     assert len(at) <= 300 and at[0] == 0 and at[-1] == 19_999
     assert values[at].max() == 50 and values[at].min() == values.min()
     assert (np.diff(at) > 0).all()
-    np.testing.assert_array_equal(curves.thin(values[:300]), np.arange(300))
+    np.testing.assert_array_equal(lines.thin(values[:300]), np.arange(300))
 
 
 def test_optimizers_can_be_told_apart():
-    every = style.looks([*style.OPTIMIZERS, "a:A", "b:B", "c:C", "d:D"])
+    every = looks.looks([*optimizers.OPTIMIZERS, "a:A", "b:B", "c:C", "d:D"])
     assert len({look.color for look in every}) == len(every) == 19
     assert len({(look.line, look.marker) for look in every}) == 19
-    assert len({look.color for look in style.looks(["momentum"] * 4)}) == 4
-    assert set(style.OPTIMIZERS) == set(pictures.OPTIMIZERS)
+    assert len({look.color for look in looks.looks(["momentum"] * 4)}) == 4
 
 
 def test_labels_of_limits_do_not_overlap():
-    moved = figures.spread([0.5, 0.51, 0.52, 0.9], 0.1)
+    moved = final_loss.spread([0.5, 0.51, 0.52, 0.9], 0.1)
     assert min(np.diff(moved)) >= 0.1 - 1e-12
-    assert figures.spread([0.1, 0.5], 0.1) == [0.1, 0.5]
+    assert final_loss.spread([0.1, 0.5], 0.1) == [0.1, 0.5]

@@ -1,8 +1,8 @@
 """The pictures of one exercise.
 
 In:  the resolved study (--study) and the results of the exercise.
-Out: one SVG a picture in --output-folder, with the names that `optlab.figures.plan` gives. Pictures
-     that an earlier call left there, of what is no longer in the study, are removed.
+Out: one SVG a picture in --output-folder, with the names that `optlab.figures.plan` gives. Other
+     pictures that an earlier call left there are removed.
 
 Example:
   figures.py --study results/default/study.yaml --exercise linear \\
@@ -26,8 +26,8 @@ def main(words: Sequence[str] | None = None) -> int:
     study, exercise = reading.load(arguments.study), arguments.exercise
     if exercise not in study["exercises"]:
         known = allowed(exercise, study["exercises"])
-        raise UserError(f"unknown exercise '{exercise}' of {arguments.study}; {known}")
-    from optlab.figures import draw  # Matplotlib: not before the words are checked
+        raise UserError(f"unknown exercise '{exercise}'; {known}")
+    from optlab.figures import draw  # Matplotlib: not before the options are checked
 
     draw.draw(study, exercise, arguments.output_folder)
     return 0

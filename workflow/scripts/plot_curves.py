@@ -1,8 +1,7 @@
 """Plot the curves of one optimizer: loss and accuracy against epochs, from the results of a study.
 
-Only runs of the study are looked at, not whatever lies on disk beside them. Of those that are
-finished, the best of one problem is drawn: the one with the lowest validation loss. Give a learning
-rate to see another. Without --output a window opens.
+Of the finished runs of the study, the best one of one problem is drawn: that with the lowest
+validation loss. Give a learning rate to see another. Without --output a window opens.
 
 Examples:
   plot_curves.py --list
@@ -16,13 +15,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optlab import files
 from optlab.command_line import Parser
 from optlab.errors import UserError, allowed, in_one_line
-from optlab.figures.plan import Picture
+from optlab.figures.plan import AXES, Picture
 from optlab.results import reading as results
 from optlab.study import reading, table
 from optlab.study.run import Run
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ENDINGS = (".svg", ".png", ".pdf")
-PROBLEM = ("exercise", "dataset", "model", "batch_size", "epochs", "gpus")
+CHOICES = ("optimizer", "exercise", "dataset", "model", "batch_size", "learning_rate")
 
 
 def parser() -> Parser:
@@ -43,14 +43,14 @@ def parser() -> Parser:
                    help="the study's configuration (config/config.yaml)")  # fmt: skip
     p.add_argument("--output", type=Path, metavar="FILE",
                    help="picture to write: .svg, .png or .pdf (default: a window)")  # fmt: skip
-    p.add_argument("--list", action="store_true", help="list what is finished, and draw nothing")
+    p.add_argument("--list", action="store_true", help="list the finished runs, and draw nothing")
     which = p.add_argument_group("which of its runs (default: the first problem that has any)")
     which.add_argument("--exercise", metavar="NAME", help="exercise of the study")
     which.add_argument("--dataset", metavar="NAME", help="data set")
     which.add_argument("--model", metavar="NAME", help="network")
     which.add_argument("--batch-size", "--batch_size", metavar="N", help="a number, or full")
-    which.add_argument("--learning-rate", "--learning_rate", "--lr", dest="lr", type=float,
-                       metavar="LR", help="learning rate (the best)")  # fmt: skip
+    which.add_argument("--learning-rate", "--learning_rate", "--lr", type=float, metavar="LR",
+                       help="learning rate (the best)")  # fmt: skip
     return p
 
 
@@ -62,65 +62,61 @@ def main(words: Sequence[str] | None = None) -> int:
         p.error("--optimizer is missing; --list says which there are")
     if arguments.output and arguments.output.suffix not in ENDINGS:
         raise UserError(f"--output: {arguments.output} ends in none of {', '.join(ENDINGS)}")
-    resolved = reading.load(arguments.study)
+    study = reading.load(arguments.study)
     if arguments.list:
-        print("\n".join(listing(resolved)))
-        return 0
-    runs = chosen(resolved, arguments)
-    show(draw(resolved, runs), arguments.output)
+        print("\n".join(listing(study)))
+    else:
+        show(draw(study, chosen(study, arguments)), arguments.output)
     return 0
 
 
-def listing(resolved: dict[str, Any]) -> list[str]:
-    """What of the study is finished: a line for each optimizer of each problem."""
+def listing(study: dict[str, Any]) -> list[str]:
+    """A line for each optimizer of each problem, with the number of finished runs."""
     count: dict[tuple[str, ...], list[bool]] = {}
-    for run in table.runs(resolved):
+    for run in table.runs(study):
         key = (run.exercise, run.dataset, run.model, f"batch size {run.batch_size}", run.optimizer)
         count.setdefault(key, []).append(finished(run))
     return [f"{', '.join(key)}: {sum(done)} of {len(done)} runs" for key, done in count.items()]
 
 
-def chosen(resolved: dict[str, Any], arguments: argparse.Namespace) -> list[Run]:
-    """The finished runs of the optimizer on the first problem that is as asked for.
+def chosen(study: dict[str, Any], arguments: argparse.Namespace) -> list[Run]:
+    """The finished runs of the optimizer on the first problem that fits the options.
 
     Raises:
         UserError: the study has no such run, or none of them is finished.
     """
-    runs = table.runs(resolved)
-    for name in ("optimizer", "exercise", "dataset", "model", "batch_size", "lr"):
+    runs = table.runs(study)
+    for name in CHOICES:
         wanted = getattr(arguments, name)
         if wanted is None:
             continue
-        known = list(dict.fromkeys(text(_value(run, name)) for run in runs))
-        if text(wanted) not in known:
+        values = [text(_value(run, name)) for run in runs]
+        if text(wanted) not in values:
+            known = list(dict.fromkeys(values))
             place = "" if name == "optimizer" else f" for {arguments.optimizer}"
-            words = allowed(text(wanted), known) if name != "lr" else ", ".join(known)
-            raise UserError(
-                f"--{_option(name)}: {text(wanted)} is not in {arguments.study}{place}; {words}"
-            )
-        runs = [run for run in runs if text(_value(run, name)) == text(wanted)]
+            words = allowed(text(wanted), known) if name != "learning_rate" else ", ".join(known)
+            option, study_file = name.replace("_", "-"), arguments.study
+            raise UserError(f"--{option}: {text(wanted)} is not in {study_file}{place}; {words}")
+        runs = [run for run, value in zip(runs, values, strict=True) if value == text(wanted)]
     done = [run for run in runs if finished(run, warn=True)]
     if not done:
         raise UserError(
             f"none of the {len(runs)} runs of {arguments.optimizer} is finished; "
             f"run the study first: snakemake --cores all --configfile {arguments.study}"
         )
-    first, *others = {tuple(getattr(run, axis) for axis in PROBLEM): None for run in done}
+    problem = attrgetter("exercise", *AXES)
+    first, *others = dict.fromkeys(map(problem, done))
     for other in others:
         print(f"not drawn, but there: {', '.join(map(str, other[:4]))}", file=sys.stderr)
-    return [run for run in done if tuple(getattr(run, axis) for axis in PROBLEM) == first]
+    return [run for run in done if problem(run) == first]
 
 
 def _value(run: Run, name: str) -> Any:
-    return run.knobs.get("lr", "") if name == "lr" else getattr(run, name)
-
-
-def _option(name: str) -> str:
-    return {"lr": "learning-rate"}.get(name, name.replace("_", "-"))
+    return run.knobs.get("lr", "") if name == "learning_rate" else getattr(run, name)
 
 
 def finished(run: Run, warn: bool = False) -> bool:
-    """Whether every seed of the run is on disk; with ``warn``, damaged files are reported."""
+    """Whether every seed of the run has finished; with ``warn``, damaged files are reported."""
     try:
         results.last_lines(run)
     except UserError as error:
@@ -130,17 +126,16 @@ def finished(run: Run, warn: bool = False) -> bool:
     return True
 
 
-def draw(resolved: dict[str, Any], runs: list[Run]) -> Figure:
+def draw(study: dict[str, Any], runs: list[Run]) -> Figure:
     """The curves of the best of the runs."""
-    from optlab.figures import sweep  # Matplotlib: not before the words are checked
-    from optlab.figures.axes import Reader
+    from optlab.figures import curves  # Matplotlib: not before the options are checked
+    from optlab.figures.reader import Reader
 
     run = runs[0]
-    title = resolved["exercises"][run.exercise].get("title", run.exercise)
-    picture = Picture(
-        "curves", "curves", f"{title}: {run.model} on {run.dataset}", {}, (tuple(runs),)
-    )
-    return sweep.draw(picture, Reader(resolved, runs))
+    title = study["exercises"][run.exercise].get("title", run.exercise)
+    title = f"{title}: {run.model} on {run.dataset}"
+    picture = Picture("curves", "curves", title, {}, (tuple(runs),))
+    return curves.draw(picture, Reader(study, runs))
 
 
 def show(figure: Figure, output: Path | None) -> None:

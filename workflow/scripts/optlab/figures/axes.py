@@ -1,85 +1,43 @@
-"""What the pictures of an exercise are put together from: runs read once, lines, axes, legends."""
+"""Axes for lines over time: their limits and scales, the lines with their bands, legends."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import ticker
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
-from optlab.figures import lines as curves
-from optlab.figures import looks as style
-from optlab.figures.lines import Array, Line
-from optlab.results import reading, summary
+from optlab.figures import looks, theory
+from optlab.figures.lines import Array, Line, thin
+from optlab.figures.reader import Reader
 from optlab.study.run import Run
 
-DECADES = 2  # a loss that spans more is drawn on a logarithmic axis
+DECADES = 2  # losses that span more have a logarithmic axis
 MARKERS = 9  # of one line
-CROWD = 12  # lines of one axes; more are told apart by a colour bar, and bands would hide them
-MARKED = 50  # points of a line; the markers of more would touch each other
+CROWD = 12  # lines of one axes; more have a colour bar and no bands, which would hide the lines
 EXACT = 6  # closed forms that are drawn in a crowd
-SQUEEZED = 3.0  # a start that stretches a linear axis more than so many times is left out
-LEAVES = 100.0  # how far above its start a line is followed where it is shown to leave
-
-
-class Reader:
-    """Reads each run of an exercise once, whatever the number of pictures that show it."""
-
-    def __init__(self, study: Mapping[str, Any], runs: Sequence[Run]):
-        self._study = study
-        self._table = summary.summarise(runs)
-        self._curves: dict[str, list[reading.Curve]] = {}
-
-    def summary(self, run: Run) -> pd.Series:
-        """Final figures over the seeds: a row of `summary.summarise`."""
-        return self._table.loc[run.path]
-
-    def curves(self, run: Run) -> list[reading.Curve]:
-        """Figures over time, seed by seed."""
-        if run.path not in self._curves:
-            self._curves[run.path] = reading.curves(run)
-        return self._curves[run.path]
-
-    def ordered(self, runs: Sequence[Run]) -> pd.DataFrame:
-        """The rows of these runs from the best to the worst."""
-        return summary.ordered(self._table.loc[[run.path for run in runs]])
-
-    def best(self, runs: Sequence[Run]) -> pd.Series:
-        """The run that the tables would choose."""
-        return self.ordered(runs).iloc[0]
-
-    def chosen_on(self, runs: Sequence[Run]) -> str:
-        """The loss that decides between these runs."""
-        return summary.chosen_on(self._table.loc[[run.path for run in runs]])
-
-    def lines(self, runs: Sequence[Run], name: str) -> list[Line]:
-        """The figure ``name`` of each run over time."""
-        pace = curves.steps_per_epoch(c for run in runs for c in self.curves(run))
-        return [curves.line(self.curves(run), name, pace) for run in runs]
-
-    def exact(self, run: Run) -> bool:
-        """Whether the run is known in closed form."""
-        return curves.has_closed_form(run, self._study["datasets"][run.dataset]["source"])
+SQUEEZED = 3.0  # starts that make a linear axis more than this many times longer are cut off
+LEAVES = 100.0  # a line that leaves is shown up to this many times its start
+LINES = 8  # of one axes that can be distinguished by colour; pictures of more have panels
 
 
 def plot(
-    axes: Axes, line: Line, look: style.Look, label: str, offset: float = 0.0, lines: int = 1
+    axes: Axes, line: Line, look: looks.Look, label: str, offset: float = 0.0, lines: int = 1
 ) -> Line2D:
     """Draw a line and the band of its seeds on axes that `frame` has prepared.
 
-    Markers are spread evenly over the epochs, beginning at ``offset``, a part of their number.
-    ``lines`` is how many the axes will have: in a crowd they are thin and have no bands.
+    Its markers are evenly spread, moved by ``offset`` in parts of their distance. ``lines`` is the
+    number of lines that the axes will have: in a crowd they are thin and without bands.
     """
     low, high = axes.get_xlim()
     line = line.until(high)
-    at = curves.thin(line.mean, lines)
+    at = thin(line.mean, lines)
     epoch = line.epoch[at]
     marks = low + (high - low) * (np.arange(MARKERS) + 0.25 + offset) / MARKERS
     (drawn,) = axes.plot(
@@ -99,75 +57,53 @@ def plot(
     return drawn
 
 
-def plot_points(axes: Axes, points: Array, look: style.Look, **more: Any) -> Line2D:
-    """Draw a figure against the learning rate with its intervals.
-
-    Many points have no markers, and a band in place of their intervals.
-
-    Args:
-        points: rate, mean, and the ends of its interval, [points, 4].
-        more: what else Matplotlib is told of the line.
-    """
-    rate, mean, low, high = points.T
-    many = len(rate) > MARKED
-    if many:
-        axes.fill_between(rate, low, high, color=look.color, alpha=0.2, lw=0, zorder=2)
-    elif (high > low).any():
-        axes.errorbar(rate, mean, [mean - low, high - mean], color=look.color, ls="",
-                      capsize=2, elinewidth=1)  # fmt: skip
-    marker = None if many else look.marker
-    (drawn,) = axes.plot(
-        rate, mean, color=look.color, ls=look.line, marker=marker, zorder=3, **more
-    )
-    return drawn
-
-
 def _shown(axes: Axes, values: Array) -> Array:
-    """The values, those of zero at the lower edge of a logarithmic axis rather than nowhere."""
+    """The values; on a logarithmic axis, a value of zero is drawn at the lower edge."""
     if axes.get_yscale() == "linear":
         return values
     return np.where(values <= 0, axes.get_ylim()[0], values)
 
 
-def closed_forms(axes: Axes, runs: Iterable[tuple[Run, Line]], reader: Reader) -> list[Artist]:
-    """The exact loss over the measured one, wherever it is known; its entry of the legend.
+def closed_forms(
+    axes: Axes, runs: Sequence[Run], lines: Sequence[Line], reader: Reader
+) -> list[Line2D]:
+    """Draw the exact loss of each run for which it is known; returns the entry of the legend.
 
-    In a crowd, of a few lines from the first to the last: all of them would hide what is measured.
+    In a crowd only a few are drawn: all of them would hide the measured lines.
     """
-    known = [(run, line) for run, line in runs if reader.exact(run)]
+    known = [(run, line) for run, line in zip(runs, lines, strict=True) if reader.exact(run)]
     if len(known) > CROWD:
         known = [known[round(i * (len(known) - 1) / (EXACT - 1))] for i in range(EXACT)]
-    entries: list[Artist] = []
+    look: dict[str, Any] = {"color": "#000000", "lw": 0.7, "ls": (0, (3, 3)), "zorder": 4}
     for run, line in known:
         line = line.until(axes.get_xlim()[1])
-        at = curves.thin(line.mean)
-        exact = curves.closed_form(run, line.step[at])
-        entries = list(axes.plot(line.epoch[at], exact, color="#000000", lw=0.7, zorder=4,
-                                 ls=(0, (3, 3)), label="closed form"))  # fmt: skip
-    return entries
+        at = thin(line.mean)
+        axes.plot(line.epoch[at], theory.losses_of(run, line.step[at]), label="closed form", **look)
+    return [entry("closed form", **look)] if known else []
 
 
 def frame(
     axes: Axes, lines: Sequence[Line], label: str, log: bool | None = None, full: bool = False
 ) -> None:
-    """Axes that hold every line that stays, and the start of those that leave.
+    """Set the limits of empty axes so that they hold every line, and the start of those that leave.
 
-    Args:
-        axes: empty axes.
-        lines: what will be drawn.
-        label: of the vertical axis.
-        log: whether that is logarithmic; None: where the losses ask for it.
-        full: whether an epoch is a single step.
+    The vertical axis gets this label; ``log`` says whether it is logarithmic, None decides by the
+    range of the losses. With ``full``, an epoch is a single step.
     """
-    log = wants_log(lines) if log is None else log
     stay = [line for line in lines if not line.leaves]
-    ends = [float(v) for line in stay for v in (*line.low, *line.high)]
-    ends += [float(line.mean[0]) for line in lines]
-    ends = [v for v in ends if math.isfinite(v)] or [1.0]
+    starts = [line.mean[0] for line in lines]
+    bands = [band for line in stay for band in (line.low, line.high)]
+    if log is None:
+        low, high = positive_ends(np.concatenate([line.mean for line in stay or lines]))
+        log = not stay or high / low > 10**DECADES
     if log:
-        _log_frame(axes, *positive_ends(ends if stay else [ends[0] / 10, ends[0] * LEAVES]))
+        ends = starts if stay else [starts[0] / 10, starts[0] * LEAVES]
+        log_scale(axes, "y", *positive_ends(np.concatenate([ends, *bands])))
     else:
-        low, high = _linear_ends(stay, ends)
+        values, after = _finite([starts, *bands]), _finite([[], *(band[1:] for band in bands)])
+        if after.size and 0 < SQUEEZED * np.ptp(after) < np.ptp(values):
+            values = after
+        low, high = (values.min(), values.max()) if values.size else (1.0, 1.0)
         room = 0.04 * (high - low) or 0.1
         axes.set_ylim(low - room, high + room)
     last = max(float(line.epoch[-1]) for line in stay or lines)
@@ -177,22 +113,17 @@ def frame(
     axes.set_ylabel(label)
 
 
-def _linear_ends(stay: Sequence[Line], ends: Sequence[float]) -> tuple[float, float]:
-    """The lowest and the highest value to show; a start that squeezes the rest is left out."""
-    after = [float(v) for line in stay for values in (line.low, line.high) for v in values[1:]]
-    after = [v for v in after if math.isfinite(v)]
-    whole = max(ends) - min(ends)
-    if after and 0 < SQUEEZED * (max(after) - min(after)) < whole:
-        return min(after), max(after)
-    return min(ends), max(ends)
+def _finite(parts: Sequence[ArrayLike]) -> Array:
+    found = np.concatenate(parts)
+    return found[np.isfinite(found)]
 
 
 def enlarge(axes: Axes, lines: Sequence[Line], end: float) -> None:
-    """Narrow the axes to the first epochs, high enough to see which lines leave, and how."""
+    """Narrow the axes to the first epochs, high enough to show which lines leave, and how."""
     start = max(float(line.mean[0]) for line in lines)
     stay = [line.until(end).low for line in lines if not line.leaves]
-    low, _ = positive_ends([start, *(float(v) for values in stay for v in values)])
-    _log_frame(axes, low, LEAVES * start)
+    low, _ = positive_ends(np.concatenate([[start], *stay]))
+    log_scale(axes, "y", low, LEAVES * start)
     axes.set_xlim(-0.02 * end, end)
     axes.xaxis.set_major_locator(_whole_ticks(4))
     axes.set_xlabel("")
@@ -203,43 +134,45 @@ def _whole_ticks(number: int) -> ticker.Locator:
     return ticker.MaxNLocator(number, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
 
 
-def _log_frame(axes: Axes, low: float, high: float) -> None:
-    axes.set_yscale("log", nonpositive="clip")
-    axes.set_ylim(low / (high / low) ** 0.04, high * (high / low) ** 0.04)
-    style.log_axis(axes.yaxis, low, high)
+def log_scale(
+    axes: Axes, name: str, low: float, high: float, below: float = 0.04, above: float = 0.04
+) -> None:
+    """Make the axis "x" or "y" logarithmic, with room below and above in parts of its length."""
+    span = high / low
+    axes.set(**{f"{name}scale": "log", f"{name}lim": (low / span**below, high * span**above)})
+    looks.log_axis(getattr(axes, f"{name}axis"), low, high)
 
 
-def wants_log(lines: Iterable[Line]) -> bool:
-    """Whether the losses span more than two decades; a run that leaves always does."""
-    lines = list(lines)
-    stay = [line.mean for line in lines if not line.leaves]
-    if not stay:
-        return True
-    low, high = positive_ends([float(v) for mean in stay for v in mean])
-    return high / low > 10**DECADES
-
-
-def positive_ends(values: Iterable[float]) -> tuple[float, float]:
-    """The smallest and largest of the values that a logarithmic axis can show, never the same."""
-    good = [v for v in values if math.isfinite(v) and v > 0] or [1.0]
-    low, high = min(good), max(good)
+def positive_ends(values: ArrayLike) -> tuple[float, float]:
+    """The smallest and the largest value that a logarithmic axis can show, never the same."""
+    found = np.asarray(values, dtype=np.float64)
+    found = found[np.isfinite(found) & (found > 0)]
+    low, high = (float(found.min()), float(found.max())) if found.size else (1.0, 1.0)
     return (low, high) if high > low else (low / 2, high * 2)
 
 
-def loss_label(reader: Reader, runs: Sequence[Run], name: str) -> str:
-    """The name of a loss with what it is measured in."""
-    classes = any(np.isfinite(c.values["train_accuracy"]).any() for c in reader.curves(runs[0]))
-    return f"{name} ({'cross entropy, nats' if classes else 'sum of squares'})"
+def outer_labels(figure: Figure, label: str, below: str) -> None:
+    """Label panels with shared axes: once at the left, and below each column."""
+    for axes in figure.axes:
+        axes.set_ylabel("")
+        axes.tick_params(labelsize=7)
+        lowest = axes.xaxis.get_tick_params()["labelbottom"]
+        axes.set_xlabel(below if lowest else "", fontsize=8)
+    figure.supylabel(label, fontsize=8.5)
 
 
-def legend(
-    figure: Figure, entries: Sequence[Artist], title: str | None = None, side: bool = False
-) -> None:
-    """A legend outside the axes: at the side, or below in columns."""
+def entry(label: str, **look: Any) -> Line2D:
+    """An entry of a legend for which no line is drawn."""
+    return Line2D([], [], label=label, **look)
+
+
+def legend(figure: Figure, entries: Sequence[Artist], side: bool = False, **more: Any) -> None:
+    """A legend outside the axes, at the side or below in columns; ``more`` is for Matplotlib."""
     if not entries:
         return
-    if side:
-        figure.legend(handles=entries, title=title, loc="outside right upper", alignment="left")
-    else:
-        columns = min(len(entries), 3 if max(len(str(e.get_label())) for e in entries) < 34 else 2)
-        figure.legend(handles=entries, title=title, loc="outside lower center", ncols=columns)
+    widest = max(len(str(entry.get_label())) for entry in entries)
+    place: dict[str, Any] = {"loc": "outside right upper", "alignment": "left"}
+    if not side:
+        columns = min(len(entries), 3 if widest < 34 else 2)
+        place = {"loc": "outside lower center", "ncols": columns}
+    figure.legend(handles=entries, **{**place, **more})

@@ -1,21 +1,25 @@
-"""Drawing every picture of an exercise."""
+"""Drawing every picture of an exercise, each by the module of its kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from optlab.figures import looks, plan, scaling_axes, search_pictures, sweep
-from optlab.figures.axes import Reader
+from optlab.figures import looks, plan, scaling_axes
+from optlab.figures.plan import Picture
+from optlab.figures.reader import Reader
+from optlab.figures.trials import Trials
 from optlab.study import table
 from optlab.study.kinds import search
 
+Study = Mapping[str, Any]
 
-def draw(study: Mapping[str, Any], exercise: str, folder: Path) -> None:
+
+def draw(study: Study, exercise: str, folder: Path) -> None:
     """Draw every picture of the exercise into ``folder``.
 
     Raises:
@@ -24,20 +28,30 @@ def draw(study: Mapping[str, Any], exercise: str, folder: Path) -> None:
     looks.save(folder, _figures(study, exercise))
 
 
-def _figures(study: Mapping[str, Any], exercise: str) -> Iterator[tuple[str, Figure]]:
-    pictures = plan.pictures(study, exercise)
-    settings = study["exercises"][exercise]
-    if settings["kind"] == "search":
-        searches = {one.dataset: one for one in search.searches(study, exercise)}
-        for p in pictures:
-            kind = p.kind.removeprefix("search-")
-            yield p.name, search_pictures.draw(kind, searches[p.dataset])
-    elif settings["kind"] == "scaling":
-        source = scaling_axes.source(study, exercise)
-        for p in pictures:
-            module = import_module(f"optlab.figures.{p.kind.replace('-', '_')}")
-            yield p.name, module.draw(p, source)
-    else:
-        reader = Reader(study, table.runs(study, exercise))
-        for p in pictures:
-            yield p.name, sweep.draw(p, reader)
+def _figures(study: Study, exercise: str) -> Iterator[tuple[str, Figure]]:
+    source = _SOURCES[study["exercises"][exercise]["kind"]](study, exercise)
+    for picture in plan.pictures(study, exercise):
+        yield picture.name, import_module(picture.module).draw(picture, source(picture))
+
+
+# What a kind of exercise gives its pictures, read once: `draw(picture, source)` of their modules.
+Source = Callable[[Picture], Any]
+
+
+def _sweep(study: Study, exercise: str) -> Source:
+    reader = Reader(study, table.runs(study, exercise))
+    return lambda picture: reader
+
+
+def _scaling(study: Study, exercise: str) -> Source:
+    rows = scaling_axes.source(study, exercise)
+    return lambda picture: rows
+
+
+def _search(study: Study, exercise: str) -> Source:
+    searches = search.searches(study, exercise)
+    trials = {one.dataset: Trials(one, search.finished(one)) for one in searches}
+    return lambda picture: trials[picture.dataset]
+
+
+_SOURCES = {"sweep": _sweep, "scaling": _scaling, "search": _search}

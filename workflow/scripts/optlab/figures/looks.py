@@ -1,16 +1,16 @@
-"""One style for every picture: colours, labels of axes, legends, and the SVG itself.
+"""The style of every picture: colours, line styles, ticks, empty figures, and the SVG files.
 
 Colours of optimizers are those of Okabe and Ito ("Color Universal Design", 2008) and of P. Tol
-("Colour Schemes", 2021), told apart with every common form of colour blindness; each optimizer has
-a line style and a marker of its own too, so that a picture can be read in grey.
+("Colour Schemes", 2021), which can be distinguished with every common form of colour blindness.
+Each optimizer also has a line style and a marker, so that a picture can be read in grey.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib import colormaps, colors, ticker
@@ -29,13 +29,11 @@ matplotlib.rcParams.update(
     {
         "svg.fonttype": "none",  # text stays text: it can be searched, and the file is small
         "svg.hashsalt": CREATOR,  # the same picture has the same bytes
-        "font.family": "sans-serif",
         "font.size": 9,
         "axes.titlesize": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
-        "axes.grid.which": "major",
         "axes.axisbelow": True,
         "grid.color": "#e3e3e3",
         "grid.linewidth": 0.6,
@@ -44,23 +42,21 @@ matplotlib.rcParams.update(
         "legend.frameon": False,
         "legend.fontsize": 8,
         "figure.titlesize": 10.5,
-        "path.simplify": True,
     }
 )
 
 
-@dataclass(frozen=True)
-class Look:
-    """How the line of an optimizer is drawn."""
+class Look(NamedTuple):
+    """The style of an optimizer's line."""
 
     color: str
-    line: str | tuple[int, tuple[float, ...]]
-    marker: str
+    line: str | tuple[int, tuple[float, ...]] = "-"
+    marker: str = ""
 
 
 _DASHDOTS = (0, (5.0, 1.5, 1.0, 1.5, 1.0, 1.5))
 
-# For optimizers of the user's own, in the order of the picture.
+# For the user's own optimizers, in the order of the picture.
 OTHERS = (
     Look("#AA4499", ":", "*"),
     Look("#661100", _DASHDOTS, "d"),
@@ -69,20 +65,20 @@ OTHERS = (
 )
 VARIANTS = ("s", "^", "D", "v", "o", "P", "X", "<", ">")
 
-OTHER = "#cfcfcf"  # lines that are there to be compared with
-TRAINING = Look("#0072B2", "-", "")
-VALIDATION = Look("#D55E00", "--", "")
+OTHER = "#cfcfcf"  # lines in the background of a panel
+PLAIN = "#555555"  # entries of a legend that apply to all optimizers
+HEADING: dict[str, Any] = {"loc": "left", "fontsize": 8, "fontweight": "bold"}  # of a panel
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-# Viridis without its last sixth, whose yellow is lost on white paper.
+# Viridis without its last sixth, whose yellow is hardly visible on white paper.
 RATES = colors.ListedColormap(colormaps["viridis"].resampled(256)(range(213)), "rates")
 
 
 def looks(optimizers: Sequence[str]) -> list[Look]:
-    """A look for each line of a picture, from the optimizer that it shows.
+    """A look for each line of a picture, given the optimizer that it shows.
 
-    Several lines of one optimizer have its colour from light to full, and markers of their own.
+    Several lines of one optimizer have its colour, from light to full, and different markers.
     """
     known = catalogue.OPTIMIZERS
     own = [name for name in dict.fromkeys(optimizers) if name not in known]
@@ -91,8 +87,8 @@ def looks(optimizers: Sequence[str]) -> list[Look]:
         look = Look(*known[name].look) if name in known else OTHERS[own.index(name) % len(OTHERS)]
         total, rank = optimizers.count(name), optimizers[:number].count(name)
         if total > 1:
-            strength = 0.5 + 0.5 * rank / (total - 1)
-            look = Look(_lighter(look.color, strength), look.line, VARIANTS[rank % len(VARIANTS)])
+            color = _lighter(look.color, 0.5 + 0.5 * rank / (total - 1))
+            look = look._replace(color=color, marker=VARIANTS[rank % len(VARIANTS)])
         found.append(look)
     return found
 
@@ -103,13 +99,13 @@ def _lighter(color: str, strength: float) -> str:
 
 
 def rate_colors(rates: Sequence[float]) -> list[str]:
-    """A colour for each learning rate, by its rank: rates lie close where it matters."""
+    """A colour for each learning rate by its rank, since rates lie close where it matters."""
     ranks = sorted(set(rates))
     return [colors.to_hex(RATES(ranks.index(r) / max(1, len(ranks) - 1))) for r in rates]
 
 
 def rate_bar(figure: Figure, axes: Axes, rates: Sequence[float]) -> None:
-    """A colour bar in place of a legend with more entries than can be read."""
+    """A colour bar, for more learning rates than a legend can name."""
     ranks = sorted(set(rates))
     mappable = ScalarMappable(colors.Normalize(0, len(ranks) - 1), RATES)
     bar = figure.colorbar(mappable, ax=axes, label="learning rate", pad=0.02)
@@ -119,29 +115,26 @@ def rate_bar(figure: Figure, axes: Axes, rates: Sequence[float]) -> None:
 
 
 def figure(title: str, ratios: Sequence[float] = (1,), height: float = 3.9) -> Figure:
-    """An empty picture of ``height`` inches with axes side by side, their widths in ``ratios``."""
-    picture = Figure(figsize=(7.0 if len(ratios) == 1 else 8.0, height), layout="constrained")
-    FigureCanvasSVG(picture)
+    """A figure of ``height`` inches with empty axes side by side, their widths in ``ratios``."""
+    width = 7.0 if len(ratios) == 1 else 8.0
+    picture = Figure(figsize=(width, height), layout="constrained")
     picture.subplots(1, len(ratios), width_ratios=ratios)
     picture.suptitle(title)
     return picture
 
 
 def grid(title: str, panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
-    """An empty picture of small panels with shared axes, and as many of them as are needed."""
+    """A figure of small panels with shared axes, and the axes of these panels."""
     columns = min(columns, panels)
     rows = -(-panels // columns)
     picture = Figure(figsize=(8.0, 1.3 + 1.6 * rows if rows > 1 else 3.3), layout="constrained")
-    FigureCanvasSVG(picture)
-    every = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    shown = list(every.flat)[:panels]
-    for axes in list(every.flat)[panels:]:
-        axes.set_axis_off()
-    for number, axes in enumerate(shown):
-        if number + columns >= panels:  # the lowest of its column, though another row may follow
-            axes.tick_params(labelbottom=True)
     picture.suptitle(title)
-    return picture, shown
+    every = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in every[panels:]:
+        axes.set_axis_off()
+    for axes in every[panels - columns : panels]:
+        axes.tick_params(labelbottom=True)  # the lowest of its column, though not of the grid
+    return picture, list(every[:panels])
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
@@ -159,7 +152,7 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
 
 
 def power(value: float) -> str:
-    """A number as 10⁻⁴ or 5·10⁻⁴: as plain text, since setting it as mathematics is slow."""
+    """A number as 10⁻⁴ or 5·10⁻⁴, in plain text: mathematical typesetting is slow."""
     digit, exponent = f"{value:.0e}".split("e")
     factor = "" if digit == "1" else f"{digit}·"
     return f"{factor}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
@@ -167,6 +160,7 @@ def power(value: float) -> str:
 
 def svg(picture: Figure) -> str:
     """The picture as SVG, the same text for the same picture."""
+    FigureCanvasSVG(picture)
     layout = picture.get_layout_engine()
     if layout is not None:  # laid out here: `savefig` would draw the whole picture twice for it
         picture.set_dpi(FigureCanvasSVG.fixed_dpi)
@@ -178,7 +172,7 @@ def svg(picture: Figure) -> str:
 
 
 def is_ours(file: Path) -> bool:
-    """Whether this program drew the SVG: only its own pictures are its to remove."""
+    """Whether this program drew the SVG; it removes no others."""
     with file.open(encoding="utf-8", errors="replace") as stream:
         return f"<dc:title>{CREATOR}</dc:title>" in stream.read(2000)
 

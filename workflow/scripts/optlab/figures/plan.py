@@ -1,15 +1,16 @@
-"""Which pictures an exercise has, and what each shows: known from the study alone."""
+"""The pictures of each exercise and what each shows, known from the study alone."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
-from optlab.catalogue import optimizers, schedules
 from optlab.catalogue.datasets import SOURCES
+from optlab.figures import words
 from optlab.study import table
 from optlab.study.kinds.scaling import WEAK
 from optlab.study.run import Run
@@ -36,7 +37,8 @@ KINDS = {
     "search-slices": "slices through the space",
 }
 
-# The axes of a grid that make a problem: runs of two problems are never drawn in one picture.
+# The axes of a grid that define a problem. No picture shows runs of two problems, but for
+# `batches`, which compares batch sizes.
 AXES = ("dataset", "model", "batch_size", "epochs", "gpus")
 
 Study = Mapping[str, Any]
@@ -50,10 +52,10 @@ class Picture:
         name: of the file, without its ending.
         kind: one of `KINDS`.
         title: its heading.
-        labels: what distinguishes it from the exercise's other pictures, for the report.
-        groups: the runs of each line of a sweep's picture. A line is drawn from all runs of its
-            group (``final-loss``) or from the best of them.
-        dataset, model: what a picture of the other kinds of exercise is about.
+        labels: for the report; they distinguish it from the other pictures of the exercise.
+        groups: for a sweep, the runs of each line. The line is drawn from all runs of its group
+            (``final-loss``) or from the best of them.
+        dataset, model: the subject of a picture of a scaling exercise or a search.
     """
 
     name: str
@@ -64,9 +66,15 @@ class Picture:
     dataset: str = ""
     model: str = ""
 
+    @property
+    def module(self) -> str:
+        """The module of this package that draws it; one serves both kinds of comparison."""
+        kind = "comparison" if self.kind.startswith("comparison-") else self.kind
+        return f"optlab.figures.{kind.replace('-', '_')}"
+
 
 def pictures(study: Study, exercise: str) -> list[Picture]:
-    """Every picture of an exercise, each with a name of its own."""
+    """Every picture of an exercise, each with a different name."""
     planners = {"sweep": _sweep, "scaling": _scaling, "search": _search}
     return list(_distinct(planners[study["exercises"][exercise]["kind"]](study, exercise)))
 
@@ -88,36 +96,35 @@ def _distinct(found: Iterable[Picture]) -> Iterator[Picture]:
 
 def _sweep(study: Study, exercise: str) -> Iterator[Picture]:
     settings, runs = study["exercises"][exercise], table.runs(study, exercise)
-    title = settings.get("title", exercise)
     several = [axis for axis in AXES if len({getattr(run, axis) for run in runs}) > 1]
-
-    def placed(picture: Picture, run: Run) -> Picture:
-        return _placed(picture, title, {axis: getattr(run, axis) for axis in several})
-
-    for problem in _split(runs, lambda run: tuple(getattr(run, axis) for axis in AXES)):
-        for picture in _of_problem(study, settings, problem):
-            yield placed(picture, problem[0])
-    for problem in _split(runs, lambda run: (run.dataset, run.model, run.epochs, run.gpus)):
+    found: list[Picture] = []
+    for problem in _split(runs, attrgetter(*AXES)):
+        found += _of_problem(study, settings, problem)
+    for problem in _split(runs, attrgetter("dataset", "model", "epochs", "gpus")):
         sizes = {run.batch_size for run in problem}
         if "full" in sizes and len(sizes) > 1:
-            groups = _split(problem, lambda run: (run.optimizer, run.batch_size))
-            yield placed(_picture("batches", KINDS["batches"], groups), problem[0])
+            groups = _split(problem, attrgetter("optimizer", "batch_size"))
+            found.append(_picture("batches", KINDS["batches"], groups))
+    for picture in found:
+        first = picture.groups[0][0]
+        where = {axis: getattr(first, axis) for axis in several}
+        yield _placed(picture, settings.get("title", exercise), where)
 
 
 def _of_problem(study: Study, settings: Mapping[str, Any], runs: list[Run]) -> Iterator[Picture]:
-    by_optimizer = _split(runs, lambda run: run.optimizer)
+    """The pictures of one problem, which is not yet in their names."""
+    by_optimizer = _split(runs, attrgetter("optimizer"))
     lines = [line for group in by_optimizer for line in _split(group, _all_but_lr)]
-    rates = any(len(line) > 1 for line in lines)
+    several, rates = len(by_optimizer) > 1, any(len(line) > 1 for line in lines)
     for group in by_optimizer:
-        names = varied(group)
-        for line in _split(group, _all_but_lr):
-            yield _loss(line, names)
+        names = words.varied(group)
+        yield from (_loss(line, names) for line in _split(group, _all_but_lr))
     if rates:
         yield _picture("final-loss", "final loss", lines)
     classes = SOURCES[study["datasets"][runs[0].dataset]["source"]].task != "regression"
-    if classes and len(by_optimizer) > 1 and rates:
+    if classes and several and rates:
         yield _picture("accuracy", "validation accuracy of each optimizer", by_optimizer)
-    if len(by_optimizer) > 1:
+    if several:
         yield _picture("comparison-best", "each optimizer at its best", by_optimizer)
     matching = [[run for run in runs if run.matches(wanted)] for wanted in settings["compare"]]
     if any(matching):
@@ -136,28 +143,27 @@ def _picture(kind: str, title: str, groups: Iterable[list[Run]]) -> Picture:
 def _loss(line: list[Run], names: list[str]) -> Picture:
     """Loss against epoch for the learning rates of one optimizer, its other knobs fixed."""
     first = line[0]
-    title = ", ".join(filter(None, (label(first), knobs_text(first, names))))
+    title = ", ".join(filter(None, (words.label(first), words.knobs(first, names))))
     # A momentum needs no name beside its value: loss-momentum-0.8.
-    known = _values(first)
+    known = words.values(first)
     values = [("" if n == "momentum" else f"{n}-") + text(known[n]) for n in names]
     name = _safe("-".join(("loss", first.optimizer.rpartition(":")[2], *values)))
     return Picture(name, "loss", title, {"optimizer": title}, tuple((run,) for run in line))
 
 
 def _placed(picture: Picture, exercise: str, where: Mapping[str, Any]) -> Picture:
-    """The picture with the problem in its name, title and labels, where there are several."""
+    """The picture with the problem in its name, title and labels, if there are several."""
     hidden = {"curves": "model", "batches": "batch_size"}.get(picture.kind)
     shown = {k: v for k, v in where.items() if k != hidden}
     plain = ("dataset", "model")  # their values need no name
     parts = [str(v) if k in plain else f"{k}-{v}" for k, v in shown.items()]
-    place = ", ".join(str(v) if k in plain else f"{_words(k)} {v}" for k, v in shown.items())
+    place = ", ".join(str(v) if k in plain else f"{_spaced(k)} {v}" for k, v in shown.items())
     labels = {
         "picture": KINDS[picture.kind],
         "optimizer": picture.labels.get("optimizer", "all"),
-        **{_words(axis): str(value) for axis, value in where.items()},
+        **{_spaced(axis): str(value) for axis, value in where.items()},
+        **({"batch size": "all"} if picture.kind == "batches" else {}),
     }
-    if picture.kind == "batches":
-        labels["batch size"] = "all"
     return replace(
         picture,
         name="-".join([*map(_safe, parts), picture.name]),
@@ -166,36 +172,8 @@ def _placed(picture: Picture, exercise: str, where: Mapping[str, Any]) -> Pictur
     )
 
 
-def label(run: Run) -> str:
-    """The name of a run's optimizer; SGD on the whole training set is GD."""
-    return optimizers.label(run.optimizer, full_batch=run.batch_size == "full")
-
-
-def knobs_text(run: Run, names: Iterable[str]) -> str:
-    """Some knobs of a run in words, as ``lr 0.01, momentum 0.8``."""
-    values = _values(run)
-    return ", ".join(f"{name} {text(values[name])}" for name in names if name in values)
-
-
-def settings_text(run: Run) -> str:
-    """A run in words: its optimizer, learning rate, and the knobs that are not at their default."""
-    defaults = optimizers.complete(run.optimizer, {})
-    names = [k for k, v in run.shown_knobs.items() if k == "lr" or v or v != defaults.get(k)]
-    names += ["schedule"] if run.schedule != schedules.CONSTANT else []
-    return ", ".join((label(run), knobs_text(run, names)))
-
-
-def varied(runs: Iterable[Run]) -> list[str]:
-    """The knobs and the schedule, if they have several values among these runs; never the rate."""
-    values: dict[str, set[str]] = {}
-    for run in runs:
-        for knob, value in _values(run).items():
-            values.setdefault(knob, set()).add(text(value))
-    return [knob for knob, texts in values.items() if len(texts) > 1 and knob != "lr"]
-
-
-def _split(runs: Iterable[Run], key: Any) -> list[list[Run]]:
-    """The runs in groups of one key, in their own order."""
+def _split(runs: Iterable[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
+    """The runs in groups of equal keys, in their own order."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
         groups.setdefault(key(run), []).append(run)
@@ -203,15 +181,10 @@ def _split(runs: Iterable[Run], key: Any) -> list[list[Run]]:
 
 
 def _all_but_lr(run: Run) -> tuple[str, ...]:
-    return tuple(f"{knob}={text(v)}" for knob, v in _values(run).items() if knob != "lr")
+    return tuple(f"{name}={text(v)}" for name, v in words.values(run).items() if name != "lr")
 
 
-def _values(run: Run) -> dict[str, Any]:
-    """What may differ between runs of one optimizer: its knobs and the schedule of its rate."""
-    return {**run.knobs, "schedule": run.schedule}
-
-
-def _words(axis: str) -> str:
+def _spaced(axis: str) -> str:
     return axis.replace("_", " ")
 
 
@@ -224,48 +197,36 @@ def _safe(name: str) -> str:
 
 def _scaling(study: Study, exercise: str) -> Iterator[Picture]:
     settings = study["exercises"][exercise]
-    problems = list(itertools.product(settings["datasets"], settings["models"]))
-    title = settings.get("title", exercise)
-    for dataset, model in problems:
-        place = [_safe(dataset), _safe(model)] if len(problems) > 1 else []
-        for kind in _scaling_kinds(settings):
-            words = KINDS[f"scaling-{kind}"]
-            yield Picture(
-                name="-".join([*place, kind]),
-                kind=f"scaling-{kind}",
-                title=f"{title}, {dataset}, {model}: {words}",
-                labels={"picture": words, "dataset": dataset, "model": model},
-                dataset=dataset,
-                model=model,
-            )
-
-
-def _scaling_kinds(settings: Mapping[str, Any]) -> Iterator[str]:
-    several = len(settings["gpus"]) > 1
-    batches = len(settings["batch_sizes"]) > 1
-    if several:
-        yield "speedup"
-    yield "time"
-    if several and settings["target_accuracy"] is not None:
-        yield "target"
-    if several and (batches or WEAK in settings["scaling"]):
-        yield "accuracy"
-    if batches or len(settings["epochs"]) > 1:
-        yield "settings"
-    if several:
-        yield "replay"
+    several, batches = len(settings["gpus"]) > 1, len(settings["batch_sizes"]) > 1
+    shown = {
+        "scaling-speedup": several,
+        "scaling-time": True,
+        "scaling-target": several and settings["target_accuracy"] is not None,
+        "scaling-accuracy": several and (batches or WEAK in settings["scaling"]),
+        "scaling-settings": batches or len(settings["epochs"]) > 1,
+        "scaling-replay": several,
+    }
+    kinds = [kind for kind, wanted in shown.items() if wanted]
+    for picture in _of_places(settings, exercise, kinds, ("dataset", "model")):
+        yield replace(picture, title=f"{picture.title}: {KINDS[picture.kind]}")
 
 
 def _search(study: Study, exercise: str) -> Iterator[Picture]:
-    settings = study["exercises"][exercise]
-    datasets = settings["datasets"]
-    for dataset in datasets:
-        place = [_safe(dataset)] if len(datasets) > 1 else []
-        for kind in ("history", "intermediate", "importance", "slices"):
-            yield Picture(
-                name="-".join([*place, kind]),
-                kind=f"search-{kind}",
-                title=f"{settings.get('title', exercise)}, {dataset}",
-                labels={"picture": KINDS[f"search-{kind}"], "dataset": dataset},
-                dataset=dataset,
-            )
+    kinds = [kind for kind in KINDS if kind.startswith("search-")]
+    yield from _of_places(study["exercises"][exercise], exercise, kinds, ("dataset",))
+
+
+def _of_places(
+    settings: Mapping[str, Any], exercise: str, kinds: Sequence[str], axes: Sequence[str]
+) -> Iterator[Picture]:
+    """A picture of each kind for each combination of the exercise's data sets and models."""
+    places = list(itertools.product(*(settings[f"{axis}s"] for axis in axes)))
+    for place, kind in itertools.product(places, kinds):
+        where = dict(zip(axes, place, strict=True))
+        yield Picture(
+            name="-".join([*map(_safe, place if len(places) > 1 else ()), kind.split("-")[1]]),
+            kind=kind,
+            title=", ".join([settings.get("title", exercise), *place]),
+            labels={"picture": KINDS[kind], **where},
+            **where,
+        )

@@ -1,0 +1,47 @@
+"""Runs in words, for titles, legends and names of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from optlab.catalogue import optimizers, schedules
+from optlab.study.run import Run
+from optlab.values import text
+
+
+def values(run: Run) -> dict[str, Any]:
+    """The settings in which runs of one optimizer can differ: its knobs and the schedule."""
+    return {**run.knobs, "schedule": run.schedule}
+
+
+def varied(runs: Iterable[Run]) -> list[str]:
+    """The settings that have several values among these runs; never the learning rate."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        for name, value in values(run).items():
+            found.setdefault(name, set()).add(text(value))
+    return [name for name, texts in found.items() if len(texts) > 1 and name != "lr"]
+
+
+def label(run: Run) -> str:
+    """The name of a run's optimizer; SGD on the whole training set is GD."""
+    return optimizers.label(run.optimizer, full_batch=run.batch_size == "full")
+
+
+def knobs(run: Run, names: Iterable[str] | None = None) -> str:
+    """Settings of a run, as ``lr 0.01, momentum 0.8``.
+
+    Without ``names``: the learning rate and the settings that differ from their defaults.
+    """
+    if names is None:
+        defaults = optimizers.complete(run.optimizer, {})
+        names = [k for k, v in run.shown_knobs.items() if k == "lr" or v or v != defaults.get(k)]
+        names += ["schedule"] if run.schedule != schedules.CONSTANT else []
+    found = values(run)
+    return ", ".join(f"{name} {text(found[name])}" for name in names if name in found)
+
+
+def settings(run: Run) -> str:
+    """The optimizer of a run and its settings, as ``Momentum, lr 0.01, momentum 0.8``."""
+    return f"{label(run)}, {knobs(run)}"
