@@ -74,11 +74,6 @@ class Batches:
             return self.take(None)
         return next(self.gather(torch.arange(len(self._data.train.x))))
 
-    def prepare(self) -> None:
-        """Make the full batch before the training clock starts."""
-        if self.is_full:
-            _ = self.whole
-
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number ``skip`` on; the last one may be smaller."""
         if self.is_full:
@@ -86,10 +81,6 @@ class Batches:
             return
         for rows in self.order(epoch)[skip * self.size :].split(self.block_size):
             yield from self.gather(rows)
-
-    def block(self, epoch: int) -> Tensor:
-        """The row numbers [rows] of the first block of an epoch; none if batches are full."""
-        return self.order(epoch)[: 0 if self.is_full else self.block_size]
 
     def gather(self, rows: Tensor) -> Iterator[Batch]:
         """The batches of a block of row numbers [rows]."""

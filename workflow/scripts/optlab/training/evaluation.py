@@ -14,7 +14,7 @@ from torch.nn import functional
 from optlab.training.datasets import Dataset, Split
 from optlab.training.world import World
 
-BLOCK = 2**22  # input values per forward pass: a block stays in the processor's cache
+BLOCK = 2**22  # input values per forward pass, which bounds its memory
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs, targets -> scalar
 
 

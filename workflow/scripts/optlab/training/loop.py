@@ -80,14 +80,7 @@ class Clock:
 class Trainer:
     """The training of one replicate, or of several that are stacked and step at once.
 
-    Args:
-        settings: the run.
-        data: the prepared data set, on the settings' device.
-        seeds: numbers of the replicates; more than one only if they can be stacked.
-        world: the ranks that train together; each of them has such an object.
-
-    Raises:
-        UserError: network, optimizer, batch size and data do not fit together.
+    For its arguments and errors see `train`. Each rank has such an object.
     """
 
     def __init__(
@@ -100,7 +93,8 @@ class Trainer:
         unused = not custom.is_ours(settings.network_builder)
         self.network = world.wrap(self.replicates[0].model, unused)
         self.batches, self.parameters, self.gradient = self._parts(data)
-        self.batches.prepare()
+        if settings.batch_size == "full":
+            next(self.batches.epoch(1))  # makes the batch before the training clock starts
         graph = recordable(settings, world)
         self.optimizer = optimizers.build(settings, self.parameters, capturable=graph)
         self.steps = settings.epochs * self.batches.per_epoch

@@ -68,10 +68,6 @@ class StackedBatches:
         self._parts = parts
         self.size, self.per_epoch = parts[0].size, parts[0].per_epoch
 
-    def prepare(self) -> None:
-        """Make the full batch, which all replicates share, before the training clock starts."""
-        self._parts[0].prepare()
-
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch from number ``skip`` on, each replicate in its own order."""
         if self._parts[0].is_full:

@@ -44,7 +44,8 @@ def measure(settings: Settings, data: Dataset, world: World = ALONE) -> dict[str
     for _ in range(WARM_UP):
         trainer.take_step(*next(batches))
     times: Times = defaultdict(list)
-    rows = trainer.batches.block(1)
+    # Full batches are gathered once, before the training.
+    rows = trainer.batches.order(1)[: 0 if trainer.batches.is_full else trainer.batches.block_size]
     for _ in range(MEASURED):
         _take_apart(trainer, next(batches), rows, clock, times)
     batch = trainer.batches.size
@@ -64,19 +65,15 @@ def _take_apart(
             action()
         return clock.seconds - before
 
-    def clear() -> None:
-        for parameter in trainer.parameters:
-            parameter.grad = None
-
     gather = timed(lambda: list(trainer.batches.gather(rows)))
     data = gather / max(1, -(-len(rows) // trainer.batches.size))
     whole = timed(lambda: trainer.take_step(*batch))
     averaged = timed(lambda: trainer.gradient(*batch))
-    clear()
+    trainer.network.zero_grad()
     with getattr(trainer.network, "no_sync", nullcontext)():
         alone = timed(lambda: trainer.gradient(*batch))
     optimizer = timed(stepping.update_of(trainer.optimizer))
-    clear()
+    trainer.network.zero_grad()
     times["step"].append(data + whole)
     times["data"].append(data)
     times["forward_backward"].append(alone)
