@@ -43,7 +43,8 @@ def trainer(data: Dataset, precision: str = "float32") -> float:
         device=DEVICE,
         train_loss_examples=BATCH,
     )
-    return loop.train(settings, data, 0).seconds
+    (outcome,) = loop.train(settings, data, [0])
+    return outcome.seconds
 
 
 def plain_loop(data: Dataset) -> float:

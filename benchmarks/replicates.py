@@ -49,7 +49,7 @@ def clock(network: str, batch_size: int, epochs: int, data: Dataset, replicates:
         device=DEVICE,
         train_loss_examples=100,
     )
-    outcomes = loop.train_replicates(settings, data, range(replicates))
+    outcomes = loop.train(settings, data, range(replicates))
     return sum(outcome.seconds for outcome in outcomes)
 
 

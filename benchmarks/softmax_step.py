@@ -45,7 +45,8 @@ def trainer(data: Dataset, optimizer: str) -> float:
         epochs=1,
         train_loss_examples=BATCH,
     )
-    return loop.train(settings, data, 0).seconds
+    (outcome,) = loop.train(settings, data, [0])
+    return outcome.seconds
 
 
 def bound(x: torch.Tensor) -> None:

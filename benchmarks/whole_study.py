@@ -50,7 +50,7 @@ for run in table.runs(reading.load(config)):
         continue
     data = datasets.load(Path(run.data))
     for seed in range(run.seeds):
-        loop.train(run, data, seed, world=world)
+        loop.train(run, data, [seed], world=world)
 processes.leave(world)
 """
 

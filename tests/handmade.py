@@ -32,6 +32,14 @@ def settings(network, optimizer, knobs, network_options=None, schedule="constant
     return Settings(**carried(network, optimizer, knobs, network_options, schedule), **more)
 
 
+def train_one(settings, data, seed, **more):
+    """The outcome of training one seed."""
+    from optlab.training import loop
+
+    (outcome,) = loop.train(settings, data, [seed], **more)
+    return outcome
+
+
 def save(resolved):
     """Write the study where the programs look for it."""
     path = Path("results", resolved["study"], "study.yaml")

@@ -9,26 +9,25 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow/scripts"))
-from optlab.machine import processes as distributed
-from optlab.training import datasets
-from optlab.training import loop as training
+from optlab.machine import processes
+from optlab.training import datasets, loop
 from optlab.training.checkpoints import Checkpoints
 
 
 def main(data_file: str, jobs_file: str, output: str) -> None:
     torch.set_num_threads(1)
-    world = distributed.join("cpu")
+    world = processes.join("cpu")
     data = datasets.load(data_file)
     found = {}
-    for name, settings, steps in torch.load(jobs_file, weights_only=False):
-        trainer = training.Trainer(settings, data, [0], world)
+    for name, run, steps in torch.load(jobs_file, weights_only=False):
+        trainer = loop.Trainer(run, data, [0], world)
         trainer.steps = steps
         (outcome,) = trainer.run(lambda seed, row: None, Checkpoints(None, "", world=world))
         losses = [row.train_loss for row in outcome.evaluations]
         found[name] = (outcome.model.state_dict(), losses)
     if world.rank == 0:
         torch.save(found, output)
-    distributed.leave(world)
+    processes.leave(world)
 
 
 if __name__ == "__main__":

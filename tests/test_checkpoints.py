@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from handmade import settings, train_one
 
-from optlab.catalogue import optimizers
+from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
-from optlab.training import loop as training
+from optlab.training import loop
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import load
 
@@ -51,30 +52,28 @@ def figures(outcome):
     return json.dumps([rows, weights])
 
 
+def run_of(network, optimizer, lr, batch_size=200, epochs=4, **more):
+    return settings(network, optimizer, {"lr": lr}, batch_size=batch_size, epochs=epochs, **more)
+
+
+def wet(name):
+    """A run of an optimizer with dropout, which L-BFGS does not take."""
+    if name == "lbfgs":
+        return run_of("mlp", name, 0.1, "full", network_options={"hidden": [16]})
+    options = {"hidden": [16], "dropout": 0.3}
+    return run_of("mlp", name, OPTIMIZERS[name].grid[0], network_options=options)
+
+
 SETTINGS = {
+    **{name: wet(name) for name in OPTIMIZERS},
     **{
-        name: training.Settings(
-            "mlp",
-            name,
-            {"lr": entry.grid[0], **entry.knobs},
-            "full" if name == "lbfgs" else 200,
-            4,
-            network_options={"hidden": [16], **({} if name == "lbfgs" else {"dropout": 0.3})},
-        )
-        for name, entry in optimizers.OPTIMIZERS.items()
-    },
-    **{
-        schedule: training.Settings(
-            "softmax", "momentum", {"lr": 0.1, "momentum": 0.9}, 200, 4, schedule=schedule
-        )
+        schedule: run_of("softmax", "momentum", 0.1, schedule=schedule)
         for schedule in ("cosine", "warmup", "warmup_cosine", "step", "one_cycle")
     },
-    "nadam float64": training.Settings(
-        "softmax", "nadam", {"lr": 0.01, **optimizers.OPTIMIZERS["nadam"].knobs}, 200, 4, "float64"
-    ),
-    "bfloat16": training.Settings("mlp", "adam", {"lr": 0.01}, 200, 3, "bfloat16"),
-    "cnn": training.Settings("cnn", "adam", {"lr": 0.001}, 400, 2),
-    "rare evaluation": training.Settings("softmax", "adam", {"lr": 0.1}, 200, 6, evaluate_every=4),
+    "nadam float64": run_of("softmax", "nadam", 0.01, precision="float64"),
+    "bfloat16": run_of("mlp", "adam", 0.01, epochs=3, precision="bfloat16"),
+    "cnn": run_of("cnn", "adam", 0.001, 400, 2),
+    "rare evaluation": run_of("softmax", "adam", 0.1, epochs=6, evaluate_every=4),
 }
 
 
@@ -82,19 +81,19 @@ SETTINGS = {
 def test_a_run_taken_up_again_gives_every_digit_of_one_that_was_never_interrupted(
     name, digits, here
 ):
-    settings, data = SETTINGS[name], load(digits)
+    run, data = SETTINGS[name], load(digits)
     torch.set_num_threads(1)
-    whole = training.train(settings, data, 1)
-    per_epoch = training.Trainer(settings, data, [1]).batches.per_epoch
+    whole = train_one(run, data, 1)
+    per_epoch = loop.Trainer(run, data, [1]).batches.per_epoch
     for step in (2, per_epoch + 1):  # in the middle of an epoch, and at the start of one
         with pytest.raises(KeyboardInterrupt):
-            training.train(settings, data, 1, checkpoints=Cut(Path("run.pt"), step))
+            train_one(run, data, 1, checkpoints=Cut(Path("run.pt"), step))
         torch.manual_seed(0)  # another process, whose random numbers are elsewhere
         rest = Checkpoints(Path("run.pt"), "mark")
         rest.load()
         state = rest.resume([1])
         assert state["step"] == step - 1 and rest.resume([0]) is None
-        assert figures(training.train(settings, data, 1, checkpoints=rest)) == figures(whole)
+        assert figures(train_one(run, data, 1, checkpoints=rest)) == figures(whole)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +107,9 @@ def test_a_run_taken_up_again_gives_every_digit_of_one_that_was_never_interrupte
     ],
 )
 def test_a_file_that_is_not_this_runs_is_ignored_with_a_warning(spoil, words, digits, here, capsys):
-    settings, data = SETTINGS["sgd"], load(digits)
     file = Path("run.pt")
     with pytest.raises(KeyboardInterrupt):
-        training.train(settings, data, 0, checkpoints=Cut(file, 3))
+        train_one(SETTINGS["sgd"], load(digits), 0, checkpoints=Cut(file, 3))
     spoil(file)
     checkpoints = Checkpoints(file, "mark")
     checkpoints.load()
@@ -213,13 +211,13 @@ def test_several_processes_go_on_too(digits, here):
 
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(digits, here, capsys):
     Path("blocked").write_text("no folder")
-    settings, data = SETTINGS["sgd"], load(digits)
 
     class Once(Checkpoints):
         def due(self):
             return True
 
-    outcome = training.train(settings, data, 0, checkpoints=Once(Path("blocked/run.pt"), "mark"))
+    checkpoints = Once(Path("blocked/run.pt"), "mark")
+    outcome = train_one(SETTINGS["sgd"], load(digits), 0, checkpoints=checkpoints)
     assert outcome.evaluations[-1].status == "ok"
     assert "no checkpoint in blocked/run.pt: " in capsys.readouterr().out
 
@@ -234,9 +232,9 @@ def test_an_optimizer_whose_state_cannot_be_read_back_is_told_of(digits, here, c
         "            for p in group['params']:\n"
         "                self.state[p]['seen'] = numpy.ones(3)\n"
     )
-    settings = training.Settings("softmax", "own.py:Own", {"lr": 0.1}, 200, 2)
+    run = run_of("softmax", "own.py:Own", 0.1, epochs=2)
     with pytest.raises(KeyboardInterrupt):
-        training.train(settings, load(digits), 0, checkpoints=Cut(Path("run.pt"), 4))
+        train_one(run, load(digits), 0, checkpoints=Cut(Path("run.pt"), 4))
     assert "no checkpoint in run.pt: " in capsys.readouterr().out and not Path("run.pt").exists()
 
 
@@ -246,7 +244,7 @@ def test_what_was_saved_before_a_process_was_killed_is_not_lost(digits, here, mo
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(
         f"import sys; sys.path.insert(0, {str(TRAIN.parent)!r})\n"
-        "from optlab import checkpoints; checkpoints.EVERY = 0\n"
+        "from optlab.training import checkpoints; checkpoints.EVERY = 0\n"
     )
     subprocess.run(command(digits, here / "whole"), check=True, stdout=subprocess.DEVNULL)
     with monkeypatch.context() as patch:

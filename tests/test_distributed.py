@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from handmade import settings
 
-from optlab.catalogue import optimizers
+from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.machine import devices
-from optlab.training import loop as training
+from optlab.training import loop
 from optlab.training.batches import Batches
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import load
@@ -44,19 +45,18 @@ def jobs(examples):
     size = (examples - 1) // 3  # three batches and one of a single example
     assert examples % size in (1, 2, 3)
     found = []
-    for name, entry in optimizers.OPTIMIZERS.items():
+    for name in OPTIMIZERS:
         if name == "lbfgs":
             continue
-        knobs = {"lr": entry.grid[len(entry.grid) // 2], **entry.knobs}
         for precision in ("float64", "float32"):
-            settings = training.Settings("mlp", name, knobs, size, 20, precision,
-                                         network_options={"hidden": [16]})  # fmt: skip
-            found.append((f"{name} {precision}", settings, STEPS))
-    adam = {"lr": 0.001, **optimizers.OPTIMIZERS["adam"].knobs}
-    cnn = training.Settings("cnn", "adam", adam, size, 3, "float64",
-                            network_options={"dropout": 0.0})  # fmt: skip
-    full = training.Settings("softmax", "sgd", {"lr": 0.5}, "full", 10, "float64")
-    return [*found, ("cnn", cnn, 8), ("full", full, 10)]
+            more = {"batch_size": size, "epochs": 20, "precision": precision}
+            run = settings("mlp", name, {}, {"hidden": [16]}, **more)
+            found.append((f"{name} {precision}", run, STEPS))
+    more = {"batch_size": size, "epochs": 3, "precision": "float64"}
+    cnn = settings("cnn", "adam", {"lr": 0.001}, {"dropout": 0.0}, **more)
+    full = {"batch_size": "full", "epochs": 10, "precision": "float64"}
+    full_run = settings("softmax", "sgd", {"lr": 0.5}, **full)
+    return [*found, ("cnn", cnn, 8), ("full", full_run, 10)]
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def alone(digits):
     data = load(digits)
     torch.set_num_threads(1)
     found = {}
-    for name, settings, steps in jobs(len(data.train.x)):
-        trainer = training.Trainer(settings, data, [0])
+    for name, run, steps in jobs(len(data.train.x)):
+        trainer = loop.Trainer(run, data, [0])
         trainer.steps = steps
         (outcome,) = trainer.run(lambda seed, row: None, Checkpoints(None, ""))
         losses = [row.train_loss for row in outcome.evaluations]
@@ -98,11 +98,10 @@ def test_processes_together_give_the_weights_of_one(digits, here, alone, process
 @pytest.mark.parametrize("size", [100, 399, "full"])
 def test_shares_cover_each_epoch_exactly_and_never_overlap(digits, processes, size):
     data = load(digits)
-    settings = training.Settings("softmax", "sgd", {"lr": 0.5}, size, 1)
-    whole = list(Batches(settings, data, 3).epoch(2))
+    run = settings("softmax", "sgd", {"lr": 0.5}, batch_size=size)
+    whole = list(Batches(run, data, 3).epoch(2))
     shares = [
-        list(Batches(settings, data, 3, World(rank, processes)).epoch(2))
-        for rank in range(processes)
+        list(Batches(run, data, 3, World(rank, processes)).epoch(2)) for rank in range(processes)
     ]
     assert {len(batches) for batches in shares} == {len(whole)}
     for number, (x, y) in enumerate(whole):
@@ -116,9 +115,9 @@ def test_shares_cover_each_epoch_exactly_and_never_overlap(digits, processes, si
 
 def test_an_epoch_may_be_taken_up_in_its_middle(digits):
     data = load(digits)
-    settings = training.Settings("softmax", "sgd", {"lr": 0.5}, 100, 1)
-    whole = list(Batches(settings, data, 0).epoch(1))
-    rest = list(Batches(settings, data, 0).epoch(1, skip=5))
+    run = settings("softmax", "sgd", {"lr": 0.5})
+    whole = list(Batches(run, data, 0).epoch(1))
+    rest = list(Batches(run, data, 0).epoch(1, skip=5))
     assert len(rest) == len(whole) - 5
     assert all(torch.equal(a[0], b[0]) for a, b in zip(rest, whole[5:], strict=True))
 

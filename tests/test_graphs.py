@@ -2,22 +2,23 @@
 
 import pytest
 import torch
+from handmade import settings, train_one
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from optlab.catalogue import networks as models
-from optlab.catalogue import optimizers, schedules
+from optlab.catalogue.networks import NETWORKS
+from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
-from optlab.training import graphs, stacking, stepping
-from optlab.training import loop as training
+from optlab.training import graphs, loop, optimizers, stacking, stepping
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import Dataset, Split, load
+from optlab.training.replicates import build_model
 from optlab.training.world import ALONE, World
 
 SHAPE = (1, 4, 4)
-CAPTURABLE = [name for name, entry in optimizers.OPTIMIZERS.items() if entry.capturable]
+CAPTURABLE = [name for name, entry in OPTIMIZERS.items() if entry.capturable]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -64,14 +65,13 @@ class Repeater:
 
 def step_of(name="sgd", schedule="constant", recorder=None, knobs=None):
     """A step of a small network, with a recorder or without, and its parameters."""
-    torch.manual_seed(0)
-    model = models.build("mlp", SHAPE, 3, {"hidden": [5]})
-    full = optimizers.complete(name, knobs or {})
-    optimizer = optimizers.build(name, model.parameters(), full)
+    run = settings("mlp", name, knobs or {}, {"hidden": [5]}, schedule)
     few = Split(*batch(1))
     data = Dataset("few", "few", "classification", 3, SHAPE, 1.0, few, None, None)
+    model = build_model(run, data, 0)
+    optimizer = optimizers.build(run, model.parameters())
     gradient = stepping.make_gradient(model, data)
-    rates = schedules.build(schedule, optimizer, 12, full["lr"])
+    rates = optimizers.build_scheduler(run, optimizer, 12)
     take = stepping.make_step(gradient, list(model.parameters()), optimizer)
     if recorder:
         recorder.optimizer = optimizer
@@ -170,7 +170,7 @@ def test_where_recording_fails_training_goes_on_and_the_log_says_why(capsys):
 
 def test_what_nobody_has_checked_is_not_recorded():
     def recordable(network, optimizer, device="cuda", world=ALONE):
-        return training.recordable(training.Settings(network, optimizer, {}, device=device), world)
+        return loop.recordable(settings(network, optimizer, {}, device=device), world)
 
     assert recordable("cnn", "adam") and recordable("softmax", "sgd")
     assert not recordable("cnn", "muon") and not recordable("linear", "lbfgs")
@@ -178,8 +178,8 @@ def test_what_nobody_has_checked_is_not_recorded():
     assert not recordable("cnn", "adam", "cpu")
     assert not recordable("cnn", "adam", world=World(0, 2))
     # Nor is what a scaling table compares with the steps of several processes.
-    timed = training.Settings("cnn", "adam", {}, device="cuda", timed=True)
-    assert not training.recordable(timed)
+    timed = settings("cnn", "adam", {}, device="cuda", timed=True)
+    assert not loop.recordable(timed)
 
 
 # -- what a graph could not hold: values that the processor asks for, and tensors that it has -----
@@ -210,7 +210,7 @@ def step_on_fake_gpu(name):
     knobs = {"momentum": 0.9} if name == "nesterov" else {}
     with FakeTensorMode():
         weights = [nn.Parameter(torch.empty(s, device="cuda")) for s in ((3, 4), (3,), (2, 3, 4))]
-        optimizer = optimizers.build(name, weights, optimizers.complete(name, knobs), True)
+        optimizer = optimizers.build(settings("mlp", name, knobs), weights, capturable=True)
         for group in optimizer.param_groups:
             if not group.get("fused"):
                 group["foreach"] = True  # what PyTorch chooses on a real one
@@ -243,13 +243,13 @@ def test_a_step_that_is_not_capturable_is_noticed():
         step_on_fake_gpu("adafactor")
 
 
-@pytest.mark.parametrize("network", models.NETWORKS)
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("count", [1, 3])
 def test_gradients_wait_for_nothing(network, count):
     shape = (1, 8, 8)
     x, y = torch.rand((20, *shape)), torch.zeros(20, dtype=torch.int64)
     data = Dataset("few", "few", "classification", 10, shape, 1.0, Split(x, y), None, None)
-    networks = [models.build(network, shape, 10, {}) for _ in range(count)]
+    networks = [build_model(settings(network, "sgd", {}), data, seed) for seed in range(count)]
     if count == 1:
         gradient = stepping.make_gradient(networks[0], data)
     else:
@@ -268,10 +268,10 @@ def trained(tmp_path, monkeypatch, graph, **changes):
     if not path.exists():
         prepare.prepare("digits", {"source": "digits"}, path, None)
     usual = {"network": "mlp", "optimizer": "adam", "knobs": {"lr": 0.01}, "epochs": 2}
-    settings = training.Settings(**{**usual, **changes}, device="cuda")
+    run = settings(**{**usual, **changes}, device="cuda")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "recordable", lambda settings, world: graph)
-        return training.train(settings, load(path, "cuda"), 0)
+        patch.setattr(loop, "recordable", lambda settings, world: graph)
+        return train_one(run, load(path, "cuda"), 0)
 
 
 @needs_cuda
@@ -331,10 +331,8 @@ def test_a_run_that_goes_on_follows_its_schedule(tmp_path):
     path = tmp_path / "digits.json"
     prepare.prepare("digits", {"source": "digits"}, path, None)
     data = load(path, "cuda")
-    settings = training.Settings(
-        *("mlp", "adam", {"lr": 0.01}), epochs=4, schedule="cosine", device="cuda"
-    )
-    whole, first, second = (training.Trainer(settings, data, [0]) for _ in range(3))
+    run = settings("mlp", "adam", {"lr": 0.01}, schedule="cosine", epochs=4, device="cuda")
+    whole, first, second = (loop.Trainer(run, data, [0]) for _ in range(3))
     nothing = Checkpoints(None, "")
     for epoch in range(1, 5):
         whole._train(epoch, nothing)

@@ -1,18 +1,19 @@
 """Every optimizer entry against a formula of its own in NumPy, and what its knobs refuse."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from handmade import settings, train_one
 
-from optlab.catalogue import optimizers
+from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.parts.optimizers import muon
-from optlab.study import reading, table
-from optlab.training import datasets
-from optlab.training import loop as training
+from optlab.study import names, reading, table
+from optlab.training import datasets, optimizers
 
 # A quadratic with a different curvature in each direction, and gradients that change sign.
 CURVATURE = np.array([[3.0, 0.5, 0.0], [0.5, 2.0, -0.3], [0.0, -0.3, 0.7]])
@@ -211,17 +212,31 @@ CASES = {
 }
 
 
+def build(name, parameters, knobs):
+    """An optimizer of the catalogue, or one of the user's own, with the defaults filled in."""
+    return optimizers.build(settings("mlp", name, knobs), parameters)
+
+
 def test_every_entry_has_its_formula():
     elsewhere = {"muon", "lbfgs"}  # below: one needs matrices, the other a loss
-    assert set(CASES) | elsewhere == set(optimizers.OPTIMIZERS)
+    assert set(CASES) | elsewhere == set(OPTIMIZERS)
+
+
+def test_no_two_entries_look_the_same():
+    for facts in (
+        [entry.label for entry in OPTIMIZERS.values()],
+        [entry.look[0] for entry in OPTIMIZERS.values()],
+        [entry.look[2] for entry in OPTIMIZERS.values()],
+    ):
+        assert all(facts) and len(set(facts)) == len(OPTIMIZERS)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_twelve_steps_equal_the_formula_in_float64(name):
     formula, knobs = CASES[name]
-    assert set(knobs) == {"lr", *optimizers.OPTIMIZERS[name].knobs}
+    assert set(knobs) == {"lr", *OPTIMIZERS[name].knobs}
     weights = torch.nn.Parameter(torch.tensor(START))
-    optimizer = optimizers.build(name, [weights], knobs)
+    optimizer = build(name, [weights], knobs)
     expected = formula(START, *knobs.values())
     # PyTorch keeps the product of NAdam's momenta in float32.
     tolerance = 1e-6 if name == "nadam" else 1e-12
@@ -236,7 +251,7 @@ def test_adafactor_factors_a_matrix():
     start = np.array([START, 2 * START[::-1]])
     weights = torch.nn.Parameter(torch.tensor(start))
     knobs = {"lr": 0.1, "beta2_decay": -0.7, "d": 1.1, "weight_decay": 0.03}
-    optimizer = optimizers.build("adafactor", [weights], knobs)
+    optimizer = build("adafactor", [weights], knobs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(globals(), "gradient", lambda w: w @ CURVATURE - 0.1)
         expected = adafactor(start, *knobs.values())
@@ -246,13 +261,14 @@ def test_adafactor_factors_a_matrix():
             np.testing.assert_allclose(weights.detach().numpy(), next(expected), rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_table_states_the_defaults_of_pytorch(name):
-    entry = optimizers.OPTIMIZERS[name]
+    entry = OPTIMIZERS[name]
     # The momentum of SGD is the field's 0.9: with PyTorch's 0 there would be none.
-    given = {"lr": 0.1, "momentum": 0.9} if entry.cls == "SGD" else {"lr": 0.1}
+    given = {"lr": 0.1, "momentum": 0.9} if entry.cls.endswith(":SGD") else {"lr": 0.1}
     shapes = [(3, 2), (2, 3)] if name == "muon" else [(2,)]
-    ours = optimizers.build(name, [torch.nn.Parameter(torch.zeros(s)) for s in shapes], given)
+    bare = replace(settings("mlp", name, given), arguments={**given, **entry.fixed})
+    ours = optimizers.build(bare, [torch.nn.Parameter(torch.zeros(s)) for s in shapes])
     for knob, default in entry.knobs.items():
         theirs = ours.defaults[knob]
         if name == "muon":  # its own, but for what belongs to its AdamW
@@ -264,23 +280,22 @@ def test_the_table_states_the_defaults_of_pytorch(name):
 @pytest.mark.parametrize(
     ("name", "knobs", "message"),
     [
-        ("adma", {}, "unknown optimizer 'adma'"),
+        ("adma", {}, "unknown optimizer; did you mean 'adamax'? allowed: sgd, momentum"),
         ("adam", {"momentum": 0.9}, "the optimizer adam has no knob 'momentum'"),
-        ("sgd", {"lr": -0.1}, "lr = -0.1 is not allowed; a finite number of at least 0"),
-        ("sgd", {"lr": float("inf")}, "lr = inf is not allowed"),
-        ("sgd", {"lr": float("nan")}, "lr = nan is not allowed"),
-        ("sgd", {"lr": True}, "lr = True is not allowed"),
-        ("momentum", {"momentum": 1}, "momentum = 1 is not allowed"),
-        ("adam", {"betas": [0.9]}, "betas = "),
-        ("rprop", {"etas": [1.2, 0.5]}, "etas = "),
-        ("adam", {"eps": 0}, "eps = 0 is not allowed; a finite number above 0"),
-        ("adam", {"amsgrad": 1}, "amsgrad = 1 is not allowed; true or false"),
+        ("sgd", {"lr": -0.1}, "-0.1 is not allowed; a finite number of at least 0"),
+        ("sgd", {"lr": float("inf")}, "Infinity is not allowed"),
+        ("sgd", {"lr": float("nan")}, "NaN is not allowed"),
+        ("sgd", {"lr": True}, "true is not allowed"),
+        ("momentum", {"momentum": 1}, "1 is not allowed"),
+        ("adam", {"betas": [0.9]}, "[0.9] is not allowed"),
+        ("rprop", {"etas": [1.2, 0.5]}, "[1.2, 0.5] is not allowed"),
+        ("adam", {"eps": 0}, "0 is not allowed; a finite number above 0"),
+        ("adam", {"amsgrad": 1}, "1 is not allowed; true or false"),
     ],
 )
 def test_bad_knobs_are_refused_by_name(name, knobs, message):
-    with pytest.raises(UserError) as error:
-        optimizers.complete(name, knobs)
-    assert str(error.value).startswith(message)
+    ((place, found),) = names.optimizer(name, {knob: [value] for knob, value in knobs.items()})
+    assert found.startswith(message) and place[:1] == tuple(knobs)
 
 
 @pytest.mark.parametrize(
@@ -288,8 +303,8 @@ def test_bad_knobs_are_refused_by_name(name, knobs, message):
     [("nesterov", {"momentum": 0}), ("rprop", {"etas": [1.1, 1.2]})],
 )
 def test_what_only_pytorch_refuses_is_told_without_a_traceback(name, knobs):
-    with pytest.raises(UserError, match=f"the optimizer {name} refuses"):
-        optimizers.build(name, [torch.nn.Parameter(torch.zeros(2))], {"lr": 0.1, **knobs})
+    with pytest.raises(UserError, match=f"{OPTIMIZERS[name].cls} refuses"):
+        build(name, [torch.nn.Parameter(torch.zeros(2))], {"lr": 0.1, **knobs})
 
 
 def test_an_optimizer_of_ones_own_comes_from_a_file_or_a_package(tmp_path):
@@ -307,16 +322,16 @@ def test_an_optimizer_of_ones_own_comes_from_a_file_or_a_package(tmp_path):
     )
     weights = torch.nn.Parameter(torch.tensor(START))
     weights.grad = torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64)
-    optimizers.build(f"{file}:Sign", [weights], {"lr": 0.1, "scale": 2.0}).step()
+    build(f"{file}:Sign", [weights], {"lr": 0.1, "scale": 2.0}).step()
     np.testing.assert_allclose(weights.detach().numpy(), START - [0.2, -0.2, 0.0])
-    same = optimizers.build("torch.optim:SGD", [weights], {"lr": 0.1})
+    same = build("torch.optim:SGD", [weights], {"lr": 0.1})
     assert type(same) is torch.optim.SGD
     with pytest.raises(UserError, match="there is no 'Sgn' in"):
-        optimizers.build(f"{file}:Sgn", [weights], {"lr": 0.1})
+        build(f"{file}:Sgn", [weights], {"lr": 0.1})
     with pytest.raises(UserError, match="refuses"):
-        optimizers.build(f"{file}:Sign", [weights], {"lr": 0.1, "momentum": 0.9})
+        build(f"{file}:Sign", [weights], {"lr": 0.1, "momentum": 0.9})
     with pytest.raises(UserError, match="cannot import"):
-        optimizers.build(f"{tmp_path}/absent.py:Sign", [weights], {"lr": 0.1})
+        build(f"{tmp_path}/absent.py:Sign", [weights], {"lr": 0.1})
 
 
 # -- Muon: matrices and the rest --------------------------------------------------------------
@@ -352,7 +367,7 @@ def test_muon_steps_equal_the_formula(nesterov):
     knobs = {"lr": 0.02, "momentum": 0.9, "nesterov": nesterov, "ns_steps": 5, "eps": 1e-7}
     knobs |= {"betas": [0.8, 0.95], "weight_decay": 0.1}
     parameters = [torch.nn.Parameter(torch.tensor(x)) for x in (w, bias, last)]
-    optimizer = optimizers.build("muon", parameters, knobs)
+    optimizer = build("muon", parameters, knobs)
     curvature = np.diag([3.0, 1.0, 0.5, 2.0])
     m = np.zeros_like(w)
     target = np.ones((4, 6))
@@ -380,7 +395,7 @@ def test_muon_takes_hidden_matrices_and_adamw_the_rest():
     assert [tuple(p.shape) for p in matrices] == [(8, 48)]
     assert [tuple(p.shape) for p in others] == [(3, 1, 5, 5), (3,), (8,), (4, 8), (4,)]
     knobs = {"lr": 0.01, "weight_decay": 0.03, "betas": [0.8, 0.95], "eps": 1e-6}
-    optimizer = optimizers.build("muon", net.parameters(), knobs)
+    optimizer = build("muon", net.parameters(), knobs)
     groups = [group["params"] for group in optimizer.param_groups]
     assert [list(map(id, g)) for g in groups] == [list(map(id, g)) for g in (matrices, others)]
     # What AdamW trains moves as under AdamW alone.
@@ -395,7 +410,7 @@ def test_muon_takes_hidden_matrices_and_adamw_the_rest():
 
 def test_a_network_without_hidden_matrix_is_none_for_muon():
     with pytest.raises(UserError, match="this network has none"):
-        optimizers.build("muon", torch.nn.Linear(3, 2).parameters(), {"lr": 0.1})
+        build("muon", torch.nn.Linear(3, 2).parameters(), {"lr": 0.1})
 
 
 # -- L-BFGS ------------------------------------------------------------------------------------
@@ -404,7 +419,7 @@ def test_a_network_without_hidden_matrix_is_none_for_muon():
 def test_lbfgs_directions_equal_a_two_loop_recursion():
     """Nocedal and Wright, algorithm 7.4, with the step lengths that the line search took."""
     weights = torch.nn.Parameter(torch.tensor(START))
-    optimizer = optimizers.build("lbfgs", [weights], {"lr": 0.7, "history_size": 2})
+    optimizer = build("lbfgs", [weights], {"lr": 0.7, "history_size": 2})
     assert optimizers.needs_closure(optimizer)
     target = torch.tensor(np.linalg.solve(CURVATURE, -gradient(np.zeros(3))))
     curvature = torch.tensor(CURVATURE)
@@ -446,13 +461,13 @@ def digits(tmp_path_factory):
     return datasets.load(path)
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_run_reduces_the_loss_on_digits(digits, name):
     full = name in ("lbfgs", "rprop")
-    knobs = optimizers.complete(name, {"lr": optimizers.OPTIMIZERS[name].grid[-2]})
+    knobs = {"lr": OPTIMIZERS[name].grid[-2]}
     size, epochs = ("full", 30) if full else (100, 8)
-    settings = training.Settings("mlp", name, knobs, size, epochs, evaluate_every=30)
-    rows = training.train(settings, digits, 0).evaluations
+    run = settings("mlp", name, knobs, batch_size=size, epochs=epochs, evaluate_every=30)
+    rows = train_one(run, digits, 0).evaluations
     assert rows[-1].status == "ok" and rows[-1].train_loss < 0.9 * rows[0].train_loss
 
 

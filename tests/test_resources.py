@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from optlab.data import identity
 from optlab.errors import UserError
 from optlab.machine import earlier, resources
 from optlab.machine.resources import Site
 from optlab.study import reading, table
-from optlab.study import run as grid
 
 NOWHERE = Site()
 
 
 @pytest.fixture(autouse=True)
 def forget():
-    resources._size.cache_clear()
+    identity.size.cache_clear()
     earlier.like.cache_clear()
 
 
@@ -115,9 +115,9 @@ def test_a_prepared_data_set_says_its_size(needs, here):
         {"study": "s", "exercises": {"e": {"datasets": ["mnist"], "models": ["cnn"],
                                            "optimizers": {"adam": None}}}}
     )  # fmt: skip
-    file = Path(grid.prepared(resolved, "mnist"))
+    file = Path(identity.prepared_path("mnist", resolved["datasets"]["mnist"]))
     file.write_text(json.dumps({"sizes": {"train": 5_000}, "shape": [1, 28, 28]}))
-    resources._size.cache_clear()
+    identity.size.cache_clear()
     assert needs().seconds < before / 5
 
 

@@ -4,22 +4,22 @@ import math
 
 import pytest
 import torch
+from handmade import settings, train_one
 
 from optlab.catalogue import schedules
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.study import reading, table
-from optlab.study import run as grid
-from optlab.training import datasets
-from optlab.training import loop as training
+from optlab.training import datasets, optimizers
 
 STEPS, LR = 40, 0.5
 
 
 def rates(schedule, steps=STEPS):
     """The learning rate of each step."""
+    run = settings("softmax", "sgd", {"lr": LR}, schedule=schedules.text(schedule))
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=LR)
-    scheduler = schedules.build(schedules.text(schedule), optimizer, steps, LR)
+    scheduler = optimizers.build_scheduler(run, optimizer, steps)
     found = []
     for _ in range(steps):
         found.append(optimizer.param_groups[0]["lr"])
@@ -96,11 +96,11 @@ def runs_of(write, schedules_):
 def test_schedules_multiply_the_grid_and_the_constant_one_changes_no_path(write):
     (plain,) = table.runs(reading.load(write()))
     constant, cosine = runs_of(write, "[constant, {name: cosine, final: 1e-1}]")
-    assert constant == plain and "schedule" not in " ".join([plain.path, *plain.arguments()])
+    assert constant == plain and "schedule" not in " ".join([plain.path, *plain.options()])
     assert cosine.path == f"{plain.path}+schedule=cosine-final=0.1"
-    words = cosine.arguments()
+    words = cosine.options()
     assert words[words.index("--schedule") + 1] == "cosine,final=0.1"
-    assert grid.matches(cosine, {"optimizer": "sgd", "schedule": "cosine,final=0.1"})
+    assert cosine.matches({"optimizer": "sgd", "schedule": "cosine,final=0.1"})
 
 
 def test_a_bad_schedule_of_a_study_is_told_with_its_line(write):
@@ -117,10 +117,9 @@ def test_training_follows_the_schedule(tmp_path):
     data = datasets.load(tmp_path / "line.json")
 
     def losses(schedule):
-        settings = training.Settings(
-            "linear", "sgd", {"lr": 0.01}, "full", 50, "float64", schedule=schedule
-        )
-        return [row.train_loss for row in training.train(settings, data, 0).evaluations]
+        shape = {"batch_size": "full", "epochs": 50, "precision": "float64"}
+        run = settings("linear", "sgd", {"lr": 0.01}, schedule=schedule, **shape)
+        return [row.train_loss for row in train_one(run, data, 0).evaluations]
 
     constant, cosine = losses("constant"), losses("cosine")
     assert cosine[1] == pytest.approx(constant[1])  # the first step has the whole rate

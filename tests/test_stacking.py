@@ -4,26 +4,26 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from handmade import CLASSES, resolved
+from handmade import CLASSES, resolved, settings, train_one
 
 import train
-from optlab.catalogue import networks as models
-from optlab.catalogue import optimizers
+from optlab.catalogue.networks import NETWORKS
+from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
-from optlab.study import run as grid
 from optlab.study import table
-from optlab.training import graphs
-from optlab.training import loop as training
+from optlab.study.run import Run, carried
+from optlab.training import graphs, loop
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import load
 
 PROGRAM = Path(train.__file__)
 SEEDS = [0, 3, 4]
-ELEMENTWISE = [name for name, entry in optimizers.OPTIMIZERS.items() if entry.elementwise]
+ELEMENTWISE = [name for name, entry in OPTIMIZERS.items() if entry.elementwise]
 KNOBS = {
     "nesterov": {"lr": 0.01, "momentum": 0.9},
     "adadelta": {"lr": 1.0},
@@ -49,9 +49,9 @@ def line(tmp_path_factory):
 def settings_of(optimizer="adam", precision="float64", network="mlp", **changes):
     options = {"hidden": [8]} if network == "mlp" else {}
     options = {"dropout": 0.0, "channels": [2], "units": 8} if network == "cnn" else options
-    usual = {"batch_size": 400, "epochs": 3, "network_options": options}
+    usual = {"batch_size": 400, "epochs": 3, "network_options": options, "precision": precision}
     knobs = KNOBS.get(optimizer, {"lr": 0.01})
-    return training.Settings(network, optimizer, knobs, precision=precision, **{**usual, **changes})
+    return settings(network, optimizer, knobs, **{**usual, **changes})
 
 
 def rows(outcome):
@@ -62,9 +62,9 @@ def rows(outcome):
     return torch.tensor([[math.nan if v is None else v for v in row.values()] for row in found])
 
 
-def assert_equal(together, settings, data, relative, absolute, seeds=SEEDS):
+def assert_equal(together, run, data, relative, absolute, seeds=SEEDS):
     for seed, outcome in zip(seeds, together, strict=True):
-        alone = training.train(settings, data, seed)
+        alone = train_one(run, data, seed)
         close = {"rtol": relative, "atol": absolute, "equal_nan": True}
         torch.testing.assert_close(rows(outcome), rows(alone), **close)
         parts = zip(outcome.model.parameters(), alone.model.parameters(), strict=True)
@@ -80,26 +80,25 @@ def test_replicates_together_give_what_each_gives_alone(digits, name):
             relative = 1e-6  # PyTorch keeps the product of its momenta in float32
         if precision == "float32" and name == "rprop":
             continue  # goes by the sign of a gradient, which rounding may turn
-        settings = settings_of(name, precision, schedule=schedule)
-        together = training.train_replicates(settings, digits, SEEDS)
-        assert_equal(together, settings, digits, relative, absolute)
+        run = settings_of(name, precision, schedule=schedule)
+        together = loop.train(run, digits, SEEDS)
+        assert_equal(together, run, digits, relative, absolute)
         assert not torch.allclose(rows(together[0])[-1], rows(together[1])[-1], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("network", "batch_size"),
-    [*((network, 100) for network in models.NETWORKS), ("mlp", 1077), ("softmax", "full")],
+    [*((network, 100) for network in NETWORKS), ("mlp", 1077), ("softmax", "full")],
 )
 def test_every_network_can_be_stacked(digits, network, batch_size):
-    settings = settings_of("sgd", network=network, batch_size=batch_size)
-    together = training.train_replicates(settings, digits, SEEDS)
-    assert_equal(together, settings, digits, 1e-10, 1e-12)
+    run = settings_of("sgd", network=network, batch_size=batch_size)
+    assert_equal(loop.train(run, digits, SEEDS), run, digits, 1e-10, 1e-12)
 
 
 def test_stacked_lines_have_the_published_loss(line):
-    settings = settings_of("sgd", "float32", "linear", batch_size="full", epochs=1000)
-    first, second = training.train_replicates(settings, line, [0, 1])
-    assert_equal([first, second], settings, line, 1e-5, 1e-7, [0, 1])
+    run = settings_of("sgd", "float32", "linear", batch_size="full", epochs=1000)
+    first, second = loop.train(run, line, [0, 1])
+    assert_equal([first, second], run, line, 1e-5, 1e-7, [0, 1])
     assert first.evaluations[-1].train_loss == pytest.approx(5.6999738e-11, rel=0.05)
 
 
@@ -107,23 +106,21 @@ def test_batches_smaller_than_a_block_and_rare_evaluation(digits, monkeypatch):
     from optlab.training import batches
 
     monkeypatch.setitem(batches.BLOCK, "cpu", 64 * 700)  # two stacked batches of 100 and a bit
-    settings = settings_of("momentum", batch_size=100, epochs=5, evaluate_every=2)
-    together = training.train_replicates(settings, digits, SEEDS)
-    assert_equal(together, settings, digits, 1e-10, 1e-12)
+    run = settings_of("momentum", batch_size=100, epochs=5, evaluate_every=2)
+    assert_equal(loop.train(run, digits, SEEDS), run, digits, 1e-10, 1e-12)
 
 
 def test_bfloat16_can_be_stacked(digits):
-    settings = settings_of("adam", "bfloat16", "mlp")
-    together = training.train_replicates(settings, digits, SEEDS)
-    for seed, outcome in zip(SEEDS, together, strict=True):
-        alone = training.train(settings, digits, seed).evaluations[-1]
+    run = settings_of("adam", "bfloat16", "mlp")
+    for seed, outcome in zip(SEEDS, loop.train(run, digits, SEEDS), strict=True):
+        alone = train_one(run, digits, seed).evaluations[-1]
         assert outcome.evaluations[-1].val_loss == pytest.approx(alone.val_loss, rel=0.02)
 
 
 def test_a_replicate_that_diverges_ends_and_touches_no_other(digits):
-    settings = settings_of(epochs=4)
-    clean = training.train_replicates(settings, digits, SEEDS)
-    trainer = training.Trainer(settings, digits, SEEDS)
+    run = settings_of(epochs=4)
+    clean = loop.train(run, digits, SEEDS)
+    trainer = loop.Trainer(run, digits, SEEDS)
     told = []
 
     def report(seed, row):
@@ -142,17 +139,16 @@ def test_a_replicate_that_diverges_ends_and_touches_no_other(digits):
 
 
 def test_all_replicates_diverged_end_the_run(digits):
-    settings = settings_of("sgd", network="softmax", epochs=50)
-    settings = training.Settings(**{**vars(settings), "knobs": {"lr": 1e40}})
-    outcomes = training.train_replicates(settings, digits, SEEDS)
+    run = settings_of("sgd", network="softmax", epochs=50)
+    outcomes = loop.train(replace(run, arguments={"lr": 1e40}), digits, SEEDS)
     assert all(outcome.evaluations[-1].status == "diverged" for outcome in outcomes)
     assert all(outcome.evaluations[-1].epoch < 5 for outcome in outcomes)
 
 
 def test_each_replicate_drops_out_by_itself(digits):
     options = {"hidden": [64], "dropout": 0.5}
-    settings = settings_of("sgd", "float32", network_options=options)
-    trainer = training.Trainer(settings, digits, [0, 1])
+    run = settings_of("sgd", "float32", network_options=options)
+    trainer = loop.Trainer(run, digits, [0, 1])
     with torch.no_grad():
         for weights in trainer.parameters:
             weights[1] = weights[0]
@@ -174,22 +170,20 @@ def test_stacked_replicates_go_on_from_a_checkpoint_to_the_last_digit(digits, tm
             raise KeyboardInterrupt
 
     options = {"hidden": [8], "dropout": 0.3}
-    settings = settings_of(batch_size=200, schedule="cosine", network_options=options)
-    whole = training.train_replicates(settings, digits, SEEDS)
+    run = settings_of(batch_size=200, schedule="cosine", network_options=options)
+    whole = loop.train(run, digits, SEEDS)
     with pytest.raises(KeyboardInterrupt):
-        cut = Cut(tmp_path / "run.pt", "mark")
-        training.train_replicates(settings, digits, SEEDS, checkpoints=cut)
+        loop.train(run, digits, SEEDS, checkpoints=Cut(tmp_path / "run.pt", "mark"))
     torch.manual_seed(0)
     rest = Checkpoints(tmp_path / "run.pt", "mark")
     rest.load()
     assert rest.under_way == SEEDS and rest.resume([0]) is None
     state = rest.resume(SEEDS)
     assert state["step"] == 4
-    sizes = [
-        len(one["judge"]["best_state"]["1.weight"].untyped_storage()) for one in state["replicates"]
-    ]
+    weights = [one["best"]["weights"]["1.weight"] for one in state["replicates"]]
+    sizes = [len(one.untyped_storage()) for one in weights]
     assert sizes == [8 * 8 * 64] * 3  # of its own weights, not of all
-    again = training.train_replicates(settings, digits, SEEDS, checkpoints=rest)
+    again = loop.train(run, digits, SEEDS, checkpoints=rest)
     for one, same in zip(again, whole, strict=True):
         assert torch.equal(rows(one).nan_to_num(), rows(same).nan_to_num())
 
@@ -209,34 +203,33 @@ def test_a_stacked_step_is_recorded_as_any_other(digits, monkeypatch, seeds):
 
             return replay
 
-    settings = settings_of(batch_size=100)
-    plain = training.train_replicates(settings, digits, seeds)
-    monkeypatch.setattr(training, "recordable", lambda settings, world: True)
+    run = settings_of(batch_size=100)
+    plain = loop.train(run, digits, seeds)
+    monkeypatch.setattr(loop, "recordable", lambda settings, world: True)
     monkeypatch.setattr(graphs, "Cuda", Repeater)
-    recorded = training.train_replicates(settings, digits, seeds)
+    recorded = loop.train(run, digits, seeds)
     assert Repeater.replays == 3 * 10 - graphs.WARM_UP  # but for the last batch of each epoch
     for one, same in zip(recorded, plain, strict=True):
         assert torch.equal(rows(one).nan_to_num(), rows(same).nan_to_num())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("network", models.NETWORKS)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_replicates_together_on_a_gpu_give_what_each_gives_alone(tmp_path, network):
     path = tmp_path / "digits.json"
     prepare.prepare("digits", {"source": "digits"}, path, None)
-    settings = settings_of("sgd", "float64", network, batch_size=100, device="cuda")
+    run = settings_of("sgd", "float64", network, batch_size=100, device="cuda")
     data = load(path, "cuda")
-    together = training.train_replicates(settings, data, SEEDS)
-    assert_equal(together, settings, data, 1e-9, 1e-11)
+    assert_equal(loop.train(run, data, SEEDS), run, data, 1e-9, 1e-11)
 
 
 # -- which runs are stacked ------------------------------------------------------------------
 
 
-def run_of(**changes):
-    usual = dict.fromkeys(grid.Run.__dataclass_fields__, 1)
-    given = {"network": "mlp", "optimizer": "adam", "replicates": "auto", "timed": False}
-    return grid.Run(**{**usual, **given, **changes})
+def run_of(network="mlp", optimizer="adam", **changes):
+    names = dict.fromkeys(("study", "exercise", "dataset", "data", "model"), "a")
+    names |= {"network": network, "optimizer": optimizer}
+    return Run(**names, knobs={}, **carried(network, optimizer, {}), **changes)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +260,7 @@ def test_what_can_be_stacked_is_where_it_is_faster_or_wished(device, changes, ex
         ("auto", {"target_accuracy": 0.9}, "separate", True),  # times are compared
         ("cuda", {"target_accuracy": 0.9}, "separate", True),
         ("cuda", {"target_accuracy": 0.9, "replicates": "together"}, "together", True),
-        ("cpu", {"target_accuracy": 0.9}, "separate", False),  # as auto is there: no new command
+        ("cpu", {"target_accuracy": 0.9}, "auto", False),  # which is separate on a CPU
         ("cpu", {"replicates": "together"}, "together", True),
     ],
 )
@@ -278,7 +271,7 @@ def test_where_times_are_compared_each_replicate_has_the_device_to_itself(
     found = resolved({"fit": exercise}, device=device)
     (run,) = table.runs(found)
     assert run.replicates == wish
-    assert ("--replicates" in run.arguments()) is told
+    assert ("--replicates" in run.options()) is told
 
 
 def test_seeds_that_were_begun_together_go_on_together():

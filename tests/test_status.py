@@ -13,7 +13,7 @@ import pytest
 from optlab.runs.progress import Progress
 from optlab.study import reading, table
 
-SCRIPTS = Path(study.__file__).resolve().parents[1]
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 FOUR = {"[0.01]": "[0.01, 0.02, 0.03, 0.04]", "[10]": "[2]"}
 
 
@@ -35,7 +35,7 @@ def train(run):
     if not Path(run.data).exists():
         command = (SCRIPTS / "prepare_data.py", "--source", source, "--output", run.data)
         assert call(*command).returncode == 0
-    words = (*run.arguments(), "--output", run.folder, "--state", run.state)
+    words = (*run.options(), "--output", run.folder, "--state", run.state)
     done = call(SCRIPTS / "train.py", *words)
     assert done.returncode == 0, done.stderr
 
@@ -110,8 +110,8 @@ def test_run_whose_process_has_gone_has_failed(runs):
 def test_run_on_another_machine_counts_as_long_as_it_is_heard_of(runs):
     for run in runs[:2]:
         tell(run)
-    change(runs[0], host="elsewhere", pid=1)
-    change(runs[1], host="elsewhere", pid=1, updated=time.time() - 1000)
+    change(runs[0], place="elsewhere", pid=1)
+    change(runs[1], place="elsewhere", pid=1, updated=time.time() - 1000)
     told = status()
     assert "0 done, 1 running, 1 failed, 2 waiting" in told
     assert f"running {runs[0].path}" in told and f"failed  {runs[1].path}" in told

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from handmade import settings
 from torch.nn import functional
 
-from optlab.catalogue import networks as models
-from optlab.catalogue import optimizers, schedules
-from optlab.training import stepping
+from optlab.catalogue.optimizers import OPTIMIZERS
+from optlab.training import optimizers, stepping
 from optlab.training.datasets import Dataset, Split
+from optlab.training.replicates import build_model
 
 SHAPE = (1, 8, 8)
 
@@ -18,16 +19,24 @@ def batch():
     return x, torch.randint(0, 10, (20,), generator=generator)
 
 
-def network(name="mlp"):
-    torch.manual_seed(0)
-    return models.build(name, SHAPE, 10, {"hidden": [8]} if name == "mlp" else {})
+DATA = Dataset("few", "few", "classification", 10, SHAPE, 1.0, Split(*batch()), None, None)
+
+
+def run_of(optimizer="sgd", schedule="constant"):
+    return settings("mlp", optimizer, {}, {"hidden": [8]}, schedule)
+
+
+def network():
+    return build_model(run_of(), DATA, 0)
+
+
+def sgd(model):
+    return torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
 
 
 def step_of(model, optimizer, schedule=None):
-    few = Split(*batch())
-    data = Dataset("few", "few", "classification", 10, SHAPE, 1.0, few, None, None)
     return stepping.make_step(
-        stepping.make_gradient(model, data), list(model.parameters()), optimizer, schedule
+        stepping.make_gradient(model, DATA), list(model.parameters()), optimizer, schedule
     )
 
 
@@ -48,12 +57,12 @@ def plain(model, optimizer, schedule, steps):
 
 @pytest.mark.filterwarnings("error")  # a schedule warns where it sees no step of the optimizer
 @pytest.mark.parametrize("schedule", ["constant", "warmup_cosine"])
-@pytest.mark.parametrize("name", [name for name in optimizers.OPTIMIZERS if name != "lbfgs"])
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "lbfgs"])
 def test_a_step_gives_the_digits_of_pytorchs_plain_way(name, schedule):
-    knobs = optimizers.complete(name, {})
+    run = run_of(name, schedule)
     ours, theirs = network(), network()
-    first, second = (optimizers.build(name, m.parameters(), knobs) for m in (ours, theirs))
-    rates, same = (schedules.build(schedule, o, 6, knobs["lr"]) for o in (first, second))
+    first, second = (optimizers.build(run, m.parameters()) for m in (ours, theirs))
+    rates, same = (optimizers.build_scheduler(run, o, 6) for o in (first, second))
     step = step_of(ours, first, rates)
     losses = [float(step(*batch())) for _ in range(6)]
     assert losses == plain(theirs, second, same, 6)
@@ -63,8 +72,7 @@ def test_a_step_gives_the_digits_of_pytorchs_plain_way(name, schedule):
 
 def test_a_step_leaves_no_gradient_and_a_loss_without_a_graph():
     model = network()
-    optimizer = optimizers.build("sgd", model.parameters(), {"lr": 0.1})
-    step = step_of(model, optimizer)
+    step = step_of(model, sgd(model))
     loss = step(*batch())
     assert not loss.requires_grad and loss.shape == ()
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -85,7 +93,7 @@ def test_the_hooks_of_an_optimizer_of_ones_own_are_called():
 
 def test_hooks_on_gradients_are_called():
     model = network()
-    optimizer = optimizers.build("sgd", model.parameters(), {"lr": 0.1})
+    optimizer = sgd(model)
     seen = []
     for parameter in model.parameters():
         parameter.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.shape))

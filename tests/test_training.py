@@ -1,14 +1,16 @@
 """The loop against closed forms and against PyTorch's own plain way of doing the same."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from handmade import settings as settings_of
+from handmade import train_one
 
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.figures import theory
-from optlab.training import loop as training
 from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset, Split, load
 from optlab.training.replicates import build_model
@@ -32,12 +34,12 @@ def data(tmp_path_factory):
 
 def linear(**changes):
     given = {"network": "linear", "optimizer": "sgd", "knobs": {"lr": 0.01}}
-    return training.Settings(**{**given, "batch_size": "full", "epochs": 1000, **changes})
+    return settings_of(**{**given, "batch_size": "full", "epochs": 1000, **changes})
 
 
 def softmax(**changes):
     given = {"network": "softmax", "optimizer": "sgd", "knobs": {"lr": 0.5}}
-    return training.Settings(**{**given, "batch_size": 100, "epochs": 3, **changes})
+    return settings_of(**{**given, "batch_size": 100, "epochs": 3, **changes})
 
 
 def weights(outcome):
@@ -54,7 +56,7 @@ def same(first, second):
 
 
 def test_gradient_descent_gives_the_published_weights_and_loss(data):
-    outcome = training.train(linear(), data("line"), 0)
+    outcome = train_one(linear(), data("line"), 0)
     assert [f"{value:.7f}" for value in weights(outcome)] == ["-0.9999969", "0.9999908"]
     assert outcome.evaluations[0].train_loss == pytest.approx(23.66)
     assert outcome.evaluations[-1].train_loss == pytest.approx(5.69997e-11, rel=1e-5)
@@ -66,7 +68,7 @@ def test_gradient_descent_gives_the_published_weights_and_loss(data):
     [("sgd", 1e-3, 0.148), ("sgd", 5e-3, 9.9e-6), ("adam", 0.01, 4.5e-3)],
 )
 def test_final_losses_are_those_of_the_lab(data, optimizer, lr, loss):
-    outcome = training.train(linear(optimizer=optimizer, knobs={"lr": lr}), data("line"), 0)
+    outcome = train_one(linear(optimizer=optimizer, knobs={"lr": lr}), data("line"), 0)
     assert outcome.evaluations[-1].train_loss == pytest.approx(loss, rel=0.02)
 
 
@@ -80,7 +82,7 @@ def test_trajectories_equal_the_closed_form(data, momentum, lr):
     # A loss near zero is a square of rounding errors of the weights: below `floor` it says nothing.
     for precision, relative, floor in (("float64", 1e-9, 1e-18), ("float32", 2e-3, 1e-9)):
         settings = linear(optimizer=name, knobs=knobs, precision=precision, epochs=300)
-        outcome = training.train(settings, data("line"), 0)
+        outcome = train_one(settings, data("line"), 0)
         measured = [row.train_loss for row in outcome.evaluations]
         assert measured == pytest.approx(list(exact.loss), rel=relative, abs=floor)
         final = [exact.weight[-1], exact.bias[-1]]
@@ -92,7 +94,7 @@ def test_the_loss_falls_below_each_stability_limit_and_grows_above(data, momentu
     for factor in (0.99, 1.01):
         knobs = {"lr": LIMITS[momentum] * factor} | ({"momentum": momentum} if momentum else {})
         settings = linear(optimizer="momentum" if momentum else "sgd", knobs=knobs, epochs=3000)
-        outcome = training.train(settings, data("line"), 0)
+        outcome = train_one(settings, data("line"), 0)
         first, last = outcome.evaluations[0].train_loss, outcome.evaluations[-1]
         assert (last.train_loss < 1e-3 * first) if factor < 1 else (last.train_loss > 10 * first)
 
@@ -131,7 +133,7 @@ def test_an_epoch_covers_every_example_once(data, size):
 def test_training_equals_a_plain_pytorch_loop(data):
     digits = data("digits")
     settings = softmax(network="mlp", optimizer="adam", knobs={"lr": 0.01}, epochs=2)
-    outcome = training.train(settings, digits, 0)
+    outcome = train_one(settings, digits, 0)
     model = build_model(settings, digits, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, foreach=False, fused=False)
     batches = Batches(settings, digits, 0)
@@ -156,7 +158,7 @@ def test_bfloat16_is_mixed_precision_as_a_plain_loop_with_autocast_writes_it(dat
     settings = softmax(
         network="mlp", optimizer="adam", knobs={"lr": 0.01}, epochs=2, precision="bfloat16"
     )
-    outcome = training.train(settings, digits, 0)
+    outcome = train_one(settings, digits, 0)
     model = build_model(softmax(network="mlp"), digits, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     batches = Batches(settings, digits, 0)
@@ -174,7 +176,7 @@ def test_bfloat16_is_mixed_precision_as_a_plain_loop_with_autocast_writes_it(dat
         output = model(digits.inputs(digits.test.x))
     loss = float(torch.nn.functional.cross_entropy(output.float(), digits.test.y))
     assert outcome.evaluations[-1].test_loss == pytest.approx(loss, rel=1e-6)
-    exact = training.train(softmax(**{**vars(settings), "precision": "float32"}), digits, 0)
+    exact = train_one(replace(settings, precision="float32"), digits, 0)
     assert exact.evaluations[-1].test_loss != outcome.evaluations[-1].test_loss
     assert exact.evaluations[-1].test_loss == pytest.approx(loss, rel=0.05)
 
@@ -187,7 +189,7 @@ def test_every_network_trains_in_bfloat16_on_float32_weights(data, network, opti
     name, lr = ("line", 0.01) if network == "linear" else ("digits", 0.1)
     changes = {"network": network, "network_options": options, "knobs": {"lr": lr}}
     settings = softmax(**changes, batch_size=4 if name == "line" else 20, precision="bfloat16")
-    outcome = training.train(settings, data(name), 0)
+    outcome = train_one(settings, data(name), 0)
     first, last = outcome.evaluations[0], outcome.evaluations[-1]
     assert last.train_loss < 0.95 * first.train_loss
     assert weights(outcome).dtype == torch.float32
@@ -195,42 +197,42 @@ def test_every_network_trains_in_bfloat16_on_float32_weights(data, network, opti
 
 def test_the_same_settings_give_the_same_numbers_to_the_last_digit(data):
     settings = softmax(network="cnn", optimizer="adam", knobs={"lr": 0.001}, epochs=1)
-    runs = [training.train(settings, data("digits"), 1) for _ in range(2)]
+    runs = [train_one(settings, data("digits"), 1) for _ in range(2)]
     assert same(*runs) and torch.equal(weights(runs[0]), weights(runs[1]))
-    assert not same(runs[0], training.train(settings, data("digits"), 2))
+    assert not same(runs[0], train_one(settings, data("digits"), 2))
 
 
 @pytest.mark.parametrize(
     "name", ["sgd", "momentum", "adam", "nadam", "radam", "adagrad", "rmsprop"]
 )
 def test_a_learning_rate_of_zero_changes_nothing(data, name):
-    outcome = training.train(softmax(optimizer=name, knobs={"lr": 0}), data("digits"), 0)
+    outcome = train_one(softmax(optimizer=name, knobs={"lr": 0}), data("digits"), 0)
     assert {row.train_loss for row in outcome.evaluations} == {outcome.evaluations[0].train_loss}
     assert outcome.evaluations[0].train_loss == pytest.approx(math.log(10))
 
 
 def test_test_figures_appear_only_in_the_last_row_and_the_best_epoch_is_validations(data):
-    outcome = training.train(softmax(knobs={"lr": 1.0}, epochs=8), data("digits"), 0)
+    outcome = train_one(softmax(knobs={"lr": 1.0}, epochs=8), data("digits"), 0)
     *before, last = outcome.evaluations
     assert all(row.test_loss is None and row.best_epoch is None for row in before)
     assert last.test_loss is not None
     losses = [row.val_loss for row in outcome.evaluations]
     assert last.best_epoch == losses.index(min(losses))
-    shorter = training.train(softmax(knobs={"lr": 1.0}, epochs=last.best_epoch), data("digits"), 0)
+    shorter = train_one(softmax(knobs={"lr": 1.0}, epochs=last.best_epoch), data("digits"), 0)
     assert last.best_test_loss == shorter.evaluations[-1].test_loss
     assert last.best_test_accuracy == shorter.evaluations[-1].test_accuracy
 
 
 def test_evaluations_are_as_frequent_as_asked_and_the_last_epoch_is_always_one(data):
-    outcome = training.train(softmax(epochs=5, evaluate_every=2), data("digits"), 0)
+    outcome = train_one(softmax(epochs=5, evaluate_every=2), data("digits"), 0)
     assert [row.epoch for row in outcome.evaluations] == [0, 2, 4, 5]
-    often = training.train(softmax(epochs=5), data("digits"), 0)
+    often = train_one(softmax(epochs=5), data("digits"), 0)
     assert often.evaluations[-1].train_loss == outcome.evaluations[-1].train_loss
 
 
 def test_the_training_loss_is_measured_on_a_fixed_sample_where_the_set_is_large(data):
     digits = data("digits")
-    outcome = training.train(softmax(epochs=1, train_loss_examples=50), digits, 0)
+    outcome = train_one(softmax(epochs=1, train_loss_examples=50), digits, 0)
     x, y = digits.inputs(digits.train.x[:50]), digits.train.y[:50]
     with torch.no_grad():
         loss = torch.nn.functional.cross_entropy(outcome.model(x), y)
@@ -240,7 +242,7 @@ def test_the_training_loss_is_measured_on_a_fixed_sample_where_the_set_is_large(
 def test_evaluation_does_not_disturb_training(data):
     settings = {"network": "cnn", "optimizer": "adam", "knobs": {"lr": 0.001}, "epochs": 2}
     every, once = (
-        training.train(softmax(**settings, evaluate_every=n), data("digits"), 0) for n in (1, 2)
+        train_one(softmax(**settings, evaluate_every=n), data("digits"), 0) for n in (1, 2)
     )
     assert torch.equal(weights(every), weights(once))
 
@@ -249,7 +251,7 @@ def test_evaluation_does_not_disturb_training(data):
 
 
 def test_divergence_stops_the_run_and_says_at_which_step(data):
-    outcome = training.train(linear(knobs={"lr": 0.5}), data("line"), 0)
+    outcome = train_one(linear(knobs={"lr": 0.5}), data("line"), 0)
     last = outcome.evaluations[-1]
     assert (last.status, last.step) == ("diverged", 2)
     assert last.train_loss > 1000 * 23.66
@@ -257,8 +259,8 @@ def test_divergence_stops_the_run_and_says_at_which_step(data):
 
 
 def test_divergence_between_evaluations_is_dated_to_its_step(data):
-    every = training.train(linear(knobs={"lr": 0.1}), data("line"), 0).evaluations[-1]
-    seldom = training.train(linear(knobs={"lr": 0.1}, evaluate_every=500), data("line"), 0)
+    every = train_one(linear(knobs={"lr": 0.1}), data("line"), 0).evaluations[-1]
+    seldom = train_one(linear(knobs={"lr": 0.1}, evaluate_every=500), data("line"), 0)
     last = seldom.evaluations[-1]
     assert (last.status, last.step) == ("diverged", every.step)
     assert last.train_loss == pytest.approx(every.train_loss, rel=1e-4)
@@ -268,15 +270,15 @@ def test_divergence_between_evaluations_is_dated_to_its_step(data):
 def test_a_loss_that_is_no_number_is_divergence(data):
     line = data("line")
     broken = Dataset(**{**vars(line), "train": Split(line.train.x, torch.full((4, 1), math.nan))})
-    outcome = training.train(linear(), broken, 0)
+    outcome = train_one(linear(), broken, 0)
     assert outcome.evaluations[-1].status == "diverged"
     assert len(outcome.evaluations) == 1  # it is seen before the first step
 
 
 def test_lbfgs_trains_a_convolution(data):
     options = {"network_options": {"dropout": 0.0, "units": 16, "channels": [4, 8]}}
-    settings = softmax(network="cnn", optimizer="lbfgs", knobs={"lr": 1.0}, batch_size="full")
-    outcome = training.train(softmax(**{**vars(settings), **options}), data("digits"), 0)
+    changes = {"network": "cnn", "optimizer": "lbfgs", "knobs": {"lr": 1.0}, **options}
+    outcome = train_one(softmax(**changes, batch_size="full"), data("digits"), 0)
     assert outcome.evaluations[-1].train_loss < outcome.evaluations[0].train_loss
 
 
@@ -285,10 +287,11 @@ def test_lbfgs_trains_a_convolution(data):
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
 def test_the_convolutional_network_fits_images_of_every_size(shape):
-    from optlab.catalogue import networks as models
-
-    network = models.build("cnn", shape, 10, {})
-    assert network(torch.zeros(2, *shape)).shape == (2, 10)
+    images = torch.zeros(2, *shape)
+    data = Dataset("images", "images", "classification", 10, shape, 1.0, Split(images, images),
+                   None, None)  # fmt: skip
+    network = build_model(softmax(network="cnn"), data, 0)
+    assert network(images).shape == (2, 10)
     sizes = [tuple(p.shape) for p in network.parameters() if p.dim() > 1]
     side = shape[1] // 4
     assert sizes == [(32, shape[0], 5, 5), (64, 32, 5, 5), (1024, 64 * side * side), (10, 1024)]
@@ -296,12 +299,12 @@ def test_the_convolutional_network_fits_images_of_every_size(shape):
 
 def test_what_does_not_fit_together_is_told_in_one_line(data):
     with pytest.raises(UserError, match="images of at least 4x4 pixels"):
-        training.train(linear(network="cnn"), data("line"), 0)
+        train_one(linear(network="cnn"), data("line"), 0)
     with pytest.raises(UserError, match="a batch of 2000 is more than the 1077 training examples"):
-        training.train(softmax(batch_size=2000), data("digits"), 0)
+        train_one(softmax(batch_size=2000), data("digits"), 0)
 
 
 def test_dropout_is_off_in_evaluation(data):
     settings = softmax(network="cnn", knobs={"lr": 0}, epochs=2)
-    losses = {row.val_loss for row in training.train(settings, data("digits"), 0).evaluations}
+    losses = {row.val_loss for row in train_one(settings, data("digits"), 0).evaluations}
     assert len(losses) == 1

@@ -1,4 +1,4 @@
-"""Report what of a study is done, running and failed, and about how long the rest takes.
+"""Report which runs of a study are done, running or failed, and estimate the time that is left.
 
 In:  a study's configuration file, the results beside it, and the small files in which running
      jobs report their progress.
@@ -25,21 +25,29 @@ from optlab.study.kinds import search
 from optlab.study.run import Run
 
 SILENT = 120.0  # seconds without a report after which a job on another machine counts as dead
+STATES = ("done", "running", "failed", "waiting")
 
 
 @dataclass
 class Standing:
-    """The state of a run: done, running, failed or waiting, with what is known of it."""
+    """The state of a run.
+
+    Attributes:
+        state: one of `STATES`.
+        seconds: taken, if it is done; still needed, if it is running; None if not known.
+        share: the part of a running run that is done.
+        message: why it failed.
+    """
 
     run: Run
     state: str
-    seconds: float | None = None  # taken, where it is done; still needed, where it is running
+    seconds: float | None = None
     share: float = 0.0
     message: str = ""
 
 
 def standing(run: Run) -> Standing:
-    """The state of one run, judged by its files."""
+    """The state of a run according to its files."""
     try:
         return _standing(run)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -58,7 +66,10 @@ def _standing(run: Run) -> Standing:
         return Standing(run, "waiting")
     if news["status"] == "failed":
         return Standing(run, "failed", message=news.get("message", ""))
-    if not _alive(news):
+    lives = alive.lives(news)
+    if lives is None:
+        lives = time.time() - news["updated"] < SILENT
+    if not lives:
         return Standing(run, "failed", message="its process has gone")
     share = news.get("share", 0.0)
     elapsed = time.time() - news["started"]
@@ -67,7 +78,7 @@ def _standing(run: Run) -> Standing:
 
 
 def remaining(standings: list[Standing], cores: int) -> float | None:
-    """Seconds until all runs are done on so many cores; None where nothing is known yet."""
+    """Seconds until all runs are done on this number of cores; None if no run is done yet."""
     known: dict[str, list[float]] = defaultdict(list)
     for one in standings:
         if one.state == "done" and one.seconds is not None:
@@ -104,13 +115,10 @@ def main() -> int:
 
 
 def report(name: str, standings: list[Standing], cores: int) -> list[str]:
-    """The lines that `make status` prints."""
-    count = {
-        state: sum(one.state == state for one in standings)
-        for state in ("done", "running", "failed", "waiting")
-    }
+    """The lines on the runs of a study."""
+    count = Counter(one.state for one in standings)
     lines = [f"study {name}: {len(standings)} runs"]
-    lines.append("  " + ", ".join(f"{number} {state}" for state, number in count.items()))
+    lines.append("  " + ", ".join(f"{count[state]} {state}" for state in STATES))
     for one in standings:
         if one.state == "running":
             left = f", {progress.duration(one.seconds)} left" if one.seconds else ""
@@ -118,16 +126,14 @@ def report(name: str, standings: list[Standing], cores: int) -> list[str]:
         elif one.state == "failed":
             lines.append(f"  failed  {one.run.path}: {one.message} (see {one.run.log})")
     if count["done"] == len(standings):
-        lines.append("  nothing is left to train")
-    else:
-        seconds = remaining(standings, cores)
-        left = "unknown yet" if seconds is None else f"about {progress.duration(seconds)}"
-        lines.append(f"  time left on {cores} cores: {left}")
-    return lines
+        return [*lines, "  nothing is left to train"]
+    seconds = remaining(standings, cores)
+    left = "unknown yet" if seconds is None else f"about {progress.duration(seconds)}"
+    return [*lines, f"  time left on {cores} cores: {left}"]
 
 
 def left_out(skipped: list[tuple[Run, str]]) -> list[str]:
-    """A line for each optimizer of an exercise of which some runs make no sense."""
+    """A line for each optimizer of an exercise of which runs are left out, with the reason."""
     count = Counter((run.exercise, run.optimizer, reason) for run, reason in skipped)
     return [
         f"  left out {exercise}, {optimizer}: {number} run{'s' * (number > 1)}; {reason}"
@@ -136,7 +142,7 @@ def left_out(skipped: list[tuple[Run, str]]) -> list[str]:
 
 
 def search_line(one: search.Search) -> str:
-    """The state of a search: its workers, and whether its best setting has been retrained."""
+    """The line on a search: whether its workers have ended and its best setting is retrained."""
     best = _read(Path(one.folder, "best/run.json"))
     workers = sum(Path(file).exists() for file in one.worker_files())
     if workers == one.workers and best:
@@ -147,16 +153,12 @@ def search_line(one: search.Search) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """The content of a JSON file; empty if it cannot be read or is not an object."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _alive(news: dict[str, Any]) -> bool:
-    lives = alive.lives(news)
-    return time.time() - news["updated"] < SILENT if lives is None else lives
 
 
 if __name__ == "__main__":

@@ -11,19 +11,19 @@ Examples:
   train.py --model my/nets.py:Tiny --optimizer my/opt.py:Sign --learning-rate 0.001
 
 Writes metrics.tsv (a row per seed and evaluation) and run.json (settings, versions, hardware,
-command, times). Seeds that are in --output already, made with exactly these settings, this code
-and this data, are kept, and only the missing ones are trained.
+command, times). Seeds in --output that were trained with exactly these settings, this code and
+this data are kept, and only the missing ones are trained.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(listing.listing())
         return 0
     interruption = Interruption()
+    interruption.listen()
     job: Job | None = None
     try:
         job = Job(arguments, started)
@@ -65,20 +66,26 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 class Job:
-    """One call of this program: a run, what an earlier call left of it, and the rest to train."""
+    """One call of this program: a run, the seeds of it that are complete, and the rest to train."""
 
     def __init__(self, arguments: argparse.Namespace, started: float):
         self.run, self.started = command_line.to_run(arguments), started
         self.output = arguments.output or Path(self.run.folder)
         self.state = Path(arguments.state or self.run.state)
+        self.checkpoint = Path(f"{self.state}.pt")
         if not processes.is_member():
             devices.take_for(self.run.device, processes.processes_here(self.run.gpus))
-        self.mark = fingerprint(self.run)
+        self.device = devices.resolve(self.run.device)
+        self.mark = fingerprint(self.run, self.device)
         self.rows, self.seeds = record.kept(self.output, self.mark, self.run.seeds)
         self.progress = Progress(self.state, self.run.seeds, self.run.epochs, len(self.seeds))
 
     def do(self, words: Sequence[str], interruption: Interruption) -> int:
-        """Train what is missing, in as many processes as the run has; returns the exit status."""
+        """Train the missing seeds in the number of processes that the run has.
+
+        Returns:
+            The exit status.
+        """
         if len(self.seeds) == self.run.seeds:
             earlier = json.loads((self.output / "run.json").read_text(encoding="utf-8"))
             self.write({key: earlier[key] for key in _MEASURED if key in earlier})
@@ -90,91 +97,69 @@ class Job:
         return 0
 
     def train(self, interruption: Interruption) -> None:
-        """Train the missing seeds; of several processes, rank 0 writes them."""
-        world = processes.join(devices.resolve(self.run.device))
-        done = world.follow({entry["seed"] for entry in self.seeds})
+        """Train the missing seeds; rank 0 writes the results."""
+        world = processes.join(self.device)
+        wanted = set(range(self.run.seeds)) - world.follow({seed["seed"] for seed in self.seeds})
         checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world, self.started)
         with checkpoints.patience():
-            results = train_seeds(self.run, self.progress, done, self.started, checkpoints, world)
+            facts = self.train_seeds(wanted, checkpoints, world)
             if world.rank == 0:
-                self.rows += results.pop("rows")
-                self.seeds += results.pop("seeds")
-                self.write(results)
+                self.write(facts)
 
-    def write(self, results: dict[str, Any]) -> None:
-        """Write the run's two files; its progress and its checkpoint are then removed."""
-        facts = {**description(self.run, self.mark), "seeds": self.seeds, **results}
-        record.write(self.output, self.rows, facts)
+    def train_seeds(
+        self, wanted: set[int], checkpoints: Checkpoints, world: World
+    ) -> dict[str, Any]:
+        """Train these seeds, one after another or all at once, and add their rows and records.
+
+        Returns:
+            What `run.json` says of the call: number of examples, hardware, usage and times.
+        """
+        import torch
+
+        from optlab.training import datasets, loop
+
+        torch.set_num_threads(self.run.threads)
+        run = dataclasses.replace(self.run, device=self.device)
+        data = datasets.load(Path(run.data), run.device)
+        ready = time.time()
+        checkpoints.load()
+        finished = checkpoints.finished
+        missing = wanted - {entry["seed"] for entry in finished["seeds"]}
+        report = _silent if world.rank else self.progress.update
+        if not world.rank and run.replicates == "together" and (why := run.unstackable):
+            print(f"replicates are trained one after the other: {why}", flush=True)
+        for group in groups(missing, at_once(run, run.device), checkpoints.under_way):
+            outcomes = loop.train(run, data, group, report, checkpoints, world)
+            missing -= set(group)
+            checkpoints.finish(*results_of(run, group, outcomes), last=not missing)
+        seeds = [entry for entry in finished["seeds"] if entry["seed"] in wanted]
+        self.rows += [row for row in finished["rows"] if row["seed"] in wanted]
+        self.seeds += seeds
+        measured = measurements(run, data, world)
+        times = wall(seeds, self.started, ready, checkpoints.spent)
+        return {"examples": len(data.train.x), **measured, "wall": times}
+
+    def write(self, facts: dict[str, Any]) -> None:
+        """Write the run's two files, then remove its progress and its checkpoint."""
+        described = {**description(self.run, self.mark), "seeds": self.seeds, **facts}
+        record.write(self.output, self.rows, described)
         self.checkpoint.unlink(missing_ok=True)
         self.progress.finish()
         print(f"results: {self.output}")
 
-    @property
-    def checkpoint(self) -> Path:
-        """The file in which an unfinished seed is saved."""
-        return Path(f"{self.state}.pt")
 
-
-# What run.json keeps of the call that trained, when a later one finds nothing to train.
+# Parts of run.json that belong to the call that trained; a call that trains nothing keeps them.
 _MEASURED = ("examples", "hardware", "wall", "usage", "steps")
 
 
-def fingerprint(run: Run) -> str:
-    """A hash of everything that the figures of the run depend on."""
-    settings = {name: value for name, value in run.fields().items() if name not in _NOT_FIGURES}
-    if not run.timed:  # only a clock that nothing disturbs is worth training for again
-        settings.pop("timed", None)
-    settings["device"] = devices.resolve(run.device)
-    settings["replicates"] = "together" if at_once(run, settings["device"]) else "separate"
+def fingerprint(run: Run, device: str) -> str:
+    """A hash of everything that the results of the run on this device (cpu or cuda) depend on."""
+    settings = {**run.fields(), "device": device}
+    for name in ("study", "seeds", "data"):  # of the data, the content counts and not the name
+        settings.pop(name, None)
+    settings["replicates"] = "together" if at_once(run, device) else "separate"
     code = triggers.digest("train", *run.parts)
     return record.fingerprint(settings, code, [*run.code, run.data])
-
-
-_NOT_FIGURES = {"study", "seeds", "data"}
-
-
-def train_seeds(
-    run: Run,
-    progress: Progress,
-    done: set[int],
-    started: float,
-    checkpoints: Checkpoints,
-    world: World,
-) -> dict[str, Any]:
-    """Train the seeds that are not done, one after another or all at once.
-
-    Returns:
-        Their rows and records, the hardware, and where the time went, in seconds.
-    """
-    import torch
-
-    from optlab.training import datasets, loop
-
-    torch.set_num_threads(run.threads)
-    device = devices.resolve(run.device)
-    settings = replace(run, device=device)
-    data = datasets.load(Path(run.data), device)
-    ready = time.time()
-    checkpoints.load()
-    finished = checkpoints.finished
-    missing = set(range(run.seeds)) - done - {entry["seed"] for entry in finished["seeds"]}
-    report = progress.update if not world.rank else _silent
-    if not world.rank and run.replicates == "together" and (why := run.unstackable):
-        print(f"replicates are trained one after the other: {why}", flush=True)
-    for group in groups(missing, at_once(run, device), checkpoints.under_way):
-        outcomes = loop.train_replicates(settings, data, group, report, checkpoints, world)
-        missing -= set(group)
-        rows, records = results_of(run, device, group, outcomes)
-        checkpoints.finish(rows, records, last=not missing)
-    wanted = set(range(run.seeds)) - done
-    seeds = [entry for entry in finished["seeds"] if entry["seed"] in wanted]
-    return {
-        "rows": [row for row in finished["rows"] if row["seed"] in wanted],
-        "seeds": seeds,
-        "examples": len(data.train.x),
-        **measurements(settings, data, world),
-        "wall": wall(seeds, started, ready, checkpoints.spent),
-    }
 
 
 def wall(seeds: list[dict[str, Any]], started: float, ready: float, spent: float) -> dict:
@@ -197,7 +182,7 @@ def at_once(run: Run, device: str) -> bool:
 
 
 def groups(missing: set[int], together: bool, under_way: list[int]) -> list[list[int]]:
-    """The missing seeds in the order in which they are trained, each list of them at once."""
+    """The missing seeds in the order of their training, as lists that are trained at once."""
     begun = [under_way] if under_way and missing.issuperset(under_way) else []
     rest = sorted(missing.difference(*begun))
     if together:
@@ -206,20 +191,21 @@ def groups(missing: set[int], together: bool, under_way: list[int]) -> list[list
 
 
 def results_of(
-    run: Run, device: str, seeds: list[int], outcomes: list[Any]
+    run: Run, seeds: list[int], outcomes: list[Any]
 ) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
     """The rows and the records of seeds that were trained at once."""
     trained = list(zip(seeds, outcomes, strict=True))
     rows = [
-        {**record.identity(run, device, seed), **vars(row)}
+        {**record.identity(run, run.device, seed), **vars(row)}
         for seed, outcome in trained
         for row in outcome.evaluations
     ]
-    return rows, [record.of_seed(seed, outcome, len(seeds), device) for seed, outcome in trained]
+    records = [record.of_seed(seed, outcome, len(seeds), run.device) for seed, outcome in trained]
+    return rows, records
 
 
 def measurements(run: Run, data: Any, world: World) -> dict[str, Any]:
-    """The hardware of the run and what it used, over all of its processes."""
+    """The hardware of the run and its resource usage over all ranks, which then leave the group."""
     steps = None
     if run.timed:
         from optlab.training import step_times
@@ -243,18 +229,17 @@ def _silent(seed: int, evaluation: object) -> None:
 
 
 def description(run: Run, mark: str) -> dict[str, Any]:
-    """What ``run.json`` says of a run: its settings and the command that makes it again."""
+    """What ``run.json`` says of a run: its settings and the command that repeats it."""
+    settings = dataclasses.asdict(run)
+    del settings["study"]
     program = f"workflow/scripts/{Path(sys.argv[0]).name}"
     return {
         "fingerprint": mark,
-        "settings": {name: value for name, value in vars(run).items() if name in _FIELDS},
+        "settings": settings,
         "command": shlex.join(["python", program, *run.options()]),
         "versions": hardware.versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-
-
-_FIELDS = set(Run.__dataclass_fields__) - {"study"}
 
 
 if __name__ == "__main__":

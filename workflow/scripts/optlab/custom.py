@@ -11,7 +11,7 @@ from optlab.errors import UserError
 
 
 def is_custom(spec: str) -> bool:
-    """Whether ``spec`` names code of the user's rather than an entry of the catalogue."""
+    """Whether ``spec`` names code, not an entry of the catalogue."""
     return ":" in spec
 
 
@@ -30,11 +30,11 @@ def load(spec: str) -> Any:
     """The object that ``spec`` names.
 
     Raises:
-        UserError: the file, the module or the name in it does not exist or does not import.
+        UserError: the file, the module or the name in it does not exist, or importing it fails.
     """
     place, _, name = spec.rpartition(":")
     try:
-        module = _from_file(place) if place.endswith(".py") else importlib.import_module(place)
+        module = _from_file(place) if source_file(spec) else importlib.import_module(place)
     except Exception as error:
         raise UserError(f"{spec}: cannot import {place}: {error!r}") from error
     if not hasattr(module, name):
@@ -43,17 +43,17 @@ def load(spec: str) -> Any:
 
 
 def call(spec: str, *arguments: Any, **keywords: Any) -> Any:
-    """Call what ``spec`` names.
+    """Call the object that ``spec`` names.
 
     Raises:
-        UserError: it cannot be imported, or it refuses the arguments.
+        UserError: it cannot be imported, or it is not ours and refuses the arguments.
     """
     target = load(spec)
-    if is_ours(spec):
-        return target(*arguments, **keywords)
     try:
         return target(*arguments, **keywords)
     except (TypeError, ValueError) as error:
+        if is_ours(spec):  # a fault of this package, which needs its traceback
+            raise
         raise UserError(f"{spec} refuses {keywords or 'its arguments'}: {error}") from error
 
 

@@ -1,6 +1,6 @@
-"""The machines that runs are made on: their hardware, GPUs and processes, and what a job needs.
+"""The machines that train: their hardware, GPUs and processes, and the resources of a job.
 
-Nothing here changes a figure of a run, so no rule is triggered by it. Standard library at the top
-of each module, since Snakemake imports `resources` whenever it reads the workflow. Imports `study`,
-`data.identity`, `catalogue` and, where a process joins others, `training.world`.
+Nothing here affects a result, so no rule is triggered by it. Snakemake imports `resources` whenever
+it reads the workflow, so the modules import PyTorch only where they need it. Imports `study`,
+`data.identity`, `catalogue`, `files`, `errors` and, to join a process group, `training.world`.
 """

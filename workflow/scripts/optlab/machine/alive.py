@@ -1,6 +1,7 @@
-"""Whether a process is still there: its number *and* its start time agree.
+"""Whether a process is alive. It is identified by its pid and its start time.
 
-A number alone may belong to another process by now.
+A pid alone is not enough: the system gives it to another process some time after the first has
+ended.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from typing import Any
 import psutil
 
 Identity = dict[str, Any]
-TOLERANCE = 2.0  # seconds by which a start time moves when the clock of the machine is set
+TOLERANCE = 2.0  # seconds; the system rounds the time of the boot to whole seconds
 
 
 def identity() -> Identity:
-    """This process, as other processes can look it up."""
+    """The identity of this process, in the form that `lives` takes."""
     pid = os.getpid()
     return {"host": platform.node(), "place": _place(), "pid": pid, "born": _born(pid)}
 
 
 def lives(process: Identity) -> bool | None:
-    """Whether a process is there; None where it cannot be seen from here."""
+    """Whether a process is alive; None if it runs in a place whose processes we cannot see.
+
+    A zombie, which has ended and waits for its parent to read its status, is not alive.
+    """
     if process["place"] != _place():
         return None
     born = _born(process["pid"])
@@ -32,7 +36,7 @@ def lives(process: Identity) -> bool | None:
 
 @cache
 def _place() -> str:
-    """Where a number means the same process: one boot of one machine, and one container."""
+    """The scope of pids: one PID namespace in one boot of one machine."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -41,9 +45,14 @@ def _place() -> str:
 
 
 def _born(pid: int) -> float | None:
-    """When a process started; None where there is none, or only a zombie."""
+    """When a process started, in seconds since the boot; None for a zombie or no process.
+
+    Not since the epoch: that number changes when the clock of the machine is set.
+    """
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.create_time() - psutil.boot_time()
     except psutil.Error:
         return None

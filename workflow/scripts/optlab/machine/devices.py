@@ -1,8 +1,8 @@
-"""The GPUs of this machine, handed out so that no two runs land on the same one by accident.
+"""The GPUs of this machine, assigned so that no two runs use the same one.
 
-Snakemake counts GPUs but does not say which; a run takes its own by locking a file for each. The
-lock goes with the process, however that ends. Inside a SLURM job its GPUs are the job's alone.
-Standard library only at its top level: the number of GPUs is asked for at every parse.
+Snakemake counts GPUs but does not assign them. A run therefore locks one file per GPU that it
+uses; the lock is released when the process ends, in any way. Inside a SLURM job the GPUs belong
+to the job alone.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from optlab.errors import UserError
 
-PAUSE = 0.2  # seconds between two looks for a GPU that is free
-_held: list[int] = []  # locks, kept open as long as the process lives
+PAUSE = 0.2  # seconds between two attempts to get free GPUs
+_held: list[int] = []  # open files, whose locks this process holds
 
 
 def present() -> list[str]:
@@ -26,8 +26,8 @@ def present() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         names = [name.strip() for name in visible.split(",")]
-        seen = itertools.takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names)
-        return list(dict.fromkeys(seen))  # CUDA stops at the first that is none, too
+        valid = itertools.takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names)
+        return list(dict.fromkeys(valid))  # CUDA too ignores everything after an invalid name
     try:
         found = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
     except OSError:
@@ -36,10 +36,10 @@ def present() -> list[str]:
 
 
 def resolve(wanted: str) -> str:
-    """Where to train, cpu or cuda, when this is ``wanted``: cpu, cuda or auto; starts no CUDA.
+    """The device, cpu or cuda, of a run that wants cpu, cuda or auto; does not initialize CUDA.
 
     Raises:
-        UserError: a GPU is asked for and PyTorch sees none.
+        UserError: cuda is wanted and PyTorch sees no GPU.
     """
     if wanted == "cpu":
         return "cpu"
@@ -54,10 +54,10 @@ def resolve(wanted: str) -> str:
 
 
 def take_for(wanted: str, count: int = 1) -> None:
-    """`take` so many GPUs for a process that trains on ``wanted``: cpu, cuda or auto; or none.
+    """`take` GPUs for a process that wants cpu, cuda or auto, if it can use any.
 
     Raises:
-        UserError: as `take`.
+        UserError: see `take`.
     """
     if wanted == "cpu" or not present() or _held:
         return
@@ -68,9 +68,9 @@ def take_for(wanted: str, count: int = 1) -> None:
 
 
 def take(count: int) -> list[str]:
-    """Wait for so many free GPUs, and make them the only ones that this process sees.
+    """Wait until ``count`` GPUs are free, and hide all others from this process.
 
-    Must be called before CUDA is started.
+    Must be called before CUDA is initialized.
 
     Returns:
         The GPUs, as CUDA_VISIBLE_DEVICES names them.
@@ -80,29 +80,33 @@ def take(count: int) -> list[str]:
     """
     names = present()
     check(count, len(names))
-    told = False
+    waiting = False
     while True:
         locks = {name: lock for name in names if (lock := _lock(name)) is not None}
         if len(locks) >= count:
             break
-        for lock in locks.values():  # all or none: two runs never wait for each other
+        for lock in locks.values():  # hold all or none, so that two runs never block each other
             os.close(lock)
-        if not told:
+        if not waiting:
             print(f"waiting for {count} free GPU(s) of {len(names)}", flush=True)
-            told = True
+            waiting = True
         time.sleep(PAUSE)
     taken = list(locks)[:count]
-    for name in list(locks)[count:]:
-        os.close(locks[name])
-    _held.extend(locks[name] for name in taken)
-    if "CUDA_VISIBLE_DEVICES" not in os.environ:  # these are numbers of the bus, not of speed
+    _held.extend(locks.pop(name) for name in taken)
+    for lock in locks.values():
+        os.close(lock)
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:  # these numbers follow the bus, not the speed
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
     return taken
 
 
 def check(count: int, there: int, key: str = "gpus") -> None:
-    """Raise UserError where fewer GPUs are there than a run asks for under ``key``."""
+    """Check that there are as many GPUs as a run asks for under ``key``.
+
+    Raises:
+        UserError: there are fewer.
+    """
     if count > there:
         found = f"there are {there} here" if there else "there is none here"
         raise UserError(
@@ -112,10 +116,10 @@ def check(count: int, there: int, key: str = "gpus") -> None:
 
 
 def _lock(name: str) -> int | None:
-    """A lock on one GPU, None where another process has it."""
+    """The open, locked file of a GPU; None if another process has locked it."""
     folder = Path(tempfile.gettempdir()) / f"optlab-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    # Nodes of one job may share a folder for temporary files, and number their GPUs alike.
+    # The nodes of one job may share a folder for temporary files, and number their GPUs alike.
     owner = os.environ.get("SLURM_JOB_ID", "machine") + os.environ.get("SLURMD_NODENAME", "")
     file = os.open(folder / f"gpu-{owner}-{name.replace('/', '+')}", os.O_CREAT | os.O_RDWR, 0o600)
     try:

@@ -1,6 +1,6 @@
-"""What earlier runs have taken, for the prediction of others like them.
+"""What finished runs took, to predict the resources of similar runs.
 
-Standard library only: this is imported at every parse. A few records of each kind are read, once.
+Snakemake asks for this whenever it reads the workflow, so only a few records are read, and once.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What runs have taken: seconds of an epoch of a seed, and memory."""
+class Measured(NamedTuple):
+    """What runs took: seconds per epoch and seed, and peak memory in megabytes."""
 
     seconds: float
     megabytes: float
@@ -23,13 +22,15 @@ class Measured:
 
 @cache
 def like(folder: str, batch_size: int | str) -> Measured | None:
-    """The slowest of some runs in ``folder`` with this batch size; None where there is none."""
-    found = []
+    """The maxima over some runs in ``folder`` with this batch size; None if there are none.
+
+    ``folder`` holds one folder for each setting of the knobs, and these the runs.
+    """
+    found: list[Measured] = []
     start = f"batch_size={batch_size}+"
     for knobs in _folders(folder):
-        for plan in _folders(knobs):
-            if os.path.basename(plan).startswith(start) and (one := _measured(plan)):
-                found.append(one)
+        plans = [plan for plan in _folders(knobs) if os.path.basename(plan).startswith(start)]
+        found += filter(None, map(_measured, plans))
         if len(found) >= 3:
             break
     if not found:
@@ -48,7 +49,7 @@ def _measured(folder: str) -> Measured | None:
     with suppress(OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         record = json.loads(Path(folder, "run.json").read_text(encoding="utf-8"))
         wall, settings = record["wall"], record["settings"]
-        # A run that was continued says the times of its last seeds only.
+        # The record of a resumed run has the times of its last seeds only.
         seeds = max(1, min(settings["seeds"], len(record["seeds"])))
         seconds = (wall["training"] + wall["evaluation"]) / (seeds * settings["epochs"])
         return Measured(seconds, record["usage"]["peak_memory_mb"])

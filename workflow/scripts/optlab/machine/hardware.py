@@ -1,4 +1,4 @@
-"""The machine, the versions and the resources that a process used."""
+"""The hardware, the software versions and the resource usage of a process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """The machine that trained: host, processor, its cores, and the GPU where one was used."""
+    """The machine: host, processor, usable cores; for cuda also the GPU and its peak memory."""
     found: dict[str, Any] = {
         "host": platform.node(),
         "cpu": _processor(),
@@ -30,7 +31,7 @@ def hardware(device: str) -> dict[str, Any]:
 
 
 def processor_of(device: str) -> str:
-    """The name of the GPU, or of the processor where the device is a CPU."""
+    """The name of the processor or, for cuda, of the GPU."""
     if device == "cpu":
         return _processor()
     import torch
@@ -40,17 +41,15 @@ def processor_of(device: str) -> str:
 
 @cache
 def _processor() -> str:
-    try:
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()
 
 
 def usage() -> dict[str, float]:
-    """CPU seconds and peak memory (MB) of this process."""
+    """CPU time in seconds and peak memory in megabytes of this process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     scale = 2**20 if sys.platform == "darwin" else 2**10
     return {
@@ -60,16 +59,13 @@ def usage() -> dict[str, float]:
 
 
 def versions() -> dict[str, str | None]:
-    """Python, PyTorch and the commit of this program, marked where it has been edited."""
+    """Versions of Python and PyTorch, and the commit of this package (None outside of git)."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout.strip()
+        found = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, timeout=10, check=True
+        )
+        commit = found.stdout.decode().strip()
     except (OSError, subprocess.SubprocessError):
         commit = None
     return {"python": platform.python_version(), "torch": torch_version(), "commit": commit}
@@ -82,7 +78,10 @@ def torch_version() -> str:
 
 
 def process_start() -> float:
-    """When this process started, in seconds since the epoch; now, where the system hides it."""
+    """When this process started, in seconds since the epoch; now, if the system does not say.
+
+    Not by psutil, which knows the start of the machine only to a second.
+    """
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])

@@ -1,7 +1,7 @@
-"""The processes of a run that is trained by several: started, joined, and ended together.
+"""The processes of a run that several of them train: launched, joined and ended together.
 
-`launch` starts them with torchrun, one a GPU or one a share of the CPU cores, and `join` makes one
-of them a `World`. This is the only reader of RANK, WORLD_SIZE and of SLURM's layout.
+`launch` starts them with torchrun, one per GPU or one per share of the CPU cores; in each of them
+`join` gives its `World`. Only this module reads RANK, WORLD_SIZE and SLURM's description of a job.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from optlab.errors import UserError
 from optlab.training.world import ALONE, World
 
 LAUNCHER = Path(__file__).parents[4] / "warm/launcher.py"
-MEETING_SECONDS = 300  # for all nodes of a job to come to the meeting point
+MEETING_SECONDS = 300  # within which the first node of a job must have written its address
 GRACE_SECONDS = 20  # for a process to save its state after SIGTERM
 _STARTED = "OPTLAB_STARTED"
 # Errors that the surviving ranks raise after one rank has died. They are symptoms, so no traceback
@@ -42,17 +42,29 @@ def is_first_to_tell() -> bool:
 
     An error that all ranks have is printed once, since torchrun ends those that wait here.
     """
-    if os.environ.get("RANK", "0") == "0" or not is_member():
-        return True
+    return not is_member() or os.environ.get("RANK", "0") == "0" or not await_the_end(2)
+
+
+def is_consequence(error: BaseException) -> bool:
+    """Whether an error only says that another rank has ended."""
+    return is_member() and isinstance(error, RuntimeError) and bool(_GONE.search(str(error)))
+
+
+def await_the_end(seconds: float = GRACE_SECONDS) -> bool:
+    """Wait until torchrun, which reports the rank that failed first, has ended this process.
+
+    Returns:
+        False if it has not within this time.
+    """
     try:
-        time.sleep(2)
+        time.sleep(seconds)
     except KeyboardInterrupt:
-        return False
-    return True
+        return True
+    return False
 
 
 def join(device: str) -> World:
-    """Join the process group of the run."""
+    """Join the process group of the run; `ALONE` if this process is its only one."""
     if not is_member():
         return ALONE
     import torch.distributed
@@ -60,15 +72,23 @@ def join(device: str) -> World:
     rank, size, local = (int(os.environ[n]) for n in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if device == "cuda":
         torch.cuda.set_device(local)
-        gpu = torch.device("cuda", local)
-        torch.distributed.init_process_group("nccl", device_id=gpu)
+        torch.distributed.init_process_group("nccl", device_id=torch.device("cuda", local))
     else:
         torch.distributed.init_process_group("gloo")
-    return World(rank, size, local)
+    return World(rank, size)
+
+
+def leave(world: World) -> None:
+    """Leave the process group when all ranks have reached this point."""
+    if world.size > 1:
+        import torch.distributed
+
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def oversubscribed(world: World, device: str, threads: int) -> bool:
-    """Whether the processes of this machine have to share CPU cores, or a GPU."""
+    """Whether ranks on this machine have to share CPU cores or GPUs."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world.size > 1 else 1
     if device == "cuda":
         import torch
@@ -77,107 +97,88 @@ def oversubscribed(world: World, device: str, threads: int) -> bool:
     return here * threads > len(os.sched_getaffinity(0))
 
 
-def leave(world: World) -> None:
-    """Leave the process group, once all ranks have come to this point."""
-    if world.size > 1:
-        import torch.distributed
-
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
-
-
-def is_consequence(error: BaseException) -> bool:
-    """Whether an error only says that another process of the run has ended."""
-    return is_member() and isinstance(error, RuntimeError) and bool(_GONE.search(str(error)))
-
-
-def await_the_end() -> bool:
-    """Wait until torchrun has reported the rank that failed first; whether it ended this one."""
-    try:
-        time.sleep(GRACE_SECONDS)
-    except KeyboardInterrupt:
-        return True
-    return False
-
-
 def started() -> float | None:
     """When the program that launched this process was started, in seconds since the epoch."""
     return float(os.environ[_STARTED]) if is_member() and _STARTED in os.environ else None
 
 
 def processes_here(processes: int) -> int:
-    """How many of the run's processes this node has, itself being one of SLURM's."""
+    """How many of a run's processes this node trains, if SLURM runs this program on each node."""
     return -(-processes // _layout()[0])
 
 
 def launch(
     words: Sequence[str], processes: int, threads: int, meeting: Path, started: float
 ) -> int:
-    """Run this program in several processes, through torchrun, and wait for them.
+    """Run this program in several processes through torchrun, and wait for them.
 
     Args:
-        words: the program's own arguments.
-        processes: how many, over all nodes of the SLURM job step where there is one.
-        threads: CPU threads of each.
-        meeting: beside this file, which all nodes see, they find each other.
+        words: the arguments of the program.
+        processes: their number, over all nodes of the SLURM job step if there is one.
+        threads: CPU threads of each process.
+        meeting: a path on a disk that all nodes share; they exchange their address beside it.
         started: when this program was started, in seconds since the epoch.
 
     Returns:
         The exit status.
 
     Raises:
-        UserError: the processes cannot be shared out evenly among the nodes, or one was killed.
+        UserError: the processes cannot be divided equally among the nodes, or one was killed.
     """
     nodes, node = _layout()
     if processes % nodes:
         raise UserError(f"gpus: {processes} processes cannot be shared out among {nodes} nodes")
     os.environ[_STARTED] = str(started)
-    # From a warm interpreter, like any other run; the launcher makes each die with torchrun.
+    # In warm interpreters, as all runs. The launcher makes each of them end with torchrun.
     member = [sys.executable, str(LAUNCHER), sys.argv[0], *words]
     if "OMP_NUM_THREADS" not in os.environ:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # torchrun would choose, and say so
-        member = ["env", "-u", "OMP_NUM_THREADS", *member]  # as in all other runs
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # else torchrun sets it and prints a warning
+        member = ["env", "-u", "OMP_NUM_THREADS", *member]  # it is not set in other runs either
     if nodes == 1 and sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # also where the host has no address
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # works if the host has no address
+    # By number, since the name of a laptop may not resolve.
+    here = ["--standalone", "--local-addr=127.0.0.1"]
+    place = here if nodes == 1 else _meet(meeting, nodes, node)
+    try:
+        return _torchrun([*place, f"--nproc-per-node={processes // nodes}"], member, processes)
+    finally:
+        if node == 0:
+            _meeting_file(meeting).unlink(missing_ok=True)
+
+
+def _torchrun(options: list[str], member: list[str], processes: int) -> int:
+    """Run the command ``member`` in several processes; returns the exit status."""
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say it shorter
-    # By number: the name of a laptop's own may lead nowhere.
-    here = ["--standalone", "--local-addr=127.0.0.1"]
-    place = here if nodes == 1 else _meet(meeting, nodes, node)
-    options = [*place, f"--nproc-per-node={processes // nodes}", "--monitor-interval=0.2"]
-    known = torchrun.get_args_parser()._option_string_actions
-    if "--shutdown-timeout" in known:
-        options.append(f"--shutdown-timeout={GRACE_SECONDS}")
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # see below
+    if "--shutdown-timeout" in torchrun.get_args_parser()._option_string_actions:
+        options = [*options, f"--shutdown-timeout={GRACE_SECONDS}"]
     try:
-        with tempfile.TemporaryDirectory(prefix="torchelastic_") as logs:  # which stay empty
-            options.append(f"--log-dir={logs}")
-            torchrun.run(torchrun.parse_args([*options, "--no-python", *member]))
+        with tempfile.TemporaryDirectory(prefix="torchelastic_") as logs:  # it stays empty
+            options = [*options, "--monitor-interval=0.2", f"--log-dir={logs}", "--no-python"]
+            torchrun.run(torchrun.parse_args([*options, *member]))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             message = f"process {rank} of {processes} was killed ({name}); the others were ended"
             raise UserError(message) from error
-        return failure.exitcode  # it has told why
+        return failure.exitcode  # the process has printed the reason
     except SignalException as error:
         raise KeyboardInterrupt from error
-    finally:
-        if node == 0:
-            _meeting_file(meeting).unlink(missing_ok=True)
     return 0
 
 
 def _layout() -> tuple[int, int]:
-    """Number of nodes that run this program, and the number of this one, as SLURM tells them."""
+    """The number of nodes on which SLURM runs this program, and the number of this node."""
     step = os.environ.get("SLURM_STEP_NUM_NODES", "1")
     return int(step), int(os.environ.get("SLURM_NODEID", "0")) if step != "1" else 0
 
 
 def _meet(meeting: Path, nodes: int, node: int) -> list[str]:
-    """The options by which several torchruns find each other; the first one names the place."""
+    """The options that connect the torchruns of all nodes; node 0 determines the address."""
     file = _meeting_file(meeting)
     if node == 0:
         with socket.create_server(("", 0)) as server:
@@ -186,12 +187,12 @@ def _meet(meeting: Path, nodes: int, node: int) -> list[str]:
         files.write(file, f"{host} {port}")
     else:
         host, port = _read_meeting(file)
-    return [f"--nnodes={nodes}", f"--node-rank={node}", f"--master-addr={host}",
-            f"--master-port={port}"]  # fmt: skip
+    address = [f"--master-addr={host}", f"--master-port={port}"]
+    return [f"--nnodes={nodes}", f"--node-rank={node}", *address]
 
 
 def _meeting_file(meeting: Path) -> Path:
-    """One file for each attempt at each step of a job: none reads what an earlier one wrote."""
+    """A file for this attempt at this job step, so that no attempt reads that of an earlier one."""
     names = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
     attempt = "-".join(os.environ.get(name, "0") for name in names)
     return meeting.with_name(f"{meeting.name}.{attempt}")
@@ -201,7 +202,7 @@ def _read_meeting(file: Path) -> tuple[str, int]:
     end = time.monotonic() + MEETING_SECONDS
     while time.monotonic() < end:
         try:
-            os.listdir(file.parent)  # a network file system looks again
+            os.listdir(file.parent)  # makes a network file system look for new files
             host, port = file.read_text(encoding="utf-8").split()
             return host, int(port)
         except (OSError, ValueError):

@@ -1,18 +1,16 @@
-"""What a job asks for: time, memory, processors, GPUs; predicted from the study.
+"""The resources that a job requests: time, memory, processors and GPUs, predicted from the study.
 
-A run is predicted from its work (multiplications of its network, examples, epochs, seeds), and
-better from finished runs like it. These estimates never affect results, and local runs ignore them.
-Snakemake calls this for thousands of runs at every start, so each file is read once.
+A run is predicted from its work (the multiplications of its network, examples, epochs, seeds), or
+better from finished runs that are similar. These estimates never affect results, and local runs
+ignore them. Snakemake calls this for thousands of runs at every start.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from optlab.catalogue import networks
@@ -23,30 +21,36 @@ from optlab.machine import devices, earlier
 from optlab.study.kinds.search import Search
 from optlab.study.run import Run
 
-CPU_RATE = 2e10  # floating-point operations a second and thread, in float32 on a modest core
-GPU_RATE = 1e12  # far below what a GPU can do: small networks do not fill one
-STEP_SECONDS = 1e-3  # of Python and optimizer for each batch
+CPU_RATE = 2e10  # floating-point operations per second and thread, float32 on a modest core
+GPU_RATE = 1e12  # far below the peak of a GPU, which small networks do not fill
+STEP_SECONDS = 1e-3  # per batch, for Python and the optimizer
 START_SECONDS = 2.0
-BASE_MB = 600  # PyTorch takes some 250; the rest is for a launcher, and spare
-GPU_BASE_MB = 4_000  # CUDA maps some gigabytes of the main memory
-RUNTIME_MINUTES = 10  # of every time limit, for a slow network disk
-RUNTIME_FACTOR = 3  # of the time limit over the prediction
+BASE_MB = 600  # PyTorch needs about 250; the rest is for a launcher, and reserve
+GPU_BASE_MB = 4_000  # CUDA maps some gigabytes of main memory
+RUNTIME_MINUTES = 10  # part of every time limit, for a slow network disk
+RUNTIME_FACTOR = 3  # time limit over prediction
 
 
 @dataclass(frozen=True)
 class Site:
-    """The machines, as the ``default-resources`` of a profile describe them."""
+    """The machines, as the ``default-resources`` of a profile describe them.
+
+    Attributes:
+        gpus_per_node: 0 if it has no GPUs, or if nothing is said about them.
+        gpu_type: the type that jobs request; empty for any.
+        prepare_on: "login" or "compute": where data sets are prepared.
+    """
 
     gpus_per_node: int = 0
     gpu_type: str = ""
-    prepare_on: str = "login"  # or "compute": data sets are prepared by a job
+    prepare_on: str = "login"
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Site:
         """The site that a profile's default resources describe.
 
         Raises:
-            UserError: a value that is not allowed.
+            UserError: a value is not allowed.
         """
         gpus = str(given.get("gpus_per_node") or 0)
         where = str(given.get("prepare_on") or "login")
@@ -66,7 +70,7 @@ class Needs:
         gpus: over all nodes.
         site: the machines.
         members: processes that need processors of their own.
-        threads: of each process.
+        threads: CPU threads of each process.
     """
 
     seconds: float
@@ -77,7 +81,7 @@ class Needs:
     threads: int = 1
 
     def mem_mb(self, attempt: int) -> int:
-        """Memory in round numbers, doubled with each attempt."""
+        """Memory, rounded up to 100 MB and doubled with each attempt."""
         return math.ceil(int(self.megabytes) / 100) * 100 * 2 ** (attempt - 1)
 
     def runtime(self, attempt: int) -> int:
@@ -86,12 +90,12 @@ class Needs:
         return math.ceil(minutes) * 2 ** (attempt - 1)
 
     def predicted(self, attempt: int) -> int:
-        """Whole seconds, more for a job that has failed: its prediction may have been too low."""
+        """Whole seconds, more with each attempt: the prediction may have been too low."""
         return math.ceil(self.seconds) * attempt
 
     @property
     def nodes(self) -> int:
-        """The fewest nodes that have the GPUs, the same number on each."""
+        """The smallest number of nodes that have the GPUs, the same number on each."""
         if not self.gpus or not self.site.gpus_per_node:
             return 1
         least = math.ceil(self.gpus / self.site.gpus_per_node)
@@ -99,22 +103,22 @@ class Needs:
 
     @property
     def processes(self) -> int:
-        """Processes on each node that need processors of their own."""
+        """Processes per node that need processors of their own."""
         return self.members // self.nodes
 
     @property
     def gpu(self) -> int:
-        """GPUs of a job on one node."""
+        """GPUs of a job on one node; 0 on several nodes, which request them by `gres`."""
         return self.gpus if self.nodes == 1 else 0
 
     @property
     def gpu_model(self) -> str:
-        """Their type; empty where it does not matter."""
+        """The type of `gpu`; empty for any."""
         return self.site.gpu_type if self.gpu else ""
 
     @property
     def gres(self) -> str:
-        """GPUs of each node of a job on several nodes; empty for other jobs."""
+        """GPUs per node of a job on several nodes, in SLURM's form; empty for other jobs."""
         kind = f"{self.site.gpu_type}:" if self.site.gpu_type else ""
         return f"gpu:{kind}{self.processes}" if self.nodes > 1 else ""
 
@@ -127,7 +131,7 @@ class Needs:
 
 
 def this_machine(site: Site, runs: Iterable[Run]) -> Site:
-    """The site where nothing is submitted: this machine, or this allocation, with its GPUs.
+    """The site if no job is submitted: this machine, or this allocation, with its GPUs.
 
     Raises:
         UserError: a run asks for more GPUs than there are.
@@ -135,8 +139,7 @@ def this_machine(site: Site, runs: Iterable[Run]) -> Site:
     here = replace(site, gpus_per_node=len(devices.present()))
     for run in runs:
         wanted = wanted_gpus(run.device, run.gpus, here)
-        if wanted > here.gpus_per_node:
-            devices.check(wanted, here.gpus_per_node, f"exercises.{run.exercise}.gpus")
+        devices.check(wanted, here.gpus_per_node, f"exercises.{run.exercise}.gpus")
     return here
 
 
@@ -145,20 +148,20 @@ def of_run(run: Run, definition: Mapping[str, Any], site: Site) -> Needs:
     problem = Problem.of(run.network, run.network_options, run.data, definition)
     batch = problem.batch(run.batch_size)
     gpus = wanted_gpus(run.device, run.gpus, site)
-    family = os.path.dirname(os.path.dirname(run.folder))  # the same data, network and optimizer
+    family = os.path.dirname(os.path.dirname(run.folder))  # same data, network and optimizer
     measured = earlier.like(family, run.batch_size)
-    epochs = run.epochs * run.seeds
     if measured:
-        seconds = measured.seconds * epochs
+        epoch_seconds = measured.seconds
     else:
-        seconds = problem.epoch_seconds(batch, run.threads * run.gpus, gpus) * epochs
-    here = min(gpus, site.gpus_per_node or gpus) if gpus else run.gpus  # processes on a node
+        epoch_seconds = problem.epoch_seconds(batch, run.threads * run.gpus, gpus)
+    here = min(gpus, site.gpus_per_node or gpus) if gpus else run.gpus  # processes per node
     memory = here * (problem.megabytes(batch) + (GPU_BASE_MB if gpus else 0))
     if measured and not gpus:
         memory = max(memory, here * (1.3 * measured.megabytes + BASE_MB / 2))
-    # On a single machine, nobody counts the processors of jobs that run on GPUs.
+    # On a single machine, GPU jobs of several processes request no processors for each of them.
     members = 1 if run.device == "cuda" and not site.gpus_per_node else run.gpus
-    return Needs(START_SECONDS + seconds, memory, gpus, site, members, run.threads)
+    seconds = START_SECONDS + epoch_seconds * run.epochs * run.seeds
+    return Needs(seconds, memory, gpus, site, members, run.threads)
 
 
 def of_worker(search: Search, definition: Mapping[str, Any], site: Site) -> Needs:
@@ -167,7 +170,7 @@ def of_worker(search: Search, definition: Mapping[str, Any], site: Site) -> Need
 
 
 def of_retraining(search: Search, definition: Mapping[str, Any], site: Site) -> Needs:
-    """What training the best setting of a search again needs."""
+    """What retraining the best setting of a search needs."""
     return _of_trials(search, definition, site, search.seeds + search.retrain_pruned)
 
 
@@ -178,19 +181,19 @@ def _of_trials(search: Search, definition: Mapping[str, Any], site: Site, trials
     batch = problem.batch(search.batch_size)
     gpus = wanted_gpus(search.device, 1, site)
     seconds = problem.epoch_seconds(batch, search.threads, gpus) * search.epochs * trials
-    # The space may hold larger networks than the default one.
+    # Factors 1.5 and 2: the search space may contain networks larger than the default one.
     memory = 1.5 * problem.megabytes(batch) + (GPU_BASE_MB if gpus else 0)
     return Needs(START_SECONDS + 2 * seconds, memory, gpus, site)
 
 
 def wanted_gpus(device: str, gpus: int, site: Site) -> int:
-    """GPUs to ask for: with `cuda` always, with `auto` where the site has some, else none."""
+    """GPUs to request: always for cuda, for auto if the site has some, never for cpu."""
     return gpus if device == "cuda" or (device == "auto" and site.gpus_per_node) else 0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The size of a problem: its training examples, the shape of one, and the work for each."""
+    """The size of a problem: training examples, the shape of one, and the work for one."""
 
     examples: int
     shape: Shape
@@ -201,29 +204,23 @@ class Problem:
         cls, network: str, options: Mapping[str, Any], data: str, definition: Mapping[str, Any]
     ) -> Problem:
         examples, shape = identity.size(data, definition["source"], definition.get("subset"))
-        return cls(examples, shape, _work(network, json.dumps(dict(options)), shape))
+        entry = networks.NETWORKS.get(network)
+        work = entry.work(shape, {**entry.options, **options}) if entry else networks.UNKNOWN
+        return cls(examples, shape, work)
 
     def batch(self, size: int | str) -> int:
-        """Examples of a batch; `full` is all of them."""
+        """Examples of a batch; ``full`` is all of them."""
         return min(size, self.examples) if isinstance(size, int) else self.examples
 
     def epoch_seconds(self, batch: int, threads: int, gpus: int) -> float:
-        """Predicted seconds of one epoch of one seed, its evaluation included."""
+        """Predicted seconds of one epoch of one seed, with its evaluation."""
         rate = GPU_RATE * gpus if gpus else CPU_RATE * threads
         # Forward and backward are three times forward; evaluation is about one more.
         operations = 2 * 4 * self.work.products * self.examples
         return operations / rate + math.ceil(self.examples / batch) * STEP_SECONDS
 
     def megabytes(self, batch: int) -> float:
-        """Predicted memory of a process that trains."""
+        """Predicted memory of a training process."""
         numbers = 3 * self.examples * math.prod(self.shape)  # all parts, and a copy
         numbers += 6 * self.work.weights + 4 * batch * self.work.activations
         return BASE_MB + numbers * 4 / 2**20
-
-
-@cache
-def _work(network: str, options: str, shape: Shape) -> Work:
-    entry = networks.NETWORKS.get(network)
-    if entry is None:
-        return networks.UNKNOWN
-    return entry.work(shape, {**entry.options, **json.loads(options)})

@@ -1,5 +1,5 @@
-"""What entries of the catalogue build: networks, optimizers and schedules, one file each.
+"""Implementations of the catalogue's networks, optimizers and schedules, one file each.
 
-A run is triggered by the files that its own settings name, and by no other file here, so that a new
-network or schedule trains nothing again. Imports PyTorch and `errors`, and nothing else of optlab.
+Each file is a rerun trigger of the runs that use it and of no others, so a new network or schedule
+retrains nothing. Imports only PyTorch and `errors`.
 """

@@ -113,7 +113,7 @@ def retrain_best(search: Search, best: Trial, folder: Path) -> None:
     rows, seeds = record.kept(folder, mark, search.seeds)
     data = one_trial.load(search)
     for seed in sorted(set(range(search.seeds)) - {entry["seed"] for entry in seeds}):
-        outcome = loop.train(run, data, seed)
+        (outcome,) = loop.train(run, data, [seed])
         same = record.identity(run, run.device, seed)
         rows += [{**same, **vars(row)} for row in outcome.evaluations]
         last = outcome.evaluations[-1]

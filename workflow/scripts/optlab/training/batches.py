@@ -1,4 +1,4 @@
-"""The training examples in the order of one seed, in batches, and the share of one process."""
+"""The batches of a replicate: the training examples in the order that its seed gives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,36 +13,37 @@ from torch import Tensor
 from optlab.errors import UserError
 from optlab.training import precision
 from optlab.training.datasets import Dataset
+from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
 
-if TYPE_CHECKING:
-    from optlab.training.settings import Settings
-
 # Input values gathered at once: few enough to stay in a processor's cache; many for a GPU, where
-# starting a gather is what takes time.
+# launching the kernel is what takes time.
 BLOCK = {"cpu": 2**18, "cuda": 2**24}
 
-# Inputs and targets; where there are several processes, also the examples of all of them together.
+# Inputs and targets; with several ranks also the number of examples over all of them.
 Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, int]
 
 
 def derived_seed(*words: object) -> int:
-    """A seed of its own for each purpose, from the words that name it."""
+    """A seed for the purpose that the words name, a hash of them."""
     digest = hashlib.blake2b("/".join(map(str, words)).encode(), digest_size=7).digest()
     return int.from_bytes(digest)
 
 
 class Batches:
-    """The batches of one process, gathered a block of batches at a time.
+    """The batches of one rank, gathered a block of batches at a time.
 
-    All processes draw the same order; each takes its share of every batch, so that a run has the
-    same batches with any number of processes. A share may be empty where a last batch is small.
+    All ranks draw the same order and each takes its share of every batch, so the batches of a run
+    do not depend on the world size. A share of a small last batch may be empty.
 
     Attributes:
-        is_full: whether each step takes all examples.
-        size: examples of a batch, over all processes.
+        is_full: whether every batch is the whole training set.
+        size: examples of a batch, over all ranks.
         per_epoch: batches of an epoch.
         block_size: examples that are gathered at once.
+
+    Raises:
+        UserError: a batch or an epoch is larger than the training set.
     """
 
     def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
@@ -64,39 +64,26 @@ class Batches:
         self.per_epoch = 1 if self.is_full else -(-(self._examples or examples) // self.size)
         self._data, self._seed, self._world = data, seed, world
         self._dtype = precision.WEIGHTS[settings.precision]
-        values = math.prod(data.shape)
-        at_once = BLOCK[data.train.x.device.type] // (self.size * values)
+        at_once = BLOCK[data.train.x.device.type] // (self.size * math.prod(data.shape))
         self.block_size = self.size * max(1, at_once)
 
     @cached_property
     def whole(self) -> Batch:
-        """All examples in their own order, made once: the same tensors at every step."""
+        """All examples in the order of the data set: the same tensors at every step."""
         if self._world.size == 1:
             return self.take(None)
         return next(self.gather(torch.arange(len(self._data.train.x))))
 
-    def prepare(self) -> None:
-        """Make now what is made only once, so that no clock sees it."""
-        if self.is_full:
-            _ = self.whole
-
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from batch ``skip`` on, a new order each epoch.
-
-        The last batch may be smaller.
-        """
+        """The batches of an epoch from number ``skip`` on; the last one may be smaller."""
         if self.is_full:
             yield self.whole
             return
         for rows in self.order(epoch)[skip * self.size :].split(self.block_size):
             yield from self.gather(rows)
 
-    def block(self, epoch: int) -> Tensor:
-        """The rows that are gathered at once at the beginning of an epoch."""
-        return self.order(epoch)[: 0 if self.is_full else self.block_size]
-
     def gather(self, rows: Tensor) -> Iterator[Batch]:
-        """The batches of a block of rows, gathered at once."""
+        """The batches of a block of row numbers [rows]."""
         if self._world.size == 1:
             x, y = self.take(rows)
             yield from zip(x.split(self.size), y.split(self.size), strict=True)
@@ -108,16 +95,15 @@ class Batches:
         yield from zip(x.split(sizes), y.split(sizes), map(len, batches), strict=True)
 
     def order(self, epoch: int) -> Tensor:
-        """The training examples of an epoch, by row number: a permutation, or its beginning."""
+        """The row numbers of an epoch: a permutation of the training set, or its beginning."""
         generator = torch.Generator().manual_seed(derived_seed("order", self._seed, epoch))
         order = torch.randperm(len(self._data.train.x), generator=generator)
         return order[: self._examples].to(self._data.train.x.device)
 
     def take(self, rows: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of these rows as a network takes them; None is all rows."""
+        """Inputs and targets of these row numbers, or of all rows, as a network takes them."""
         x, y = self._data.train.x, self._data.train.y
-        if rows is not None:  # copies whole rows, where indexing would go value by value
+        if rows is not None:  # index_select copies whole rows, indexing copies value by value
             rows = rows.to(x.device)
             x, y = x.index_select(0, rows), y.index_select(0, rows)
-        x = self._data.inputs(x).to(self._dtype)
-        return x, y.to(self._dtype) if y.is_floating_point() else y
+        return self._data.examples(x, y, self._dtype)

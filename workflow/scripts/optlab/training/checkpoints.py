@@ -1,14 +1,13 @@
-"""Checkpoints: an interrupted run goes on where it was, to the last digit.
+"""Checkpoints: an interrupted run continues where it was and gives exactly the same numbers.
 
-A checkpoint is written every minute and when the process is asked to end (SIGTERM, Ctrl-C),
-between two steps, and is gone when the run is complete. It belongs to one fingerprint: settings,
-code, data and PyTorch; any other is ignored, with a warning.
+A checkpoint is written between two steps: every minute, and when the process is asked to end
+(SIGTERM, Ctrl-C). It is removed when the run is complete. A checkpoint whose fingerprint (settings,
+code, data and PyTorch) is not that of the run is ignored with a warning.
 """
 
 from __future__ import annotations
 
 import glob
-import pickle
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -20,29 +19,27 @@ from optlab import files
 from optlab.training.world import ALONE, World
 
 EVERY = 60.0  # seconds between two checkpoints
-SHARE = 20  # the time between two checkpoints is at least so many times that of saving one
+SHARE = 20  # the time between two checkpoints is at least this multiple of the time to save one
 PATIENCE = 2.0  # seconds after which a second Ctrl-C ends the process at once
-LOOK = 0.5  # seconds between two times that several processes ask the first one whether to save
+LOOK = 0.5  # seconds between two times that several ranks ask rank 0 whether to save
 
 State = dict[str, Any]
 
-# What PyTorch raises where a file cannot be written or read, or an object not be saved.
-UNREADABLE = (
-    *(OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError),
-    pickle.PickleError,
-)
-
 
 class Interruption:
-    """SIGTERM and Ctrl-C: at once, or, while steps are being taken, between two of them.
+    """Whether SIGTERM or Ctrl-C has asked the process to end, once it listens to them.
 
-    A process may get the same SIGTERM several times, directly and from those that started it; only
-    a second Ctrl-C some time later is impatience.
+    The process ends at once, or, while this is ``deferred``, between two steps. A process may get
+    the same SIGTERM several times, directly and from the processes that started it; only a second
+    Ctrl-C after `PATIENCE` seconds ends it at once in any case.
     """
 
     def __init__(self) -> None:
         self.deferred = False
         self._asked: float | None = None
+
+    def listen(self) -> None:
+        """Handle the signals; Ctrl-C only if it is not ignored, as in a background process."""
         signal.signal(signal.SIGTERM, self._handle)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
@@ -67,15 +64,15 @@ class Checkpoints:
     """The checkpoint of one run.
 
     Args:
-        file: where it lies; None saves nothing.
-        mark: the fingerprint that it belongs to.
-        interruption: tells whether the process is to end.
-        world: the processes of the run; the first one reads and writes.
+        file: the checkpoint; None saves nothing.
+        mark: the fingerprint of the run.
+        interruption: says when the process is to end.
+        world: the ranks of the run; rank 0 reads and writes.
         started: when this process was started, in seconds since the epoch.
 
     Attributes:
-        finished: rows and records of the seeds that are complete; they are saved along.
-        spent: seconds that earlier processes took to come so far.
+        finished: rows and records of the seeds that are complete; they are saved too.
+        spent: seconds that earlier processes took for what was loaded.
     """
 
     def __init__(
@@ -87,16 +84,21 @@ class Checkpoints:
         started: float | None = None,
     ):
         self._file, self._mark, self._world = file, mark, world
-        self._interruption, self._started = interruption, started or time.time()
+        self._interruption = interruption or Interruption()
+        self._started = started or time.time()
         self.spent = 0.0
-        self._checked = False
+        self._checked = False  # whether a file that was written has been read back
         self._next = time.monotonic() + EVERY
         self._asked, self._steps, self._left = time.monotonic(), 1, 1
         self._current: State | None = None
         self.finished: State = {"rows": [], "seeds": []}
 
     def due(self) -> bool:
-        """Whether to save before the next step; several processes do what the first one says."""
+        """Whether to save before the next step.
+
+        All ranks must save at the same step, so they follow rank 0. Asking it costs time, so they
+        do so about every `LOOK` seconds: after a number of steps that follows from their pace.
+        """
         if self._world.size == 1:
             return self._wanted()
         self._left -= 1
@@ -110,7 +112,7 @@ class Checkpoints:
         return save
 
     def save(self, state: State) -> None:
-        """Save seeds on their way, and end here if that was asked for.
+        """Save the seeds that are being trained.
 
         Raises:
             KeyboardInterrupt: the process was asked to end.
@@ -120,33 +122,33 @@ class Checkpoints:
         self._write()
         now = time.monotonic()
         self._next = now + max(EVERY, SHARE * (now - before))
-        if self._world.follow(self._asked_to_end()):
+        if self._asked_to_end():
             raise KeyboardInterrupt
 
     @property
     def under_way(self) -> list[int]:
-        """The seeds that an earlier process was training when it saved them."""
+        """The seeds that an earlier process was training at its last checkpoint."""
         return self._current["seeds"] if self._current is not None else []
 
     def resume(self, seeds: Sequence[int]) -> State | None:
-        """The state of these seeds where an earlier process has saved one."""
+        """The state of exactly these seeds, if an earlier process has saved it."""
         return self._current if self.under_way == list(seeds) else None
 
     def finish(self, rows: list[Any], records: list[dict[str, Any]], last: bool) -> None:
-        """Seeds are complete; after the last ones, an interrupt comes too late.
+        """Add seeds that are complete. After the ``last`` ones the run is not interrupted.
 
         Raises:
-            KeyboardInterrupt: the process was asked to end; what is finished is saved.
+            KeyboardInterrupt: the process was asked to end; the complete seeds are saved.
         """
         self._current = None
         self.finished["rows"] += rows
         self.finished["seeds"] += records
-        if not last and self._world.follow(self._asked_to_end()):
+        if not last and self._asked_to_end():
             self._write()
             raise KeyboardInterrupt
 
     def load(self) -> None:
-        """Read what an earlier process has left; a file that is not this run's is ignored."""
+        """Read the checkpoint of an earlier process; a file that is not this run's is ignored."""
         found = self._read() if self._world.rank == 0 else None
         if (found := self._world.follow(found)) is not None:
             self.finished, self._current = found["finished"], found["current"]
@@ -159,37 +161,33 @@ class Checkpoints:
             leftover.unlink(missing_ok=True)  # of a process that was killed while writing
         if not self._file.exists():
             return None
-        import torch
-
         try:
-            found: State = torch.load(self._file, map_location="cpu", weights_only=True)
+            found = _load(self._file)
             if found["mark"] == self._mark and found.keys() >= {"finished", "current", "spent"}:
                 return found
             print(f"{self._file} is of other settings or code: not used", flush=True)
-        except UNREADABLE as error:
-            reason = str(error).partition("\n")[0]
-            print(f"{self._file} is damaged and not used: {reason:.200}", flush=True)
+        except Exception as error:  # PyTorch raises many kinds for a file that it cannot read
+            print(f"{self._file} is damaged and not used: {_reason(error)}", flush=True)
         return None
 
     @contextmanager
     def patience(self) -> Iterator[None]:
-        """In here a first interrupt waits for `save` or `finish`, and what is complete is kept."""
-        if self._interruption is not None:
-            self._interruption.deferred = True
+        """Within this context, an interrupt waits for `save` or `finish`."""
+        self._interruption.deferred = True
         try:
             yield
         finally:
-            if self._interruption is not None:
-                self._interruption.deferred = False
+            self._interruption.deferred = False
 
     def _asked_to_end(self) -> bool:
-        return self._interruption is not None and self._interruption.wanted
+        return self._world.follow(self._interruption.wanted)
 
     def _wanted(self) -> bool:
-        return self._asked_to_end() or (self._file is not None and time.monotonic() >= self._next)
+        late = self._file is not None and time.monotonic() >= self._next
+        return late or self._interruption.wanted
 
     def _write(self) -> None:
-        """Write the file; where that cannot be, a line says so and training goes on."""
+        """Write the file. If that fails, print a line; the training continues."""
         if self._file is None or self._world.rank:
             return
         import torch
@@ -204,10 +202,19 @@ class Checkpoints:
             with files.replacing(self._file) as temporary:
                 torch.save(content, temporary)
             if not self._checked:
-                torch.load(self._file, map_location="cpu", weights_only=True)
+                _load(self._file)
                 self._checked = True
-        except UNREADABLE as error:
-            reason = str(error).partition("\n")[0]
-            print(f"no checkpoint in {self._file}: {reason:.200}", flush=True)
+        except Exception as error:  # a full disk, or the state of a user's own optimizer
+            print(f"no checkpoint in {self._file}: {_reason(error)}", flush=True)
             if not self._checked and not isinstance(error, OSError):
-                self._file.unlink(missing_ok=True)  # it could not be read again
+                self._file.unlink(missing_ok=True)  # it cannot be read back
+
+
+def _load(file: Path) -> State:
+    import torch
+
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    return f"{str(error).partition(chr(10))[0]:.200}"

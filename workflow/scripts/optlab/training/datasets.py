@@ -1,4 +1,4 @@
-"""The prepared data set as tensors: what a training process reads, and needs only torch for."""
+"""A prepared data set as tensors. Reading one needs PyTorch, but none of what preparing needs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from optlab.errors import DataError
 
 PARTS = ("train", "validation", "test")
+_FACTS = ("name", "label", "task", "classes", "scale")  # of the description, kept as they are
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples of one part of a data set.
+    """One part of a data set.
 
-    x: uint8 [N, C, H, W] or float32 [N, ...], as stored: see Dataset.inputs.
-    y: int64 [N] (classes) or float32 [N, ...].
+    Attributes:
+        x: inputs as stored, uint8 [N, C, H, W] or float32 [N, ...].
+        y: targets, int64 [N] (classes) or float32 [N, ...].
     """
 
-    x: torch.Tensor
-    y: torch.Tensor
+    x: Tensor
+    y: Tensor
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared data set. `shape` is that of one example; `scale` brings stored values to [0, 1].
+    """A prepared data set.
 
-    `task` is "regression" or "classification", `classes` is None for a regression.
+    Attributes:
+        name: name in the study.
+        label: name in figures.
+        task: "regression" or "classification".
+        classes: number of classes; None for a regression.
+        shape: shape of one example.
+        scale: factor that brings stored images to [0, 1].
+        train, validation, test: the parts; the last two may be missing.
     """
 
     name: str
@@ -44,45 +54,43 @@ class Dataset:
     validation: Split | None
     test: Split | None
 
-    def inputs(self, x_rows: torch.Tensor) -> torch.Tensor:
-        """Return stored rows as a network takes them: float32, images scaled to [0, 1]."""
-        if x_rows.dtype == torch.uint8:
-            return x_rows.to(torch.float32).mul_(self.scale)
-        return x_rows
+    def inputs(self, x: Tensor) -> Tensor:
+        """Stored inputs as float32, images scaled to [0, 1]."""
+        return x.to(torch.float32).mul_(self.scale) if x.dtype == torch.uint8 else x
+
+    def examples(self, x: Tensor, y: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Stored inputs and targets as a network with weights of ``dtype`` takes them."""
+        return self.inputs(x).to(dtype), y.to(dtype) if y.is_floating_point() else y
 
 
 def load(json_path: str | Path, device: str | torch.device = "cpu") -> Dataset:
-    """Open the data set that `json_path` describes, with its tensors on the device.
+    """Open the data set that the file ``json_path`` describes, with its tensors on the device.
 
-    On a CPU the tensors stay in the file and are read as they are used (memory-mapped), so that
-    processes share them; they must not be written to. Raises DataError.
+    On a CPU the tensors are memory-mapped, so that processes share them. They must not be written
+    to.
+
+    Raises:
+        DataError: a file is missing, unreadable or damaged.
     """
     description = _description(Path(json_path))
     file = Path(json_path).with_suffix(".pt")
     tensors = _tensors(file)
-    _check(file, description, tensors)
+    if not _fits(description, tensors):
+        raise DataError(f"{file}: does not fit its description (.json); {_again(file)}")
     if torch.device(device).type != "cpu":
         tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-    splits = {
-        part: Split(tensors[f"x_{part}"], tensors[f"y_{part}"])
-        for part in PARTS
-        if f"x_{part}" in tensors
-    }
-    return Dataset(
-        **{key: description[key] for key in ("name", "label", "task", "classes", "scale")},
-        shape=tuple(description["shape"]),
-        train=splits["train"],
-        validation=splits.get("validation"),
-        test=splits.get("test"),
-    )
+    splits: dict[str, Any] = dict.fromkeys(PARTS)
+    for part in PARTS:
+        if f"x_{part}" in tensors:
+            splits[part] = Split(tensors[f"x_{part}"], tensors[f"y_{part}"])
+    facts = {key: description[key] for key in _FACTS}
+    return Dataset(**facts, shape=tuple(description["shape"]), **splits)
 
 
 def _description(file: Path) -> dict[str, Any]:
     try:
         description = json.loads(file.read_text())
-        complete = description.keys() >= {
-            "name", "label", "task", "classes", "scale", "shape", "sizes"
-        }  # fmt: skip
+        complete = description.keys() >= {*_FACTS, "shape", "sizes"}
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
     except (ValueError, AttributeError):
@@ -92,7 +100,7 @@ def _description(file: Path) -> dict[str, Any]:
     return description
 
 
-def _tensors(file: Path) -> dict[str, torch.Tensor]:
+def _tensors(file: Path) -> dict[str, Tensor]:
     try:
         return torch.load(str(file), map_location="cpu", mmap=True, weights_only=True)
     except FileNotFoundError as error:
@@ -103,23 +111,20 @@ def _tensors(file: Path) -> dict[str, torch.Tensor]:
         raise DataError(f"{file}: is damaged; {_again(file)}") from error
 
 
-def _check(file: Path, description: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-    """Raise DataError unless the tensors have the sizes, the shape and the type described."""
+def _fits(description: dict[str, Any], tensors: dict[str, Tensor]) -> bool:
+    """Whether the tensors have the sizes, the shape and the type of the description."""
     shape, classes = description["shape"], description["classes"]
     target = torch.float32 if classes is None else torch.int64
-    expected = {part: size for part, size in description["sizes"].items() if size}
-    held = set(tensors) if isinstance(tensors, dict) else None
-    fits = "train" in expected and held == {
-        f"{letter}_{part}" for part in expected for letter in "xy"
-    }
-    fits = fits and all(
+    sizes = {part: size for part, size in description["sizes"].items() if size}
+    names = {f"{letter}_{part}" for part in sizes for letter in "xy"}
+    if "train" not in sizes or not isinstance(tensors, dict) or tensors.keys() != names:
+        return False
+    return all(
         list(tensors[f"x_{part}"].shape) == [size, *shape]
         and len(tensors[f"y_{part}"]) == size
         and tensors[f"y_{part}"].dtype == target
-        for part, size in expected.items()
+        for part, size in sizes.items()
     )
-    if not fits:
-        raise DataError(f"{file}: does not fit its description (.json); {_again(file)}")
 
 
 def _again(file: Path) -> str:

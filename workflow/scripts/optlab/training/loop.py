@@ -1,8 +1,8 @@
 """The training loop: one loop for every exercise, network, optimizer and device.
 
-The data set lies on the device as it was prepared. A step gathers nothing and waits for nothing:
-examples are gathered a block of batches at a time, and losses stay on the device until the next
-evaluation. The clock runs only while training.
+The data set stays on the device in the form in which it was prepared. Steps neither gather data nor
+synchronize with the device: examples are gathered for a block of batches at a time, and losses
+stay on the device until the next evaluation. The training clock excludes everything else.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from optlab.training.replicates import Replicate
 from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
 
-Report = Callable[[int, Evaluation], None]  # a replicate's number and its new row
+Report = Callable[[int, Evaluation], None]  # a seed and its new row
 
 
 @dataclass
 class Outcome:
-    """What training one seed gave.
+    """The result of training one seed.
 
     Attributes:
-        evaluations: row 0 (before the first step) to the last.
+        evaluations: from row 0 (before the first step) to the last.
         model: the network after the last step.
-        seconds: training clock, evaluation and start-up excluded; of replicates that were trained
-            at once, this one's share of it.
-        evaluation_seconds: what the evaluations took, shared likewise.
+        seconds: of the training clock, without evaluation and start-up; of replicates that were
+            trained at once, an equal share.
+        evaluation_seconds: of the evaluations, shared in the same way.
     """
 
     evaluations: list[Evaluation]
@@ -48,7 +48,7 @@ class Outcome:
 
 
 class Clock:
-    """Seconds spent training; the device is waited for wherever the clock starts or stops."""
+    """A stopwatch that synchronizes with the device whenever it starts or stops."""
 
     def __init__(self, device: torch.device):
         self.seconds = 0.0
@@ -65,7 +65,7 @@ class Clock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """In here the clock, which is running, stands still."""
+        """Stop the running clock for the time of the context."""
         self.__exit__()
         try:
             yield
@@ -78,16 +78,9 @@ class Clock:
 
 
 class Trainer:
-    """One or more replicates of a run on their way; more than one are stacked and step at once.
+    """The training of one replicate, or of several that are stacked and step at once.
 
-    Args:
-        settings: the run.
-        data: the prepared data set, on the settings' device.
-        seeds: numbers of the replicates; more than one only where they can be stacked.
-        world: the processes that train together, each with an object like this one.
-
-    Raises:
-        UserError: network, optimizer, batch size and data do not fit together.
+    For its arguments and errors see `train`. Each rank has such an object.
     """
 
     def __init__(
@@ -96,36 +89,34 @@ class Trainer:
         self.settings, self.world = settings, world
         self.device = torch.device(settings.device)
         self.replicates = [Replicate(settings, data, seed, world) for seed in seeds]
+        # Only a user's own network may have parameters that its output does not depend on.
+        unused = not custom.is_ours(settings.network_builder)
+        self.network = world.wrap(self.replicates[0].model, unused)
         self.batches, self.parameters, self.gradient = self._parts(data)
-        self.batches.prepare()
+        if settings.batch_size == "full":
+            next(self.batches.epoch(1))  # makes the batch before the training clock starts
         graph = recordable(settings, world)
         self.optimizer = optimizers.build(settings, self.parameters, capturable=graph)
         self.steps = settings.epochs * self.batches.per_epoch
         self.schedule = optimizers.build_scheduler(settings, self.optimizer, self.steps)
         self.take_step = stepping.make_step(
-            self.gradient,
-            self.parameters,
-            self.optimizer,
-            self.schedule,
-            graph=graph,
+            self.gradient, self.parameters, self.optimizer, self.schedule, graph
         )
         self.training, self.evaluating = Clock(self.device), Clock(self.device)
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
         self.step = 0
 
     def _parts(self, data: Dataset) -> tuple[Any, list[nn.Parameter], stepping.Gradient]:
-        """Batches, what is stepped, and its gradient: of the one replicate, or of the stack."""
-        model, batches = self.replicates[0].model, self.replicates[0].batches
+        """Batches, parameters and gradient of the single replicate or of the stack."""
         if len(self.replicates) == 1:
-            own = not custom.is_ours(self.settings.network_builder)
-            gradient = stepping.make_gradient(model, data, self.world, own)
-            return batches, list(model.parameters()), gradient
+            gradient = stepping.make_gradient(self.network, data, self.world)
+            return self.replicates[0].batches, list(self.network.parameters()), gradient
         joint = stacking.stack([replicate.model for replicate in self.replicates])
-        stacked = stacking.StackedBatches([replicate.batches for replicate in self.replicates])
-        return stacked, list(joint.values()), stacking.make_gradient(joint, model, data)
+        batches = stacking.StackedBatches([replicate.batches for replicate in self.replicates])
+        return batches, list(joint.values()), stacking.make_gradient(joint, self.network, data)
 
     def run(self, report: Report, checkpoints: Checkpoints) -> list[Outcome]:
-        """Train from where it is to the end, or until every replicate has diverged."""
+        """Train from the current step to the end, or until every replicate has diverged."""
         if not self.replicates[0].rows:
             self._evaluate(0, report)
         while self.step < self.steps and not all(r.diverged for r in self.replicates):
@@ -137,7 +128,7 @@ class Trainer:
         return [Outcome(r.rows, r.model, *shares) for r in self.replicates]
 
     def _train(self, epoch: int, checkpoints: Checkpoints) -> None:
-        """One epoch, or what is left of it."""
+        """Train an epoch, or the rest of it."""
         take_step, losses, due = self.take_step, self.losses, checkpoints.due
         with self.training:
             for batch in self.batches.epoch(epoch, self.step % self.batches.per_epoch):
@@ -148,7 +139,7 @@ class Trainer:
                 self.step += 1
 
     def _evaluate(self, epoch: int, report: Report) -> None:
-        """A row for each replicate that has not diverged."""
+        """Evaluate each replicate that has not diverged."""
         seconds, count = self._share(self.training), len(self.replicates)
         losses = torch.stack(self.losses) if self.losses else torch.empty(0)
         for number, replicate in enumerate(self.replicates):
@@ -161,14 +152,14 @@ class Trainer:
         self.losses.clear()
 
     def _share(self, clock: Clock) -> float:
-        """What a clock says, shared equally among the replicates."""
+        """The seconds of a clock, shared equally among the replicates."""
         return clock.seconds / len(self.replicates)
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to go on with the next step as if nothing had happened."""
+        """What `restore` needs to continue with the next step exactly."""
         mine = {"random": torch.get_rng_state(), "random_python": random.getstate()}
         if self.losses:
-            # On no GPU: each process would unpack it on the one of the process that it is from.
+            # On the CPU: gathered CUDA tensors would be put on the GPU of the rank that sent them.
             mine["losses"] = torch.stack(self.losses).cpu()
         if self.device.type == "cuda":
             mine["random_cuda"] = torch.cuda.get_rng_state()
@@ -183,7 +174,7 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that an object like this one had."""
+        """Continue from a `state` of a trainer with the same arguments."""
         self.step = state["step"]
         self.training.seconds, self.evaluating.seconds = state["seconds"]
         for replicate, saved in zip(self.replicates, state["replicates"], strict=True):
@@ -203,34 +194,21 @@ class Trainer:
 def train(
     settings: Settings,
     data: Dataset,
-    seed: int,
-    report: Callable[[Evaluation], None] = lambda evaluation: None,
-    checkpoints: Checkpoints | None = None,
-    world: World = ALONE,
-) -> Outcome:
-    """Train one replicate: see `train_replicates`."""
-
-    def told(seed: int, evaluation: Evaluation) -> None:
-        report(evaluation)
-
-    return train_replicates(settings, data, [seed], told, checkpoints, world)[0]
-
-
-def train_replicates(
-    settings: Settings,
-    data: Dataset,
     seeds: Sequence[int],
     report: Report = lambda seed, evaluation: None,
     checkpoints: Checkpoints | None = None,
     world: World = ALONE,
 ) -> list[Outcome]:
-    """Train replicates, at once if there are several, from their checkpoint where there is one.
+    """Train replicates, several of them at once, from their checkpoint if there is one.
 
     Args:
-        seeds: their numbers; more than one only where `optlab.training.stacking` may serve.
-        report: called with a replicate's number and each of its evaluations as it is made; it may
-            raise to end the training.
-        checkpoints: where they are saved, and what an earlier process saved; None saves nothing.
+        settings: the run.
+        data: the prepared data set, on the settings' device.
+        seeds: numbers of the replicates; more than one only if they can be stacked.
+        report: called with a seed and each of its evaluations; it may raise to end the training.
+        checkpoints: saves the replicates, and holds what an earlier process saved; None saves
+            nothing.
+        world: the ranks that train together.
 
     Raises:
         UserError: network, optimizer, batch size and data do not fit together.
@@ -243,10 +221,10 @@ def train_replicates(
 
 
 def recordable(settings: Settings, world: World = ALONE) -> bool:
-    """Whether the step becomes a CUDA graph: one process, and a step that waits for no value.
+    """Whether the step is recorded as a CUDA graph.
 
-    It is not known of a user's own code. The steps of several processes are not recorded, and
-    neither are those of a timed run, which they are compared with.
+    Steps of several ranks are not, and neither are those of timed runs, which are compared with
+    them.
     """
     alone = world.size == 1 and not settings.timed
     return settings.recordable and alone and torch.device(settings.device).type == "cuda"

@@ -1,4 +1,4 @@
-"""The optimizer of a run and the schedule of its learning rate, built and restored."""
+"""The optimizer of a run and its learning-rate scheduler, built and restored."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ def build(
 
     Args:
         settings: the run.
-        parameters: what it trains.
-        capturable: whether its step is to be recorded in a CUDA graph. Some optimizers then keep
-            the step count as a float32 tensor, so that their bias corrections differ in the last
-            digits.
+        parameters: what the optimizer trains.
+        capturable: whether the step will be recorded in a CUDA graph. Some optimizers then keep
+            the step count as a float32 tensor, so their bias corrections differ in the last digits.
 
     Raises:
-        UserError: it refuses its arguments, or the user's own cannot be imported.
+        UserError: the optimizer refuses its arguments, or a user's own cannot be imported.
     """
-    found = settings.arguments.items()
-    keywords = {name: tuple(v) if isinstance(v, list) else v for name, v in found}
+    arguments = settings.arguments.items()
+    keywords = {name: tuple(v) if isinstance(v, list) else v for name, v in arguments}
     if settings.fused:
         keywords["fused"] = True
     if capturable:
@@ -43,10 +42,10 @@ def build(
 def build_scheduler(
     settings: Settings, optimizer: torch.optim.Optimizer, steps: int
 ) -> LRScheduler | None:
-    """The scheduler of a run of ``steps`` steps; None where the learning rate is constant.
+    """The scheduler of a run of ``steps`` steps; None for a constant learning rate.
 
     Raises:
-        UserError: an optimizer of the user's own has no learning rate for it to set.
+        UserError: a user's own optimizer has no learning rate that a scheduler could set.
     """
     if settings.scheduler is None:
         return None
@@ -57,7 +56,7 @@ def build_scheduler(
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a step evaluates the loss by itself, as often as it likes, as L-BFGS does."""
+    """Whether a step evaluates the loss itself, any number of times, as that of L-BFGS does."""
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     return closure is not None and closure.default is closure.empty
 

@@ -1,8 +1,8 @@
-"""The precision of a run: which type its weights have, and in which its network computes.
+"""The precision of a run: the type of its weights, and the type in which its network computes.
 
-bfloat16 is mixed precision as the field means it: weights, the optimizer and losses are float32,
-and the network's products are taken in bfloat16, in training and in evaluation alike. float32 is
-PyTorch's: on a GPU its convolutions round what they multiply to TF32, matrix products do not.
+bfloat16 is mixed precision: weights, optimizer and loss are float32, and the network computes its
+products in bfloat16, in training and in evaluation. float32 follows PyTorch's defaults: on a GPU
+convolutions round their inputs to TF32, matrix products do not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ WEIGHTS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch
 
 
 def mix(model: nn.Module, device_type: str) -> None:
-    """Let the network compute in bfloat16 wherever PyTorch holds that safe (autocast)."""
+    """Make the network compute in bfloat16 wherever PyTorch considers it safe (autocast)."""
     exact = model.forward
 
     def forward(x: Tensor) -> Tensor:

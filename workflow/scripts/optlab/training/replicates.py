@@ -1,80 +1,140 @@
-"""One replicate of a run: its network, its order of the examples, and how it has fared."""
+"""One replicate of a run: its network, its batches and its evaluations."""
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from optlab import custom
-from optlab.training import precision, stepping
+from optlab.training import evaluation, precision
 from optlab.training.batches import Batches, derived_seed
-from optlab.training.datasets import Dataset
-from optlab.training.evaluation import Evaluation, Judge
+from optlab.training.datasets import Dataset, Split
+from optlab.training.evaluation import Evaluation
+from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
 
-if TYPE_CHECKING:
-    from optlab.training.settings import Settings
+DIVERGED = 1000.0  # a loss above this multiple of that of row 0 counts as divergence
 
 
 class Replicate:
-    """Seed k of a run: it has the same initial weights and batch order in every run.
+    """Seed k of a run. Its initial weights and its order of examples are the same in every run.
+
+    It is evaluated until it diverges, and remembers the weights of its best validation loss.
 
     Args:
         settings: the run.
         data: the prepared data set, on the settings' device.
         seed: number of the replicate.
-        world: the processes that train it together, each with an object like this one.
+        world: the ranks that train the replicate together; each of them has such an object.
 
     Raises:
         UserError: network, batch size and data do not fit together.
     """
 
     def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
-        self.seed, self._last_epoch = seed, settings.epochs
+        self.seed = seed
         self.model = build_model(settings, data, seed, world.rank)
         self.batches = Batches(settings, data, seed, world)
-        self._judge = Judge(settings, data, self.model, stepping.loss_function(data), world)
         self.rows: list[Evaluation] = []
+        self._data, self._world, self._last_epoch = data, world, settings.epochs
+        self._dtype = precision.WEIGHTS[settings.precision]
+        sample = slice(settings.train_loss_examples)
+        self._sample = Split(data.train.x[sample], data.train.y[sample])
+        self._best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "weights": {}}
 
     @property
     def diverged(self) -> bool:
-        """Whether it has diverged, after which it is evaluated no more."""
+        """Whether the replicate has diverged; it is then not evaluated again."""
         return bool(self.rows) and self.rows[-1].status != "ok"
 
     def evaluate(self, epoch: int, step: int, seconds: float, losses: Tensor) -> Evaluation:
-        """Its next row; ``losses`` [steps] are those since the last one."""
-        row = self._judge.evaluate(epoch, step, seconds, losses)
-        if epoch == self._last_epoch and row.status == "ok":
-            self._judge.test(row)
+        """Append the next row and return it.
+
+        Args:
+            epoch, step: how many have been trained.
+            seconds: of the training clock.
+            losses: those of the steps since the last row [steps].
+        """
+        row = self._first_bad(epoch, seconds, losses) or self._measured(epoch, step, seconds)
         self.rows.append(row)
         return row
 
+    def _first_bad(self, epoch: int, seconds: float, losses: Tensor) -> Evaluation | None:
+        """The row of the first step whose loss was not finite or too high, if there is one."""
+        if not len(losses):
+            return None
+        values = self._world.sum(losses)
+        good = values <= _limit(self.rows[0])
+        if good.all():  # the only synchronization with the device
+            return None
+        number = int((~good).int().argmax())
+        step = self.rows[-1].step + number
+        return Evaluation(epoch, step, seconds, float(values[number]), status="diverged")
+
+    def _measured(self, epoch: int, step: int, seconds: float) -> Evaluation:
+        """The row of the current weights."""
+        self._world.broadcast(self.model.buffers())  # running averages differ between ranks
+        row = Evaluation(epoch, step, seconds, *self._measure(self._sample))
+        if not row.train_loss <= _limit([*self.rows, row][0]):  # also where it is not a number
+            row.status = "diverged"
+        if self._data.validation is not None:
+            row.val_loss, row.val_accuracy = self._measure(self._data.validation)
+            if row.val_loss < self._best["loss"]:
+                self._best = {"loss": row.val_loss, "epoch": epoch, "weights": self._weights()}
+        if epoch == self._last_epoch and row.status == "ok" and self._data.test is not None:
+            self._test(row, self._data.test)
+        return row
+
+    def _test(self, row: Evaluation, test: Split) -> None:
+        """Measure the test set for the last epoch and for the epoch that validation chose."""
+        row.test_loss, row.test_accuracy = self._measure(test)
+        if self._best["weights"]:
+            last = self._weights()
+            self.model.load_state_dict(self._best["weights"])
+            row.best_epoch = self._best["epoch"]
+            row.best_test_loss, row.best_test_accuracy = self._measure(test)
+            self.model.load_state_dict(last)
+
+    def _measure(self, split: Split) -> tuple[float, float | None]:
+        return evaluation.measure(self.model, self._data, split, self._dtype, self._world)
+
+    def _weights(self) -> dict[str, Any]:
+        """A copy of the model's state. If weights are views, ``deepcopy`` would copy their base."""
+        state = self.model.state_dict().items()
+        return {k: v.clone() if isinstance(v, Tensor) else copy.deepcopy(v) for k, v in state}
+
     def state(self) -> dict[str, Any]:
-        """What `restore` needs to go on from here."""
-        return {
-            "rows": [vars(row) for row in self.rows],
-            "judge": self._judge.state(),
-            "model": self.model.state_dict(),
-        }
+        """What `restore` needs to continue from here."""
+        rows = [vars(row) for row in self.rows]
+        return {"rows": rows, "best": self._best, "model": self.model.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` told."""
+        """Continue from a `state`."""
         self.rows[:] = [Evaluation(**row) for row in state["rows"]]
-        self._judge.restore(state["judge"])
+        self._best = state["best"]
         self.model.load_state_dict(state["model"])
 
 
+def _limit(first: Evaluation) -> float:
+    """The loss above which a replicate with this first row has diverged."""
+    return DIVERGED * max(first.train_loss, 1e-30)
+
+
 def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> nn.Module:
-    """The network with the initial weights of ``seed``, made on the CPU for every device."""
+    """The network with the initial weights of ``seed``, which are drawn on the CPU in any case.
+
+    Also seeds what the network draws in training, differently for each rank.
+    """
     outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
     torch.manual_seed(derived_seed("weights", seed))
     usual = torch.get_default_dtype()
-    torch.set_default_dtype(precision.WEIGHTS[settings.precision])  # of constants too
+    torch.set_default_dtype(precision.WEIGHTS[settings.precision])  # for constants too
     try:
         model = custom.call(
             settings.network_builder, data.shape, outputs, **settings.network_options
@@ -84,6 +144,6 @@ def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> 
     if settings.precision == "bfloat16":
         precision.mix(model, torch.device(settings.device).type)
     torch.manual_seed(derived_seed("dropout", seed, *([rank] if rank else [])))
-    random.seed(derived_seed("python", seed, rank))  # a network of the user's own may draw from it
+    random.seed(derived_seed("python", seed, rank))  # a user's own network may use it
     layout = torch.channels_last if settings.channels_last else torch.preserve_format
     return cast(Any, model).to(settings.device, memory_format=layout)

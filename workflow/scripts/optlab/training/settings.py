@@ -1,4 +1,4 @@
-"""What the figures of a run depend on, besides its data, its code and its seeds."""
+"""The settings of a run: what its metrics depend on besides its data, its code and its seeds."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A run as the training loop takes it, with all that it uses of the catalogue.
+    """A run as the training loop needs it, with everything that it uses of the catalogue.
 
-    Code is named as `optlab.custom` does, ``package.module:name`` or ``path/to/file.py:name``.
+    Code is named as in `optlab.custom`: ``package.module:name`` or ``path/to/file.py:name``.
 
     Attributes:
-        network_builder: called with the shape of an example, the number of outputs and
+        network_builder: a function of the shape of one example, the number of outputs and
             ``network_options``.
-        optimizer_class: called with the parameters and ``arguments``.
-        fused: whether PyTorch's fused step is taken.
-        elementwise: whether the optimizer may step stacked replicates (`optlab.training.stacking`).
-        recordable: whether a step may be recorded in a CUDA graph (`optlab.training.graphs`).
-        channels_last: whether weights are laid out channels last, which speeds up convolutions.
+        optimizer_class: a class that takes the parameters and ``arguments``.
+        fused: whether to use PyTorch's fused implementation of the step.
+        elementwise: whether the optimizer can step stacked replicates (`optlab.training.stacking`).
+        recordable: whether a step can be recorded in a CUDA graph (`optlab.training.graphs`).
+        channels_last: whether to use the channels-last memory layout, which speeds up convolutions.
         matrices: whether the network has no convolutions.
-        constant: whether its initial weights are the same for every seed.
-        scheduler: builds the scheduler of the learning rate; None for a constant rate.
-        batch_size: examples of a step, over all processes; ``full`` is the whole training set.
-        precision: float32, float64 or bfloat16 (mixed).
-        device: cpu, cuda or auto; resolved to one of the first two before training.
+        constant: whether the initial weights are the same for every seed.
+        scheduler: a function that builds the learning-rate scheduler; None for a constant rate.
+        batch_size: examples per step over all ranks; ``full`` is the whole training set.
+        precision: float32, float64 or bfloat16 (mixed precision).
+        device: cpu, cuda or auto; auto is resolved to one of the others before training.
         evaluate_every: epochs between two evaluations.
-        train_loss_examples: the training loss is measured on at most this many examples.
-        epoch_examples: an epoch takes only this many examples of its order; None takes all.
-        timed: whether its clock is compared with that of other numbers of processes.
+        train_loss_examples: the largest number of examples on which the training loss is measured.
+        epoch_examples: the number of examples in an epoch; None for the whole training set.
+        timed: whether the training time is compared with that of other world sizes.
     """
 
     network_builder: str
@@ -56,5 +56,5 @@ class Settings:
 
     @property
     def specs(self) -> list[str]:
-        """The code that it names."""
+        """The code that the settings name."""
         return [s for s in (self.network_builder, self.optimizer_class, self.scheduler) if s]

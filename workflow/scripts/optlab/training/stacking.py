@@ -1,9 +1,9 @@
 """Replicates of a run stacked on a leading axis, so that one step trains all of them.
 
-Each replicate keeps a network of its own, whose parameters become views of the stack: what reads
-or evaluates that network sees the weights that the joint step has written. An optimizer that is
-``elementwise`` steps the stack as it would step each part. On a GPU a small network's kernels are
-too short to fill it, and many replicates cost little more than one.
+Each replicate keeps a network, whose parameters become views of the stack: code that evaluates the
+network sees the weights that the joint step has written. An optimizer that is ``elementwise``
+steps the stack as it would step each replicate. The kernels of a small network do not fill a GPU,
+where many replicates cost little more than one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from torch.func import functional_call, vmap
 
 from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset
-from optlab.training.stepping import Gradient, backward, loss_function
+from optlab.training.evaluation import loss_function
+from optlab.training.stepping import Gradient, backward
 
 Parameters = dict[str, nn.Parameter]  # of all networks: name -> [replicates, ...]
 
 
 def stack(networks: Sequence[nn.Module]) -> Parameters:
-    """The parameters of all networks, each of them from now on a view of what is stepped."""
+    """The stacked parameters of all networks, whose own parameters become views of them."""
     parts = [dict(network.named_parameters()) for network in networks]
     joint: Parameters = {}
     for name in parts[0]:
@@ -34,19 +35,18 @@ def stack(networks: Sequence[nn.Module]) -> Parameters:
 
 
 def make_gradient(joint: Parameters, network: nn.Module, data: Dataset) -> Gradient:
-    """A function that leaves the gradients of one batch a replicate in the stacked parameters.
+    """A function that leaves the gradients of one batch per replicate in the stacked parameters.
 
-    It takes inputs and targets with the replicates on the first axis and returns a loss for each.
-    A loss that is no number stays within its replicate.
+    It takes inputs and targets [replicates, examples, ...] and returns losses [replicates]. A loss
+    that is not a number does not affect the other replicates.
 
     Args:
-        joint: what `stack` made.
-        network: any of the networks, for what it does with its parameters.
-        data: says which loss it is.
+        joint: the result of `stack`.
+        network: any of the networks; only its structure is used.
+        data: determines the loss.
     """
     first = next(iter(joint.values()))
-    ones = torch.ones(len(first), device=first.device, dtype=first.dtype)
-    loss = loss_function(data)
+    ones, loss = first.new_ones(len(first)), loss_function(data)
 
     def value(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         return loss(functional_call(network, weights, (x,)), y)
@@ -62,18 +62,14 @@ def make_gradient(joint: Parameters, network: nn.Module, data: Dataset) -> Gradi
 
 
 class StackedBatches:
-    """The batches of all replicates, each batch [replicates, examples, ...]."""
+    """The batches of all replicates: inputs and targets [replicates, examples, ...]."""
 
     def __init__(self, parts: Sequence[Batches]):
         self._parts = parts
         self.size, self.per_epoch = parts[0].size, parts[0].per_epoch
 
-    def prepare(self) -> None:
-        """Make now what is made only once, so that no clock sees it: once for all replicates."""
-        self._parts[0].prepare()
-
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch from batch ``skip`` on, each replicate in its own order."""
+        """The batches of an epoch from number ``skip`` on, each replicate in its own order."""
         if self._parts[0].is_full:
             yield self._whole
             return
@@ -86,13 +82,13 @@ class StackedBatches:
 
     @cached_property
     def _whole(self) -> tuple[Tensor, Tensor]:
-        """All examples, the same for all replicates: one tensor that only looks like many."""
+        """All examples for every replicate, as views of one copy."""
         x, y = self._parts[0].whole[:2]
         count = len(self._parts)
         return x.expand(count, *x.shape), y.expand(count, *y.shape)
 
     def _gather(self, rows: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of these rows [replicates, batches x size], gathered at once."""
+        """The batches of these row numbers [replicates, batches x size], gathered at once."""
         if not rows.numel():
             return
         by_batch = rows.unflatten(1, (-1, size)).transpose(0, 1)

@@ -1,14 +1,15 @@
-"""Where the time of a step goes, measured apart from the training that it is about.
+"""Where the time of a step goes, measured on a copy of the run that is thrown away.
 
-Each part is timed alone, with the device waited for before and after, in steps of a copy of the
-run that is thrown away. The first steps are not counted.
+Each part of a step is timed alone, with the device synchronized before and after.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -19,29 +20,32 @@ from optlab.training.datasets import Dataset
 from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
 
-WARM_UP, MEASURED = 5, 25
+WARM_UP, MEASURED = 5, 25  # steps
 
-Times = dict[str, list[float]]
+Times = dict[str, list[float]]  # seconds of each part, one per measured step
 
 
 def measure(settings: Settings, data: Dataset, world: World = ALONE) -> dict[str, Any] | None:
-    """Seconds of a step and of its parts, each as the median and quartiles over the steps.
+    """Seconds of a step and of its parts, as the median and quartiles over the steps.
 
     ``data`` is a batch's share of gathering a block of batches, ``forward_backward`` the gradient
-    without averaging over processes, ``communication`` the gradient with averaging less that
-    without, ``optimizer`` its step, ``step`` all of it as the training loop does it. The processes
-    take part together, and the first one's times are told. None for an optimizer that evaluates
-    the gradient as often as it likes.
+    without averaging over the ranks, ``communication`` what averaging adds, ``optimizer`` its
+    step, and ``step`` all of it as the training loop does it. All ranks must call this; each
+    returns its own times.
+
+    Returns:
+        None for an optimizer that evaluates the gradient any number of times.
     """
     trainer = loop.Trainer(settings, data, [0], world)
     if optimizers.needs_closure(trainer.optimizer):
         return None
     clock = loop.Clock(trainer.device)
-    batches = _endless(trainer)
+    batches = chain.from_iterable(map(trainer.batches.epoch, count(1)))
     for _ in range(WARM_UP):
         trainer.take_step(*next(batches))
     times: Times = defaultdict(list)
-    rows = trainer.batches.block(1)
+    # Full batches are gathered once, before the training.
+    rows = trainer.batches.order(1)[: 0 if trainer.batches.is_full else trainer.batches.block_size]
     for _ in range(MEASURED):
         _take_apart(trainer, next(batches), rows, clock, times)
     batch = trainer.batches.size
@@ -50,51 +54,33 @@ def measure(settings: Settings, data: Dataset, world: World = ALONE) -> dict[str
 
 
 def _take_apart(
-    trainer: loop.Trainer,
-    batch: Batch,
-    rows: torch.Tensor,
-    clock: loop.Clock,
-    times: Times,
+    trainer: loop.Trainer, batch: Batch, rows: torch.Tensor, clock: loop.Clock, times: Times
 ) -> None:
-    """One step as a whole, and then its parts one by one."""
+    """Take one step as a whole, then its parts one by one."""
 
     def timed(action: Callable[[], Any]) -> float:
-        trainer.world.sum(torch.zeros((), device=trainer.device))  # all processes begin together
+        trainer.world.sum(torch.zeros((), device=trainer.device))  # all ranks start together
         before = clock.seconds
         with clock:
             action()
         return clock.seconds - before
 
-    def clear() -> None:
-        for parameter in trainer.parameters:
-            parameter.grad = None
-
     gather = timed(lambda: list(trainer.batches.gather(rows)))
     data = gather / max(1, -(-len(rows) // trainer.batches.size))
     whole = timed(lambda: trainer.take_step(*batch))
     averaged = timed(lambda: trainer.gradient(*batch))
-    clear()
-    wrapped = getattr(trainer.gradient, "model", None)
-    with wrapped.no_sync() if wrapped is not None else nullcontext():
+    trainer.network.zero_grad()
+    with getattr(trainer.network, "no_sync", nullcontext)():
         alone = timed(lambda: trainer.gradient(*batch))
     optimizer = timed(stepping.update_of(trainer.optimizer))
-    clear()
+    trainer.network.zero_grad()
     times["step"].append(data + whole)
     times["data"].append(data)
     times["forward_backward"].append(alone)
-    times["communication"].append(averaged - alone if wrapped is not None else 0.0)
+    times["communication"].append(averaged - alone if trainer.world.size > 1 else 0.0)
     times["optimizer"].append(optimizer)
 
 
-def _endless(trainer: loop.Trainer) -> Iterator[Batch]:
-    epoch = 0
-    while True:
-        epoch += 1
-        yield from trainer.batches.epoch(epoch)
-
-
 def _summary(values: list[float]) -> dict[str, float]:
-    low, median, high = torch.tensor(values, dtype=torch.float64).quantile(
-        torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
-    )
-    return {"median": float(median), "low": float(low), "high": float(high)}
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": median, "low": low, "high": high}

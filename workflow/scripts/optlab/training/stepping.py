@@ -1,59 +1,48 @@
-"""How a training step is made: gradients, the optimizer's step, the learning rate's schedule."""
+"""A training step: the gradient, the optimizer's step and the scheduler's step."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.lr_scheduler import LRScheduler
 
 from optlab.training import graphs, optimizers
 from optlab.training.datasets import Dataset
-from optlab.training.evaluation import Loss
+from optlab.training.evaluation import loss_function
 from optlab.training.world import ALONE, World
 
-# A batch -> its loss, a scalar or one for each stacked replicate; gradients in the parameters.
+# A batch -> its loss, a scalar or one per stacked replicate; gradients are left in the parameters.
 Gradient = Callable[..., Tensor]
 Step = Callable[..., Tensor]  # a batch -> its loss before the step
 
 
-def make_gradient(
-    model: nn.Module, data: Dataset, world: World = ALONE, own: bool = False
-) -> Gradient:
-    """A function that leaves the gradients of one batch in the parameters.
+def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Gradient:
+    """A function that computes the loss of a batch and leaves its gradients in the parameters.
 
-    It returns the loss, a scalar left on the device. With several processes the gradients are
-    those of the whole batch, averaged exactly however its examples are shared out, and the
-    returned losses of all processes add up to that of the batch. ``own`` is a network of the
-    user's, which may have parameters that it does not use.
+    The loss is a scalar that stays on the device. With several ranks, whose model is that of
+    `World.wrap`, the gradients are those of the whole batch, however unevenly its examples are
+    shared, and the losses of all ranks add up to that of the batch.
     """
-    parameter = next(model.parameters())
-    one = torch.ones((), device=parameter.device, dtype=parameter.dtype)
-    loss = loss_function(data)
+    one = next(model.parameters()).new_ones(())
+    mean, total = loss_function(data), loss_function(data, "sum")
 
     def gradient(x: Tensor, y: Tensor) -> Tensor:
-        value = loss(model(x), y)
+        value = mean(model(x), y)
         backward(value, one)
         return value.detach()
 
-    if world.size == 1:
-        return gradient
-    shared, total = world.wrap(model, own), loss_function(data, "sum")
-    mean = data.task == "classification"
-
     def shared_gradient(x: Tensor, y: Tensor, examples: int) -> Tensor:
-        # A sum, since a share may be empty; times the processes, since DDP averages over them.
-        value = total(shared(x), y) / (examples if mean else 1)
+        # Summed, not averaged, since a share may be empty; times the world size, since
+        # DistributedDataParallel averages over the ranks.
+        value = total(model(x), y) / (examples if data.task == "classification" else 1)
         (value * world.size).backward()
         return value.detach()
 
-    shared_gradient.model = shared  # type: ignore[attr-defined]
-    return shared_gradient
+    return gradient if world.size == 1 else shared_gradient
 
 
 def make_step(
@@ -63,16 +52,16 @@ def make_step(
     schedule: LRScheduler | None = None,
     graph: bool = False,
 ) -> Step:
-    """A function that takes one step on one batch, and one of the learning rate's schedule.
+    """A function that takes one step on one batch, and one step of the schedule.
 
-    It returns what ``gradient`` does, the loss before the step, left on the device. With ``graph``
-    the step is recorded as a CUDA graph.
+    It returns what ``gradient`` returns, the loss before the step. With ``graph`` the step is
+    recorded as a CUDA graph.
     """
     update = update_of(optimizer)
 
     def clear() -> None:
         for parameter in parameters:
-            parameter.grad = None  # what zero_grad does, without its bookkeeping
+            parameter.grad = None  # as zero_grad does, without its bookkeeping
 
     def step(*batch: Any) -> Tensor:
         value = gradient(*batch)
@@ -103,9 +92,9 @@ def _scheduled(take: Step, schedule: LRScheduler) -> Step:
 
 
 def backward(value: Tensor, one: Tensor) -> None:
-    """``value.backward(one)``, straight from the engine behind it.
+    """``value.backward(one)``, by a direct call of the autograd engine.
 
-    What PyTorch does on the way there (it compares shapes and copies the thread's context for its
+    What PyTorch does before that call (it compares shapes and copies the thread's context for its
     compiler) takes a fifth of a small network's step. The engine has no public name.
     """
     _ENGINE.run_backward(
@@ -117,17 +106,16 @@ _ENGINE: Any = torch.autograd.Variable._execution_engine  # type: ignore[attr-de
 
 
 def update_of(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """``optimizer.step``; for PyTorch's own optimizers without what every call of it costs.
+    """``optimizer.step``, for PyTorch's own optimizers without its wrappers.
 
-    PyTorch wraps ``step`` in a record for its profiler, in hooks, of which none is registered
-    here, and in a fence for its compiler: for a small network more than the step itself.
+    PyTorch wraps ``step`` in a profiler record, hooks (none is registered here) and a guard for
+    its compiler. For a small network these take longer than the step itself.
     """
     cls = type(optimizer)
     if not cls.__module__.startswith("torch.optim.") or optimizers.needs_closure(optimizer):
         return optimizer.step
     bare = inspect.unwrap(cls.step)
-    cast(Any, optimizer)._opt_called = True  # what a schedule asks for at its first step
-
+    cast(Any, optimizer)._opt_called = True  # schedulers look for it at their first step
     no_gradient = torch.no_grad()
 
     def update() -> None:
@@ -135,12 +123,3 @@ def update_of(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
             bare(optimizer)
 
     return update
-
-
-def loss_function(data: Dataset, reduction: str = "mean") -> Loss:
-    """Cross entropy for classes, its mean or sum over the batch; else the sum of squared errors."""
-    if data.task == "classification" and reduction == "mean":
-        return functional.cross_entropy
-    if data.task == "classification":
-        return partial(functional.cross_entropy, reduction=reduction)
-    return lambda output, y: functional.mse_loss(output, y, reduction="sum")

@@ -1,4 +1,4 @@
-"""The processes that train a run together, as the training loop sees them.
+"""The process group of a run, as the training loop sees it.
 
 A run of one process has the world `ALONE`, in which every operation here does nothing.
 """
@@ -15,27 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class World:
-    """The processes of one run, seen from one of them.
+    """The processes that train a run together, seen from the one with this ``rank``.
 
     Attributes:
         rank: number of this process, from 0.
-        size: number of processes, the world size.
-        local_rank: number of this process on its machine, which is that of its GPU.
+        size: number of processes.
     """
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
 
     def share(self, rows: Tensor) -> Tensor:
         """This rank's part of rows that are divided among all ranks; sizes differ by at most 1."""
         low, high = (len(rows) * rank // self.size for rank in (self.rank, self.rank + 1))
         return rows[low:high]
 
-    def wrap(self, model: nn.Module, unused: bool = False) -> nn.Module:
-        """The model, its gradients averaged over all ranks at the end of each backward pass.
+    def wrap(self, model: nn.Module, unused: bool) -> nn.Module:
+        """The model with gradients that are averaged over all ranks in each backward pass.
 
-        ``unused``: whether it may have parameters that a loss does not depend on.
+        ``unused``: whether the model may have parameters that the loss does not depend on.
         """
         if self.size == 1:
             return model
@@ -44,7 +42,7 @@ class World:
         return DistributedDataParallel(model, find_unused_parameters=unused)
 
     def broadcast(self, values: Iterable[Tensor]) -> None:
-        """Give every rank the values of rank 0, in place."""
+        """Overwrite the values of every rank with those of rank 0."""
         if self.size > 1:
             import torch.distributed
 
@@ -60,7 +58,7 @@ class World:
         return values
 
     def gather(self, value: Any) -> list[Any]:
-        """The value of each rank, in their order; every rank gets the list."""
+        """The values of all ranks, by rank; every rank gets the list."""
         if self.size == 1:
             return [value]
         import torch.distributed

@@ -12,10 +12,10 @@ from optlab.errors import UserError
 def build(
     shape: tuple[int, ...], outputs: int, channels: Sequence[int], units: int, dropout: float
 ) -> nn.Module:
-    """``channels``: filters of each convolution; ``units``: of the dense layer.
+    """The network with these filters per convolution and units of the dense layer.
 
     Raises:
-        UserError: the examples are not images, or too small for the pooling layers.
+        UserError: the examples are not images, or are too small for the pooling layers.
     """
     if len(shape) != 3 or min(shape[1:]) < 2 ** len(channels):
         least = 2 ** len(channels)
@@ -26,7 +26,7 @@ def build(
     layers: list[nn.Module] = []
     depth, height, width = shape
     for filters in channels:
-        # Pooling before ReLU gives the same values for a quarter of the work.
+        # Pooling before ReLU gives the same values, and ReLU then has a quarter of the work.
         layers += [nn.Conv2d(depth, filters, 5, padding=2), nn.MaxPool2d(2), nn.ReLU()]
         depth, height, width = filters, height // 2, width // 2
     dense = nn.Linear(depth * height * width, units)

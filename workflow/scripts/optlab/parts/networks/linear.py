@@ -8,7 +8,7 @@ from torch import nn
 
 
 def build(shape: tuple[int, ...], outputs: int, weight: float, bias: float) -> nn.Module:
-    """``weight``, ``bias``: the initial value of every weight, and of every bias."""
+    """The layer whose weights all start at ``weight`` and whose biases all start at ``bias``."""
     layer = nn.Linear(math.prod(shape), outputs)
     nn.init.constant_(layer.weight, weight)
     nn.init.constant_(layer.bias, bias)

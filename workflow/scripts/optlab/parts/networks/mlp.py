@@ -1,4 +1,4 @@
-"""Fully connected layers with ReLU and dropout between them."""
+"""A multilayer perceptron: dense layers with ReLU and dropout between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 def build(
     shape: tuple[int, ...], outputs: int, hidden: Sequence[int], dropout: float | Sequence[float]
 ) -> nn.Module:
-    """``hidden``: units of each hidden layer; ``dropout``: a rate for all of them, or one each."""
+    """The network with ``hidden`` units per layer; ``dropout`` is one rate, or one per layer."""
     rates = dropout if isinstance(dropout, Sequence) else [dropout] * len(hidden)
     layers: list[nn.Module] = [nn.Flatten()] if len(shape) != 1 else []
     width = math.prod(shape)

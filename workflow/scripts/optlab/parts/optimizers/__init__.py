@@ -1,1 +1,1 @@
-"""Optimizers that PyTorch does not have."""
+"""Optimizers that PyTorch does not provide."""

@@ -1,7 +1,7 @@
 """Muon for the hidden matrices and AdamW for everything else, as one optimizer.
 
 Muon (K. Jordan and others, "Muon: an optimizer for hidden layers in neural networks", 2024) makes
-the momentum of a matrix nearly orthogonal before it steps, so it is defined for matrices only.
+the momentum of a matrix nearly orthogonal before each step, so it is defined for matrices only.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from optlab.errors import UserError
 class MuonWithAdamW(Optimizer):
     """``torch.optim.Muon`` and ``torch.optim.AdamW`` behind one ``step``.
 
-    Muon trains every weight of two dimensions but the last one, which is that of the output
-    layer; the first layer's is among them where its inputs are pixels rather than an embedding.
-    AdamW trains the output layer, convolutions (four dimensions) and all biases. One learning
-    rate and one weight decay serve both: Muon's steps are scaled to the size that AdamW's have
+    Muon trains every weight of two dimensions except the last one, which belongs to the output
+    layer. That includes the first layer, whose inputs here are pixels and not an embedding. AdamW
+    trains the output layer, convolutions (four dimensions) and all biases. Both have the same
+    learning rate and weight decay: Muon's steps are scaled to the size of AdamW's
     (``match_rms_adamw``; J. Liu and others, "Muon is scalable for LLM training", 2025).
 
     Args:
-        params: the network's parameters in the network's own order.
+        params: the network's parameters, in the order of the network.
         lr: learning rate of both.
-        momentum, nesterov, ns_steps: Muon's; ``ns_steps`` iterations make a step orthogonal.
-        betas, eps: AdamW's.
-        weight_decay: decoupled, of both; PyTorch's default for Muon.
+        momentum, nesterov, ns_steps: of Muon, which makes a step orthogonal in ``ns_steps``
+            iterations.
+        betas, eps: of AdamW.
+        weight_decay: decoupled, of both; the default is PyTorch's for Muon.
 
     Raises:
-        UserError: no hidden matrix is among the parameters.
+        UserError: there is no hidden matrix among the parameters.
     """
 
     def __init__(
@@ -56,12 +57,12 @@ class MuonWithAdamW(Optimizer):
             Muon(matrices, **both, **own, adjust_lr_fn="match_rms_adamw"),
             AdamW(others, **both, **usual, fused=True),
         )
-        # The parts' own groups: what a schedule writes here is what they read.
+        # The groups of the parts themselves, so that they read what a scheduler writes here.
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One step of each; a closure is evaluated once, before both."""
+        """One step of both optimizers; a closure is evaluated once, before them."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -71,18 +72,22 @@ class MuonWithAdamW(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of both parts."""
+        """The states of both optimizers."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with what `state_dict` told."""
+        """Continue from a `state_dict`."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
 def divide(params: Iterable[Parameter]) -> tuple[list[Parameter], list[Parameter]]:
-    """The parameters that Muon trains, and those that it leaves to AdamW."""
+    """The parameters for Muon and those for AdamW, both in their order.
+
+    Raises:
+        UserError: there is none for Muon.
+    """
     everything = list(params)
     matrices = [p for p in everything if p.dim() == 2][:-1]
     if not matrices:

@@ -1,4 +1,4 @@
-"""The rate falls along half a cosine to a share of itself."""
+"""The rate falls along half a cosine to the share ``final`` of its highest value."""
 
 from __future__ import annotations
 

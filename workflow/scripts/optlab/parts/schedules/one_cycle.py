@@ -1,4 +1,7 @@
-"""The rate rises from a share of the highest, then falls to another share (L. Smith, 2018)."""
+"""The rate rises from the share ``start`` of its highest value, then falls to the share ``final``.
+
+L. Smith, "A disciplined approach to neural network hyper-parameters", 2018.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 def build(
     optimizer: Optimizer, steps: int, lr: float, warmup: float, start: float, final: float
 ) -> LRScheduler:
-    # PyTorch takes the final rate as a share of the first one. The momentum is left alone.
+    # PyTorch takes the final rate as a share of the first one. The momentum stays constant.
     ratio = start / final if final else 1e12
     return OneCycleLR(
         optimizer,

@@ -1,4 +1,4 @@
-"""The rate is multiplied by gamma a number of times, evenly spread over the run."""
+"""The rate is multiplied by ``gamma`` a number of times (``drops``), evenly over the run."""
 
 from __future__ import annotations
 

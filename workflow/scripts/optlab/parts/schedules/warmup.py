@@ -1,4 +1,4 @@
-"""The rate rises linearly over a share of the run, then stays."""
+"""The rate rises linearly over the share ``warmup`` of the run, then stays constant."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler
 
 def build(optimizer: Optimizer, steps: int, lr: float, warmup: float) -> LRScheduler:
     rise = max(1, round(warmup * steps))
-    # The first step already has a rate above 0; step number rise + 1 has the highest.
+    # The rate of the first step is above 0; that of step rise + 1 is the highest.
     return LinearLR(optimizer, 1 / (rise + 1), 1.0, rise)

@@ -1,4 +1,4 @@
-"""The rate rises linearly over a share of the run, then falls along half a cosine."""
+"""The rate rises linearly over the share ``warmup`` of the run, then falls along half a cosine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 
 def build(optimizer: Optimizer, steps: int, lr: float, warmup: float, final: float) -> LRScheduler:
     rise = max(1, round(warmup * steps))
-    # As in `warmup`: the first step already has a rate above 0.
+    # As in `warmup`, the rate of the first step is above 0.
     first = LinearLR(optimizer, 1 / (rise + 1), 1.0, rise)
     rest = CosineAnnealingLR(optimizer, max(1, steps - rise), final * lr)
     return SequentialLR(optimizer, [first, rest], [rise])

@@ -83,4 +83,5 @@ def train(
     epoch_examples: int | None = None,
 ) -> loop.Outcome:
     """Train one setting; ``report`` may raise to end it early."""
-    return loop.train(run_of(search, chosen, epoch_examples), data, seed, report)
+    run = run_of(search, chosen, epoch_examples)
+    return loop.train(run, data, [seed], lambda _, evaluation: report(evaluation))[0]
