@@ -7,7 +7,7 @@ SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
 NAME = $$(.venv/bin/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["study"])' $(STUDY))
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab status test test-slow test-slurm lint format bench clean
+.PHONY: help install lab status test test-slow test-slurm test-gridengine lint format bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -29,13 +29,16 @@ status: install  ## what of the study is done, running, failed, and how long the
 	@.venv/bin/python workflow/scripts/status.py --study $(STUDY)
 
 test: install  ## the fast tests, under five minutes on two cores
-	.venv/bin/python -m pytest -n auto -m "not slow and not slurm" tests
+	.venv/bin/python -m pytest -n auto -m "not slow and not slurm and not gridengine" tests
 
 test-slow: install  ## the slow tests alone, as CI runs them before `make test`
-	.venv/bin/python -m pytest -m "slow and not slurm" tests
+	.venv/bin/python -m pytest -m "slow and not slurm and not gridengine" tests
 
 test-slurm: install  ## the tests on a real SLURM, brought up here (root and Debian only)
 	.venv/bin/python -m pytest -m slurm $(ARGS) tests/slurm
+
+test-gridengine: install  ## the tests on a real Grid Engine, brought up here (root and Debian only)
+	.venv/bin/python -m pytest -m gridengine $(ARGS) tests/gridengine
 
 # snakefmt calls a program that lies beside it, and so do jobs of SLURM's.
 lint format test-slurm: export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -34,8 +34,9 @@ def plain(tmp_path):
     return call
 
 
-def test_a_dry_run_for_a_cluster_needs_no_slurm(plain):
-    done = plain("-n", "--profile", ROOT / "profiles/slurm")
+@pytest.mark.parametrize("name", ["slurm", "slurm-plain", "sge"])
+def test_a_dry_run_for_a_cluster_needs_no_cluster(plain, name):
+    done = plain("-n", "--profile", ROOT / "profiles" / name)
     assert done.returncode == 0, done.stdout
     assert "This was a dry-run" in done.stdout
     jobs = done.stdout.split("\n\n")
@@ -57,7 +58,7 @@ def test_an_allocation_gives_its_processors(plain):
     assert plain(*words, SLURM_CPUS_ON_NODE="3").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["slurm", "allocation"])
+@pytest.mark.parametrize("name", ["slurm", "slurm-plain", "sge", "allocation"])
 def test_the_default_profile_overrides_no_key_of_another(name):
     keys = [set(yaml.safe_load((ROOT / f"profiles/{n}/config.yaml").read_text()))
             for n in ("default", name)]  # fmt: skip

@@ -96,6 +96,8 @@ def queue():
 class Lab:
     """A copy of the workflow with a study of its own."""
 
+    python = sys.executable  # of the environment in which Snakemake is called
+
     def __init__(self, folder):
         self.folder = folder
         for name in ("workflow", "warm", "config", "profiles"):
@@ -118,7 +120,7 @@ class Lab:
 
     def start(self, *words, profile="slurm", site=()):
         """Snakemake in its own session, as from a terminal, and quick to look."""
-        command = [sys.executable, "-m", "snakemake", "--configfile", "study.yaml"]
+        command = [self.python, "-m", "snakemake", "--configfile", "study.yaml"]
         if profile == "slurm":
             command += ["--profile", "profiles/slurm", "--latency-wait", "10"]
             command += ["--optlab-slurm-init-seconds-before-status-checks", "3"]
