@@ -369,8 +369,9 @@ def test_missing_file_is_told_at_the_parse():
         ({"validation": True}, ["validation: True"]),
         ({"subset": 0}, ["subset: 0", "1 or more"]),
         ({"split_seed": -1}, ["split_seed: -1"]),
-        ({"file": None}, ["source npz needs the path"]),
-        ({"source": "imagenet"}, ["source: imagenet is unknown", "mnist"]),
+        ({"file": None}, ["file: source npz needs the path"]),
+        ({"source": "digits"}, ["file: only source npz reads a file"]),
+        ({"source": "imagenet"}, ["source: unknown source 'imagenet'", "mnist"]),
         ({"source": "line", "file": None, "subset": 2}, ["line has four examples"]),
     ],
 )

@@ -91,7 +91,7 @@ BROKEN = {
     ),
     "npz without a file": (
         *("seeds: 2", "datasets: {a: {source: npz}}"),
-        "2: datasets.a: source npz needs the key 'file': the path of your .npz file",
+        "2: datasets.a.file: source npz needs the path of your .npz file",
     ),
     "npz whose file is missing": (
         *("seeds: 2", "datasets: {a: {source: npz, file: gone.npz}}"),
@@ -103,7 +103,7 @@ BROKEN = {
     ),
     "validation of more than all": (
         *("seeds: 2", "datasets: {a: {source: digits, validation: 1.5}}"),
-        "2: datasets.a: validation: 1.5 is neither a number of examples (0, 1, ...) nor a "
+        "2: datasets.a.validation: 1.5 is neither a number of examples (0, 1, ...) nor a "
         "fraction below 1",
     ),
     "empty subset": (
