@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -147,19 +148,10 @@ def _content(stored: dict[str, np.ndarray]) -> str:
 
 
 def _save(stored: dict[str, np.ndarray], file: Path) -> None:
-    """Save the arrays as tensors.
-
-    Raises:
-        OSError: they cannot be written.
-    """
+    """Save the arrays as tensors. Raises OSError."""
     import torch
 
-    try:
-        # Through a file object: with a path, torch hides why a write failed.
-        with file.open("wb") as stream:
-            torch.save({name: torch.from_numpy(x) for name, x in stored.items()}, stream)
-    except RuntimeError as error:
-        cause: BaseException | None = error
-        while isinstance(cause, RuntimeError):  # down to the OSError or the signal
-            cause = cause.__context__
-        raise cause or error from error
+    # Through memory: if torch writes the file, it hides why a write failed.
+    content = io.BytesIO()
+    torch.save({name: torch.from_numpy(x) for name, x in stored.items()}, content)
+    file.write_bytes(content.getbuffer())
