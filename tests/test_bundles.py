@@ -118,7 +118,7 @@ def test_a_refusal_that_is_final_says_how_to_cure_it():
 
 @pytest.fixture
 def cancelled(tmp_path, monkeypatch):
-    """The file to which `scancel`, which no machine of tests has, writes its arguments."""
+    """The file to which a stand-in for `scancel` writes its arguments."""
     for name, code in {"scancel": f'echo "$@" >> {tmp_path}/cancelled', "squeue": ":"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
         (tmp_path / name).chmod(0o755)
