@@ -12,7 +12,7 @@ CURES = {
     r"Invalid qos": f"wrong qos; {SITE}",
     r"Invalid feature": f"wrong constraint; {SITE}",
     r"Requested node configuration is not available|Invalid generic resource|node count": (
-        "no node has so many GPUs (or processors, or so much memory); "
+        "no node has this many GPUs (or processors, or this much memory); "
         "lower `gpus` in the study, or " + SITE.replace("set it", "correct gpus_per_node")
     ),
     r"[Mm]emory specification can not be satisfied|Requested time limit is invalid": (

@@ -142,7 +142,7 @@ def _check_pairs(arrays: dict[str, np.ndarray]) -> None:
     for part in ("train", "test"):
         x, y = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
         if x != y:
-            raise DataError(f"x_{part} has {x} rows and y_{part} {y}; they must have as many")
+            raise DataError(f"x_{part} has {x} rows and y_{part} {y}; they must be equal")
     for letter in "xy":
         train, test = (arrays[f"{letter}_{part}"] for part in ("train", "test"))
         stored = [f"{array.dtype} {list(array.shape[1:])}" for array in (train, test)]

@@ -3,7 +3,7 @@
 A name of the space is ``optimizer``, ``lr`` or another knob of an optimizer that the search may
 choose (drawn only if the trial's optimizer has it), ``batch_size``, or an option of the network.
 The network mlp has ``n_layers`` hidden layers of ``n_units`` units. ``n_units`` and ``dropout`` may
-be ``per_layer``: then each layer of a trial has a parameter of its own, ``n_units_l0``,
+be ``per_layer``: then each layer of a trial has a parameter, ``n_units_l0``,
 ``n_units_l1`` and so on.
 """
 
