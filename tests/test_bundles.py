@@ -1,10 +1,13 @@
-"""How jobs are packed into SLURM jobs, what those ask for, and what is made of a refusal."""
+"""How jobs are packed into SLURM jobs, their resources, refusals, and calls that were killed."""
 
+import json
+import os
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from snakemake_executor_plugin_optlab_slurm import bundles, refusals
+from snakemake_executor_plugin_optlab_slurm import bundles, calls, refusals
 
 
 def job(number, seconds=1, threads=1, mem_mb=600, attempt=1, **resources):
@@ -91,7 +94,7 @@ def test_which_jobs_are_short(one, short):
     assert bundles.is_short(one, 300) is short
 
 
-def test_news_of_a_bundle_is_told_once_and_only_when_its_line_is_complete(tmp_path):
+def test_each_member_is_reported_once_and_only_when_its_line_is_complete(tmp_path):
     (bundle,) = bundles.pack([job(n) for n in range(3)], 8, 600)
     assert bundle.news() == []
     bundle.report = tmp_path / "report"
@@ -111,3 +114,35 @@ def test_a_refusal_that_is_final_says_how_to_cure_it():
     assert refusals.reason(said).startswith("error: SLURM refuses the job: ")
     assert "slurm_partition" in refusals.reason(said)
     assert refusals.reason("sbatch: error: Socket timed out on send/recv operation") is None
+
+
+@pytest.fixture
+def cancelled(tmp_path, monkeypatch):
+    """The file to which a stand-in for `scancel` writes its arguments."""
+    for name, code in {"scancel": f'echo "$@" >> {tmp_path}/cancelled', "squeue": ":"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return tmp_path / "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("change", "dead"),
+    [
+        ({}, False),
+        ({"born": psutil.Process().create_time() - 10}, True),  # the PID was given to this process
+        ({"pid": 2**22 + 1}, True),  # above the highest PID of Linux
+        ({"host": "another"}, True),
+        ({"name": None, "born": "never"}, False),  # not a note
+    ],
+)
+def test_jobs_of_a_killed_call_are_cancelled(tmp_path, cancelled, change, dead):
+    note = tmp_path / "note.json"
+    calls.begin(note, "first")
+    assert not cancelled.exists()
+    written = json.loads(note.read_text())
+    note.write_text(json.dumps({**written, **change}))
+    calls.begin(note, "second")
+    assert cancelled.exists() == dead
+    assert not dead or cancelled.read_text() == "--name=first\n"
+    assert json.loads(note.read_text()) == {**written, "name": "second"}

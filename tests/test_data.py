@@ -1,4 +1,4 @@
-"""Data sets: what is prepared, that it does not depend on chance, and what broken data is told.
+"""Data sets: what is prepared, that it is reproducible, and the errors for broken data.
 
 The published MNIST archives are used where the environment variable OPTLAB_ARCHIVES names a folder
 that holds them.
@@ -352,7 +352,7 @@ def test_broken_file(spoil, fragment):
     assert os.listdir("out") == []
 
 
-def test_missing_file_is_told_at_the_parse():
+def test_missing_file_is_reported_when_the_workflow_is_read():
     with refused("gone.npz: cannot be read: No such file"):
         identity.prepared_path("mine", definition("npz", file="gone.npz"))
 
@@ -369,8 +369,9 @@ def test_missing_file_is_told_at_the_parse():
         ({"validation": True}, ["validation: True"]),
         ({"subset": 0}, ["subset: 0", "1 or more"]),
         ({"split_seed": -1}, ["split_seed: -1"]),
-        ({"file": None}, ["source npz needs the path"]),
-        ({"source": "imagenet"}, ["source: imagenet is unknown", "mnist"]),
+        ({"file": None}, ["file: source npz needs the path"]),
+        ({"source": "digits"}, ["file: only source npz reads a file"]),
+        ({"source": "imagenet"}, ["source: unknown source 'imagenet'", "mnist"]),
         ({"source": "line", "file": None, "subset": 2}, ["line has four examples"]),
     ],
 )
@@ -518,7 +519,7 @@ def test_damaged_archive_is_named_and_not_replaced(source, file, no_network):
 
 
 @pytest.mark.parametrize("folder", [None, "archives"])
-def test_no_network_tells_what_to_do(folder, no_network, capfd):
+def test_error_without_a_network_says_what_to_do(folder, no_network, capfd):
     Path("archives").mkdir()
     with refused(
         "CIFAR10 could not be downloaded",
@@ -536,7 +537,7 @@ def test_folder_of_archives_that_is_not_there(no_network):
 
 
 @needs_mnist
-def test_mnist_archives_lying_directly_are_not_taken_for_fashion_mnist(no_network):
+def test_mnist_archives_in_a_flat_folder_are_not_taken_for_fashion_mnist(no_network):
     source = next(Path(ARCHIVES).rglob("train-images-idx3-ubyte.gz")).parent
     flat = Path("flat")
     flat.mkdir()
@@ -577,7 +578,7 @@ def test_program_reports_an_error_in_one_line():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_program_that_is_stopped_leaves_nothing_behind(number):
-    os.mkfifo("pipe.npz")  # the program waits for ever to read it
+    os.mkfifo("pipe.npz")  # the program waits forever to read it
     with command("--source", "npz", "--file", "pipe.npz", "--output", "out/n.json") as program:
         deadline = time.monotonic() + 30
         while not files_or_folders("out") and time.monotonic() < deadline:

@@ -422,7 +422,7 @@ def test_trial_that_diverges_is_stopped_and_the_search_goes_on(here):
     assert retrain.main(words()) == 1
 
 
-def test_budget_that_the_data_set_does_not_have_is_told_in_one_line(here, capsys):
+def test_budget_that_the_data_set_does_not_have_is_reported_in_one_line(here, capsys):
     write(("trials: 8", "trials: 8\n    validation_examples: 361"))
     assert search.main(words(0)) == 1
     assert capsys.readouterr().err == ("error: validation_examples: 361, but digits has only 360\n")
@@ -497,7 +497,7 @@ def test_worker_that_comes_back_fails_its_own_trial_and_no_other(here):
     assert {trial.state.name for trial in opened.trials()} == {"FAIL"}
 
 
-def test_who_is_gone_is_seen_by_process_here_and_by_silence_elsewhere(here):
+def test_dead_worker_is_known_by_its_process_here_and_by_silence_elsewhere(here):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     with Worker(0, Path("journal-1.log")) as us:
@@ -506,7 +506,7 @@ def test_who_is_gone_is_seen_by_process_here_and_by_silence_elsewhere(here):
         Path(there["token"]).touch()
         assert not us.outlived(there)  # this very process
         assert us.outlived({**there, "pid": gone.pid})
-        assert us.outlived({**there, "born": us.tag["born"] - 10})  # its number was given again
+        assert us.outlived({**there, "born": us.tag["born"] - 10})  # its PID was reused
         far = {**there, "place": "another machine", "pid": gone.pid}
         assert us.outlived({**far, "token": "journal-1.alive-none"})  # it has left no file
         assert not us.outlived(far)
@@ -523,7 +523,7 @@ def test_trial_without_a_tag_is_failed_and_replaced(here):
     ]
 
 
-def test_half_a_line_of_a_machine_that_died_is_cut(here):
+def test_incomplete_last_line_is_removed(here):
     first = work(("trials: 8", "trials: 2"))
     with write().journal().open("ab") as stream:
         stream.write(b'{"op_code":4,"worker_')
@@ -561,7 +561,7 @@ def rows_of(file):
         return list(csv.DictReader(stream, delimiter="\t"))
 
 
-def test_best_setting_is_trained_anew_and_tested_once(done):
+def test_best_setting_is_trained_again_and_tested_once(done):
     found = found_in(done)
     complete = [trial for trial in found["trials"] if trial["state"] == "complete"]
     best = max(complete, key=lambda trial: trial["value"])

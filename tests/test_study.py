@@ -1,4 +1,4 @@
-"""A study is read with every default filled in, and every mistake in it is told in one line."""
+"""A study is read with every default filled in; every mistake in it is reported in one line."""
 
 import os
 import re
@@ -35,7 +35,7 @@ PAIR = "two numbers of at least 0 and below 1, as [0.9, 0.999]"
 SIZE = "a whole number from 1 up, or full"
 NAME = "up to 100 letters, digits, '-', '_' and '.', beginning with a letter or a digit"
 
-# What is replaced in the smallest study, by what, and the line that tells of it.
+# Text of the smallest study, its replacement, and the line that reports the mistake.
 BROKEN = {
     "optimizer with a typing error": (
         *("sgd:", "sgdd:"),
@@ -91,7 +91,7 @@ BROKEN = {
     ),
     "npz without a file": (
         *("seeds: 2", "datasets: {a: {source: npz}}"),
-        "2: datasets.a: source npz needs the key 'file': the path of your .npz file",
+        "2: datasets.a.file: source npz needs the path of your .npz file",
     ),
     "npz whose file is missing": (
         *("seeds: 2", "datasets: {a: {source: npz, file: gone.npz}}"),
@@ -103,7 +103,7 @@ BROKEN = {
     ),
     "validation of more than all": (
         *("seeds: 2", "datasets: {a: {source: digits, validation: 1.5}}"),
-        "2: datasets.a: validation: 1.5 is neither a number of examples (0, 1, ...) nor a "
+        "2: datasets.a.validation: 1.5 is neither a number of examples (0, 1, ...) nor a "
         "fraction below 1",
     ),
     "empty subset": (
@@ -336,14 +336,14 @@ BROKEN = {
 
 
 def mistakes(file):
-    """The lines that tell what is wrong with a study."""
+    """The lines that report the mistakes of a study."""
     with pytest.raises(UserError) as caught:
         reading.load(file)
     return str(caught.value).replace(str(Path.cwd()), "HERE").splitlines()
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_mistake_is_told_in_one_line(write, name):
+def test_mistake_is_reported_in_one_line(write, name):
     old, new, line = BROKEN[name]
     assert mistakes(write({old: new})) == [f"study.yaml:{line}"]
 
@@ -357,11 +357,11 @@ def test_mistake_is_told_in_one_line(write, name):
         ("\n- tiny", 'study.yaml:2: the study: ["tiny"] is not allowed; keys with values'),
     ],
 )
-def test_file_without_keys_is_told_in_one_line(write, text, line):
+def test_file_without_keys_is_reported_in_one_line(write, text, line):
     assert mistakes(write(text=text)) == [line]
 
 
-def test_file_that_holds_itself_or_too_much_is_told_in_one_line(write):
+def test_file_that_holds_itself_or_too_much_is_reported_in_one_line(write):
     (line,) = mistakes(write({"datasets: [line]": "datasets: &own [*own]"}))
     assert line == "study.yaml: is nested too deeply, or within itself"
     nested = "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(9))
@@ -371,19 +371,19 @@ def test_file_that_holds_itself_or_too_much_is_told_in_one_line(write):
     assert line.startswith("study.yaml: not valid YAML: Exceeds the limit")
 
 
-def test_file_name_that_no_file_can_have_is_told_in_one_line(write):
+def test_file_name_that_no_file_can_have_is_reported_in_one_line(write):
     (line,) = mistakes(write({"seeds: 2": f"datasets: {{m: {{source: npz, file: {'x' * 5000}}}}}"}))
     assert "datasets.m.file: there is no file x" in line
 
 
-def test_file_that_cannot_be_read_is_told_in_one_line(here):
+def test_file_that_cannot_be_read_is_reported_in_one_line(here):
     assert mistakes("gone.yaml") == ["gone.yaml: cannot be read: No such file or directory"]
     (here / "latin.yaml").write_bytes(b"study: \xe9t\xe9\n")
     (line,) = mistakes("latin.yaml")
     assert line.startswith("latin.yaml: ") and "utf-8" in line
 
 
-def test_all_mistakes_are_told_at_once(write):
+def test_all_mistakes_are_reported_at_once(write):
     file = write({"[line]": "[lime]", "[linear]": "[tree]", "[0.01]": "[-1, 0.1, -2]"})
     lines = mistakes(file)
     places = [(":".join(line.split(":")[:2]), line.split(": ")[1]) for line in lines]
@@ -489,7 +489,7 @@ def test_part_of_a_study_has_the_same_runs():
         assert table.runs(part) == [r for r in table.runs(whole) if r.exercise == exercise]
 
 
-def test_reading_changes_nothing_of_what_is_given(write):
+def test_reading_does_not_change_its_argument(write):
     config = yaml.safe_load(Path(write()).read_text(encoding="utf-8"))
     before = yaml.safe_dump(config)
     reading.resolve(config)
@@ -560,7 +560,7 @@ def test_mistake_ends_snakemake_in_one_line(write, name):
 
 
 def test_broken_yaml_ends_snakemake_without_a_traceback(write):
-    # Snakemake reads the file before the workflow begins: it takes two lines and tells no place.
+    # Snakemake reads the file before the workflow begins: it prints two lines without the place.
     done = snakemake("--configfile", write({"[line]": "[line"}))
     told = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" not in told

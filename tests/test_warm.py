@@ -1,4 +1,4 @@
-"""The warm start against the cold one, and every fault that can be brought about for real."""
+"""Warm starts compared with cold ones, and every fault that a test can really cause."""
 
 import json
 import os
@@ -22,11 +22,11 @@ NAME = (
     "import sys; sys.path.insert(0, sys.argv[1]); import launcher; print(launcher.circumstances())"
 )
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has a warm start")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="warm starts need Linux")
 
 
 class Lab:
-    """A folder for sockets that no server of the user's is in, and programs to run there."""
+    """A folder for sockets that no other server uses, and programs to run there."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -229,7 +229,7 @@ FACTS = """
 
 
 def odd_caller():
-    """What a caller may have done to its own process."""
+    """Unusual settings that a caller may have made in its process."""
     os.umask(0o027)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -493,7 +493,7 @@ def test_programs_of_a_killed_server_start_again_cold(lab):
     os.kill(server, signal.SIGKILL)
     line = launcher.stdout.readline()
     assert (
-        line == "no warm start: the server was killed, and the program with it; it starts again\n"
+        line == "no warm start: the server was killed, and the program with it: starting it again\n"
     )
     assert gone(process)
     assert until(lambda: gone(child), 1.0)
@@ -571,7 +571,7 @@ def spoil_owner(lab):
 def test_a_folder_that_is_not_ones_own_is_not_used(cold_lab, spoil):
     spoil(cold_lab)
     status, output = cold_lab.run("print('cold')")
-    reason = f"no warm start: {cold_lab.sockets} is not a folder of yours alone\n"
+    reason = f"no warm start: {cold_lab.sockets} is not a folder that only you can enter\n"
     assert (status, output) == (0, f"{reason}cold\n")
     assert not cold_lab.processes()
 
@@ -649,7 +649,7 @@ def test_servers_that_leave_at_once_mean_a_cold_start(cold_lab):
         for _ in range(3):
             listener.accept()[0].close()
         output = launcher.communicate(timeout=10)[0]
-    assert output == "no warm start: no server takes the program\ncold\n"
+    assert output == "no warm start: no server accepts the program\ncold\n"
 
 
 FAKE = """
@@ -713,7 +713,7 @@ def test_other_systems_start_cold(cold_lab):
     """
     cold_lab.program("import sys; print(sys.argv[1:])", "cold.py")
     result = cold_lab.run(code, warm=False)
-    assert result == (0, "no warm start: darwin lacks what it needs\n['word']\n")
+    assert result == (0, "no warm start: darwin is not supported\n['word']\n")
     assert not cold_lab.sockets.exists()
 
 

@@ -1,16 +1,16 @@
 """Run a Python program from a warm interpreter: `launcher.py PROGRAM.py [ARGUMENT ...]`.
 
-Importing torch and its optimizers takes seconds; most runs of a study train for less. This
-launcher hands the program, with its arguments, environment, working directory, standard streams
-and signals, to a server that has imported torch (and nothing of this project) and forks a process
-for it. It then waits: signals that it gets go to that process, its exit status is that process's,
-and the process dies when the launcher does.
+Importing torch and its optimizers takes seconds; most runs of a study train for less. The launcher
+passes the program, its arguments, environment, working directory, standard streams and signal
+settings to a server, which has imported torch (and nothing of this project) and forks a process for
+the program. The launcher then waits: it forwards its signals to that process and ends with its exit
+status. If the launcher dies, the process is killed.
 
-There is one server for each set of circumstances that a process cannot change after it has
-started: user, interpreter, PyTorch, name spaces, control group (so: SLURM job and step), limits,
-and the environment variables that matter when torch is imported. The first launcher starts it; it
-ends by itself some seconds after its last process. Wherever something is odd, the program is
-started in the ordinary way and a line in the log says why. OPTLAB_WARM=0 always does so.
+There is one server for each combination of what a process cannot change after its start: user,
+interpreter, PyTorch, namespaces, cgroup (thus SLURM job and step), limits, and the environment
+variables that are read when torch is imported. The first launcher starts the server, which ends a
+few seconds after its last process. If no server can be used, the program starts in an interpreter
+of its own, and a line in the log gives the reason. OPTLAB_WARM=0 makes every start such a cold one.
 """
 
 from __future__ import annotations
@@ -24,12 +24,8 @@ import stat
 import struct
 import sys
 import time
-import zlib  # every run imports these: no json, hashlib or subprocess, which would double the cost
+import zlib  # each run pays for these imports: json, hashlib or subprocess would double the time
 from contextlib import suppress
-
-TYPE_CHECKING = False  # importing typing costs as much as all the rest
-if TYPE_CHECKING:
-    from typing import NoReturn
 
 SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "server.py")
 IMPORT_VARIABLES = (
@@ -37,114 +33,107 @@ IMPORT_VARIABLES = (
     *("TORCH", "PYTORCH_", "TRITON_", "CUDA", "CUBLAS_", "NVIDIA_", "NCCL_", "HIP_", "ROC", "HSA_"),
     *("PYTHON", "NPY_", "LD_", "GLIBC_", "MALLOC_", "LC_", "LANG"),
 )
-# What torchrun tells each process of a run: nothing that an import reads.
+# Set by torchrun for each process of a run, and not read by any import.
 TORCHRUN_VARIABLES = ("TORCHELASTIC_", "TORCH_NCCL_ASYNC_ERROR_HANDLING")
-# Always 1, in a server and in the programs of this project; Snakemake has one for each job.
+# Snakemake sets OPENBLAS_NUM_THREADS; servers and the programs of this project change it to 1.
 IGNORED_VARIABLES = (*TORCHRUN_VARIABLES, "OPENBLAS_NUM_THREADS")
 JOB_VARIABLES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
-# Lines of /proc/self/status: identity, rights, processors and memory nodes.
+# Lines of /proc/self/status: identity, privileges, processors and memory nodes.
 STATUS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "Cpus_allowed:", "Mems_allowed:")
-FORWARDED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU")
-START_SECONDS = 60.0  # for the server to import torch, on a slow network disk too
-ANSWER_SECONDS = 30.0  # for a server that is there to fork a process
-FAILED_SECONDS = 600.0  # for which nobody tries again after a server has failed
-NOT_BEGUN = 2**32 - 1  # in place of an exit status
+SIGNALS = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "XCPU")
+FORWARDED = [getattr(signal, f"SIG{name}") for name in SIGNALS]
+START_SECONDS = 60.0  # limit for a new server to import torch, also from a slow network disk
+ANSWER_SECONDS = 30.0  # limit for a running server to fork a process
+FAILED_SECONDS = 600.0  # after a server has failed, during which no launcher starts another
+NOT_BEGUN = 2**32 - 1  # sent instead of an exit status: the program has not started
 
 
-class Odd(Exception):
-    """Why no warm interpreter can be used here."""
+class NoWarmStart(Exception):
+    """The reason why no warm interpreter can be used."""
 
 
 def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__, flush=True)
         return 0 if len(sys.argv) > 1 else 2
-    if any(name.startswith(TORCHRUN_VARIABLES) for name in os.environ):
-        die_with_parent()  # torchrun, when it is killed, leaves its processes alone
+    if sys.platform == "linux" and any(n.startswith(TORCHRUN_VARIABLES) for n in os.environ):
+        die_with_parent()  # a torchrun that is killed does not end its processes
     program = sys.argv[1]
-    # A program that cannot be read is left to Python too, which says so in its own words.
+    # If the program cannot be read, Python prints its usual error.
     readable = program.endswith(".py") and os.access(program, os.R_OK) and os.path.isfile(program)
     if os.environ.get("OPTLAB_WARM") == "0" or not readable:
-        start_cold()
+        return start_cold()
     try:
         return start_warm()
     except Exception as reason:
-        text = str(reason) if isinstance(reason, (Odd, OSError)) else repr(reason)
+        text = str(reason) if isinstance(reason, NoWarmStart | OSError) else repr(reason)
         with suppress(OSError):
             os.write(2, f"no warm start: {text}\n".encode(errors="backslashreplace"))
-    start_cold()
+    return start_cold()
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends, however that happens."""
-    if sys.platform == "linux":
-        import ctypes  # slow to import, so only where it is needed
+    """Have the kernel kill this process when its parent ends, even by SIGKILL."""
+    import ctypes  # slow, so imported only here
 
-        parent_death_signal = 1
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
 
 
-def start_cold() -> NoReturn:
-    """Become the program, in an interpreter of its own."""
+def start_cold() -> int:
+    """Replace this process by a new interpreter that runs the program."""
     os.execv(sys.executable, [sys.executable, *options(), *sys.argv[1:]])
 
 
 def options() -> list[str]:
-    """The interpreter's own options, such as -W error."""
+    """The options of the interpreter, such as -W error."""
     return sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv)]
 
 
 def start_warm() -> int:
-    """Have a server run the program; returns its exit status."""
+    """Run the program in a process of a server and return its exit status."""
     if sys.platform != "linux":
-        raise Odd(f"{sys.platform} lacks what it needs")
+        raise NoWarmStart(f"{sys.platform} is not supported")
     for stream in (0, 1, 2):
         try:
             os.fstat(stream)
         except OSError:
-            raise Odd(f"standard stream {stream} is closed") from None
+            raise NoWarmStart(f"standard stream {stream} is closed") from None
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of the launcher's own
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of the launcher
     path = os.path.join(private_folder(), circumstances())
     for _ in range(3):
         with connect(path) as connection:
             process = receive(connection)
             if process is not None:
                 return follow(connection, process)
-        # The server was about to leave; nothing of the program has run.
-    raise Odd("no server takes the program")
+        # The server was about to end; the program has not started.
+    raise NoWarmStart("no server accepts the program")
 
 
 def private_folder() -> str:
-    """A folder on this machine that only this user can enter, with a short name for sockets."""
-    place = os.path.abspath(os.environ.get("TMPDIR") or "/tmp")
-    folder = os.path.join(place, f"optlab-{os.getuid()}")
+    """A local folder that only this user can enter, with a name short enough for sockets."""
+    folder = os.path.abspath(f"{os.environ.get('TMPDIR') or '/tmp'}/optlab-{os.getuid()}")
     if len(folder) > 80:  # a socket's path has room for 107 characters
         folder = f"/tmp/optlab-{os.getuid()}"
     with suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid != os.getuid():
-        raise Odd(f"{folder} is not a folder of yours alone")
+        raise NoWarmStart(f"{folder} is not a folder that only you can enter")
     return folder
 
 
 def circumstances() -> str:
-    """A short name for all that a process forked elsewhere could not make its own."""
+    """A hash, 16 hex digits, of all that a process forked by a server cannot change for itself."""
     spaces = [f"/proc/self/ns/{name}" for name in sorted(os.listdir("/proc/self/ns"))]
     here: list[object] = [os.readlink(space) for space in spaces]
-    here += [os.uname(), os.stat("/").st_dev, os.stat("/").st_ino]
+    here += [os.uname(), os.stat("/").st_dev, os.stat("/").st_ino, read(SERVER)]
     here += [read(f"/proc/self/{name}") for name in ("cgroup", "limits", "oom_score_adj")]
     here += [line for line in read("/proc/self/status").splitlines() if line.startswith(STATUS)]
-    here += [os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)]
+    here += [os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0), torch_identity()]
     here += [sys.executable, os.stat(sys.executable).st_mtime_ns, sys.version, options()]
-    here += [torch_identity(), read(SERVER)]
-    here += [
-        item
-        for item in sorted(os.environ.items())
-        if (item[0].startswith(IMPORT_VARIABLES) or item[0] in JOB_VARIABLES)
-        and not item[0].startswith(IGNORED_VARIABLES)
-    ]
+    relevant = [n for n in os.environ if n.startswith(IMPORT_VARIABLES) or n in JOB_VARIABLES]
+    here += [(n, os.environ[n]) for n in sorted(relevant) if not n.startswith(IGNORED_VARIABLES)]
     text = repr(here).encode(errors="backslashreplace")
     return f"{zlib.crc32(text):08x}{zlib.crc32(text[::-1]):08x}"
 
@@ -155,39 +144,38 @@ def read(path: str) -> str:
 
 
 def torch_identity() -> tuple[str, int, int]:
-    """Where torch lies and when it, or a neighbour, was installed; found without importing it."""
+    """Path and time of torch's version file, and time of its folder, found without an import."""
     for folder in sys.path[0 if sys.flags.safe_path else 1 :]:
         version = os.path.join(folder, "torch", "version.py")
         with suppress(OSError):
             return version, os.stat(version).st_mtime_ns, os.stat(folder or ".").st_mtime_ns
-    raise Odd("torch is not installed for this interpreter")
+    raise NoWarmStart("torch is not installed for this interpreter")
 
 
 def connect(path: str) -> socket.socket:
-    """A connection to the server of these circumstances, which is started where there is none."""
+    """A connection to the server at this path, which is started if there is none."""
     end = time.monotonic() + START_SECONDS
     started = 0
     while time.monotonic() < end:
-        # No socket, a socket that a killed server has left, or too many launchers at once.
+        # No socket, the socket of a killed server, or too many launchers at once.
         with suppress(FileNotFoundError, ConnectionRefusedError, BlockingIOError):
             return connected(path)
         started += start_server(path)
         if started > 2:
-            raise Odd("the server is killed whenever it starts")
+            raise NoWarmStart("the server was killed at each of its starts")
         time.sleep(0.01)
-    raise Odd(f"no server answered within {START_SECONDS:.0f} s")
+    raise NoWarmStart(f"no server answered within {START_SECONDS:.0f} s")
 
 
 def connected(path: str) -> socket.socket:
-    """A connection to a server of this user's, and to no other."""
+    """A connection to the server at this path, which must belong to this user."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(ANSWER_SECONDS)
         connection.connect(path)
-        size = struct.calcsize("3i")
-        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         if struct.unpack("3i", peer)[1] != os.getuid():
-            raise Odd(f"{path} belongs to another user")
+            raise NoWarmStart(f"{path} belongs to another user")
     except BaseException:
         connection.close()
         raise
@@ -195,44 +183,37 @@ def connected(path: str) -> socket.socket:
 
 
 def start_server(path: str) -> bool:
-    """Start a server, unless there is one: it keeps its log locked for as long as it lives."""
+    """Start a server unless one runs, which holds a lock on its log; returns whether it did."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     log = os.open(f"{path}.log", flags, 0o600)
     try:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         found = os.fstat(log)
         if not found.st_nlink:
-            return False  # a server that was leaving has removed it just now
+            return False  # a server that ends has just removed it
         if found.st_size and time.time() - found.st_mtime < FAILED_SECONDS:
-            raise Odd(f"the server failed, see {path}.log")
+            raise NoWarmStart(f"the server failed, see {path}.log")
         os.ftruncate(log, 0)
-        import subprocess
+        from subprocess import DEVNULL, run
 
-        subprocess.run(
-            [sys.executable, *options(), SERVER, path],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,
-            check=False,
-        )
+        server = [sys.executable, *options(), SERVER, path]
+        run(server, stdin=DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
         return True
     except BlockingIOError:
-        return False  # one is starting, or leaving
+        return False  # a server starts or ends
     finally:
         os.close(log)
 
 
 def follow(connection: socket.socket, process: int) -> int:
-    """Send the job, pass on signals, and end as its process ends."""
+    """Send the job, forward signals, and return the exit status of its process."""
 
     def forward(number: int, frame: object) -> None:
         with suppress(ProcessLookupError):
             os.kill(process, number)
 
     def pause(number: int, frame: object) -> None:
-        """Ctrl-Z: stop with the program, and go on with it."""
+        """Ctrl-Z: stop together with the program, and continue together."""
         for last in (signal.SIGSTOP, signal.SIGCONT):
             with suppress(ProcessLookupError):
                 os.killpg(process, last)
@@ -240,25 +221,25 @@ def follow(connection: socket.socket, process: int) -> int:
                 os.kill(os.getpid(), last)
 
     connection.settimeout(None)
-    if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTSTP, pause)
-    for number in (getattr(signal, name) for name in FORWARDED):
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    for number in FORWARDED:
+        if not ignored(number):
             signal.signal(number, forward)
-    with suppress(OSError):  # where its process is dead already, the server tells how it died
+    if not ignored(signal.SIGTSTP):
+        signal.signal(signal.SIGTSTP, pause)
+    with suppress(OSError):  # if its process is already dead, the server sends its status
         send_job(connection)
     status = receive(connection)
     if status is None or status == NOT_BEGUN:
         end_group(process)
-        killed = "the server was killed, and the program with it; it starts again"
-        raise Odd(killed if status is None else "the server could not set up a process")
+        killed = "the server was killed, and the program with it: starting it again"
+        raise NoWarmStart(killed if status is None else "the server could not set up a process")
     if os.WIFSIGNALED(status):
         return die_of(os.WTERMSIG(status))
     return os.waitstatus_to_exitcode(status)
 
 
 def send_job(connection: socket.socket) -> None:
-    """What a process can make its own: standard streams and working directory, then the rest."""
+    """Send what the new process takes over: open files first, then the other settings."""
     os.umask(mask := os.umask(0o077))
     folder = os.open(".", os.O_PATH | os.O_CLOEXEC)
     program = os.path.dirname(os.path.realpath(sys.argv[1]))
@@ -268,47 +249,43 @@ def send_job(connection: socket.socket) -> None:
         "path": sys.path if sys.flags.safe_path else [program, *sys.path[1:]],
         "environment": dict(os.environ),
         "umask": mask,
-        "ignored": [
-            int(n) for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN
-        ],
+        "ignored": [int(n) for n in signal.valid_signals() if ignored(n)],
         "blocked": [int(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
     }
-    body = marshal.dumps(job)  # the same interpreter of the same user reads it
     socket.send_fds(connection, [b"."], [0, 1, 2, folder])
-    connection.sendall(struct.pack("!I", len(body)) + body)
+    connection.sendall(marshal.dumps(job))  # read by the same interpreter, run by the same user
     os.close(folder)
 
 
 def receive(connection: socket.socket) -> int | None:
-    """The next number that the server sends; None where it has gone."""
-    data = b""
-    while len(data) < 4:
-        try:
-            more = connection.recv(4 - len(data))
-        except ConnectionResetError:
-            return None
-        except TimeoutError:
-            raise Odd(f"the server did not answer within {ANSWER_SECONDS:.0f} s") from None
-        if not more:
-            return None
-        data += more
-    return int(struct.unpack("!I", data)[0])
+    """The next number that the server sends; None if the connection has ended."""
+    try:
+        data = connection.recv(4)  # complete or empty: the server sends four bytes at once
+    except ConnectionResetError:
+        return None
+    except TimeoutError:
+        raise NoWarmStart(f"the server did not answer within {ANSWER_SECONDS:.0f} s") from None
+    return int(struct.unpack("!I", data)[0]) if len(data) == 4 else None
 
 
 def end_group(process: int) -> None:
-    """Kill what is left of a job, and wait for its end: two must not write the same files."""
+    """Kill what is left of a job and wait for its end: two processes must not write its files."""
     end = time.monotonic() + 1
     with suppress(ProcessLookupError, PermissionError):
         while time.monotonic() < end:
             os.killpg(process, signal.SIGKILL)
             time.sleep(0.01)
-    for name in FORWARDED:
-        if callable(signal.getsignal(getattr(signal, name))):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for number in FORWARDED:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+
+
+def ignored(number: int) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN
 
 
 def die_of(number: int) -> int:
-    """End by the signal that ended the job's process, without a second core file."""
+    """End by the signal that ended the job's process, without writing another core file."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -320,4 +297,4 @@ def die_of(number: int) -> int:
 
 
 if __name__ == "__main__":
-    os._exit(main())  # nothing is left to tidy up, and the interpreter would take its time
+    os._exit(main())  # without the interpreter's clean-up, which takes time and is not needed

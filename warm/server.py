@@ -1,8 +1,8 @@
-"""The warm interpreter behind `launcher.py`: imports torch once, forks a process for each job.
+"""The warm interpreter behind `launcher.py`: imports torch once and forks a process for each job.
 
-It imports nothing of this project, so that every job runs the code that lies on the disk, and it
-never touches a GPU, since CUDA does not survive a fork. Called with the path of its socket, its
-output going to a log that `launcher.py` has locked for it.
+It imports nothing of this project, so that each job runs the code that is on disk at its start, and
+it never uses a GPU, because CUDA does not survive a fork. Its argument is the path of its socket;
+its output goes to a log file that `launcher.py` has locked for it.
 """
 
 from __future__ import annotations
@@ -28,61 +28,54 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any, cast
 
-IDLE_SECONDS = 5.0  # without a job; long enough for a workflow to start the next one
-NOT_BEGUN = 2**32 - 1  # in place of an exit status
+IDLE_SECONDS = 5.0  # without a job before it ends; a workflow starts its next job sooner
+NOT_BEGUN = 2**32 - 1  # sent instead of an exit status: the program has not started
 PR_SET_PDEATHSIG = 1
+# Imported by every job, tabulate by torch._dynamo at the end of each process.
+PRELOADED = ("argparse", "csv", "importlib.metadata", "psutil", "resource", "shlex", "tabulate")
 LIBC = ctypes.CDLL(None)
 
 
 def main() -> None:
     if os.fork():
-        os._exit(0)  # so that no launcher has a child that its program knows nothing of
+        os._exit(0)  # a launcher must have no child that its program does not know
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not sys.flags.safe_path:
-        del sys.path[0]  # this project's programs
+        del sys.path[0]  # the folder of this file, which no job has on its path
     warm_up()
     server = Server(sys.argv[1])
     connection = server.serve()
-    if connection is not None:  # this is the process of a job
+    if connection is not None:  # in the process of a job
         become_job(connection)
 
 
 def warm_up() -> None:
-    """Import what a training process imports; nothing here may start a thread or touch a GPU."""
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # of NumPy, which torch imports: see `optlab`
-    # torch._dynamo imports tabulate, where there is one, whenever a process ends.
-    for name in (
-        "argparse",
-        "csv",
-        "importlib.metadata",
-        "psutil",
-        "resource",
-        "shlex",
-        "tabulate",
-    ):
+    """Import what a training process imports, without starting a thread or using a GPU."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for NumPy, which torch imports: see `optlab`
+    for name in PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
     import torch
     import torch.utils.serialization
 
-    # The first optimizer of a process imports torch._dynamo: half of the whole start-up.
+    # The first optimizer of a process imports torch._dynamo, which is half of the start-up time.
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     if len(os.listdir("/proc/self/task")) > 1:
-        sys.exit("importing torch has started threads here; a fork would lose them")
+        sys.exit("importing torch has started threads, which a forked process would not have")
     trial = os.fork()
     if trial == 0:
         os._exit(torch.cuda._is_in_bad_fork())
     if torch.cuda.is_initialized() or os.waitpid(trial, 0)[1]:
-        sys.exit("importing torch has touched a GPU here; a forked process could not use it")
+        sys.exit("importing torch has used a GPU, which a forked process could not use")
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
-        finalizer.atexit = False  # else each job would unregister torch's operators one by one
+        finalizer.atexit = False  # otherwise each job would unregister torch's operators
     gc.collect()
-    gc.freeze()  # so that the collector of a job's process leaves these pages shared
+    gc.freeze()  # garbage collections of a job then leave these pages shared
 
 
 class Server:
-    """Accepts jobs, forks a process for each, and tells its launcher how it ended."""
+    """Accepts jobs, forks a process for each, and sends its launcher the exit status."""
 
     def __init__(self, path: str):
         self.path = path
@@ -90,7 +83,7 @@ class Server:
         temporary = f"{path}.{os.getpid()}"
         self.listener.bind(temporary)
         self.listener.listen(1024)
-        os.rename(temporary, path)  # whoever sees the socket can connect to it
+        os.rename(temporary, path)  # a visible socket always accepts connections
         self.jobs: dict[int, tuple[int, socket.socket]] = {}  # connection -> process, connection
         self.wake, self.wake_up = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self.wake_up, warn_on_full_buffer=False)
@@ -99,10 +92,10 @@ class Server:
         self.poll.register(self.listener, select.POLLIN)
         self.poll.register(self.wake, select.POLLIN)
         with suppress(OSError):
-            os.ftruncate(1, 0)  # a log with something in it means a server that failed
+            os.ftruncate(1, 0)  # a log that is not empty marks a server that failed
 
     def serve(self) -> socket.socket | None:
-        """Serve until there has been no job for a while. In a job's process: its connection."""
+        """Serve until idle, and return None. In the process of a job, return its connection."""
         while True:
             events = self.poll.poll(IDLE_SECONDS * 1000)
             for number, _ in events:
@@ -113,23 +106,23 @@ class Server:
                 elif number == self.wake:
                     os.read(self.wake, 4096)
                 elif number in self.jobs:
-                    # The launcher is gone, perhaps by SIGKILL: its job goes with it.
+                    # The launcher has ended, perhaps by SIGKILL: kill its job too.
                     with suppress(ProcessLookupError):
                         os.killpg(self.jobs[number][0], signal.SIGKILL)
                     self.poll.unregister(number)
             self.reap()
             if not events and not self.jobs:
-                # A launcher that has just connected sees its connection end, and starts anew.
+                # A launcher that has just connected sees the connection end and tries again.
                 for name in (self.path, f"{self.path}.log"):
                     with suppress(FileNotFoundError):
                         os.unlink(name)
                 return None
 
     def admit(self) -> socket.socket | None:
-        """Fork a process for a new connection; it reads its job itself. None in the server."""
+        """Fork a process for a new connection, and return that there; None in the server."""
         try:
             connection, _ = self.listener.accept()
-        except OSError:  # too many files are open: until a job ends
+        except OSError:  # too many open files, until a job ends
             time.sleep(0.01)
             return None
         try:
@@ -138,7 +131,7 @@ class Server:
             server = os.getpid()
             process = os.fork()
         except OSError:
-            connection.close()  # its launcher starts the program itself
+            connection.close()  # the launcher then starts the program cold
             return None
         if process == 0:
             self.leave(server)
@@ -152,7 +145,7 @@ class Server:
         return None
 
     def leave(self, server: int) -> None:
-        """In the process of a job: keep nothing of the server, but die when it dies."""
+        """In the process of a job: close what belongs to the server, and die when it dies."""
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server:
             os._exit(1)
@@ -166,7 +159,7 @@ class Server:
         os.close(self.wake_up)
 
     def reap(self) -> None:
-        """Tell the launcher of every process that has ended."""
+        """Send the exit status of each process that has ended to its launcher."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 for number, (process, connection) in list(self.jobs.items()):
@@ -180,21 +173,20 @@ class Server:
 
 
 def peer_user(connection: socket.socket) -> int:
-    """The user at the other end, as the kernel knows it."""
-    size = struct.calcsize("3i")
-    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    """The user ID of the other end, from the kernel."""
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", peer)[1])
 
 
 def become_job(connection: socket.socket) -> None:
-    """Run the job that the launcher sends, as `python PROGRAM ARGUMENT ...` would, and end."""
+    """Run the job that the launcher sends like `python PROGRAM ARGUMENT ...`, and end."""
     status = 1
     try:
         try:
             job = read_job(connection)
             set_up(job)
         except EOFError:
-            return  # the launcher is gone
+            return  # the launcher has ended
         except BaseException as error:
             sys.excepthook(type(error), error, error.__traceback__)
             with suppress(OSError):
@@ -207,31 +199,24 @@ def become_job(connection: socket.socket) -> None:
 
 
 def read_job(connection: socket.socket) -> dict[str, Any]:
-    """The job of a launcher, its standard streams and folder put in the place of the server's."""
+    """The job of a launcher, whose standard streams and working directory replace the server's.
+
+    Raises:
+        EOFError: the launcher has ended.
+    """
     _, files, _, _ = socket.recv_fds(connection, 1, 4)
-    length = struct.unpack("!I", exactly(connection, 4))[0]
-    job: dict[str, Any] = marshal.loads(exactly(connection, length))
-    *streams, folder = files
-    os.fchdir(folder)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
+    with connection.makefile("rb") as stream:
+        job: dict[str, Any] = marshal.load(stream)
+    os.fchdir(files[3])
+    for number in range(3):
+        os.dup2(files[number], number)
     for file in files:
         os.close(file)
     return job
 
 
-def exactly(connection: socket.socket, length: int) -> bytes:
-    data = bytearray()
-    while len(data) < length:
-        more = connection.recv(length - len(data))
-        if not more:
-            raise EOFError("the launcher is gone")
-        data += more
-    return bytes(data)
-
-
 def set_up(job: dict[str, Any]) -> None:
-    """Make this process what one that the launcher had started would be."""
+    """Bring this process into the state of one that the launcher had started."""
     os.umask(job["umask"])
     os.environ.clear()
     os.environ.update(job["environment"])
@@ -240,11 +225,11 @@ def set_up(job: dict[str, Any]) -> None:
     importlib.invalidate_caches()
     stdout = cast(io.TextIOWrapper, sys.stdout)
     stdout.reconfigure(line_buffering=os.isatty(1) and not stdout.write_through)
-    # What modules have made of the server's process when they were imported.
-    memories = (("tempfile", "tempdir", None), ("multiprocessing.process", "ORIGINAL_DIR", "."))
-    for module, name, value in memories:
+    # State that modules have taken from the server when they were imported.
+    folders = (("tempfile", "tempdir", None), ("multiprocessing.process", "ORIGINAL_DIR", "."))
+    for module, name, folder in folders:
         if module in sys.modules:
-            setattr(sys.modules[module], name, value and os.path.abspath(value))
+            setattr(sys.modules[module], name, folder and os.path.abspath(folder))
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
     for number in signal.valid_signals():
@@ -257,7 +242,7 @@ def set_up(job: dict[str, Any]) -> None:
 
 
 def run(path: str) -> int:
-    """Run a program as the main module; its exit status, -SIGINT for an interrupt."""
+    """Run a program as the main module. Returns its exit status, -SIGINT for an interrupt."""
     if not os.path.isabs(path):
         path = os.path.join(os.getcwd(), path)
     main = ModuleType("__main__")
@@ -270,17 +255,18 @@ def run(path: str) -> int:
             code = compile(file.read(), path, "exec", dont_inherit=True)
         try:
             exec(code, main.__dict__)
-        finally:  # as Python does, before it tells of an exception
+        finally:  # as Python does before it prints an exception
             for stream in (sys.stderr, sys.stdout):
                 with suppress(Exception):
                     stream.flush()
     except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return int(end.code or 0) & 0xFF if -(2**63) <= int(end.code or 0) < 2**63 else 0xFF
-        print(end.code, file=sys.stderr)
+        status = 0 if end.code is None else end.code
+        if isinstance(status, int):
+            return status & 0xFF if -(2**63) <= status < 2**63 else 0xFF
+        print(status, file=sys.stderr)
         return 1
     except BaseException as error:
-        # Without the line above, which the program knows nothing of.
+        # Without the frame of this function, which is not part of the program.
         trace = error.__traceback__.tb_next if error.__traceback__ else None
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         return -signal.SIGINT if type(error) is KeyboardInterrupt else 1
@@ -288,11 +274,11 @@ def run(path: str) -> int:
 
 
 def finish(status: int) -> int:
-    """What the interpreter does at its end, without the time that it takes to let go of torch."""
+    """End like the interpreter, without the time that it takes to unload torch."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     if threading.active_count() == 1:
-        vars(sys.modules["__main__"]).clear()  # closes files that the program has left open
+        vars(sys.modules["__main__"]).clear()  # closes files that are still open
         gc.collect()
     for stream in (sys.stdout, sys.stderr):
         try:

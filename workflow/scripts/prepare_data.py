@@ -1,12 +1,12 @@
 """Prepare a data set: read or download it, check it, split it, and write it as tensors.
 
-In:   the source (archives of a published data set, downloaded where they are not at hand,
+In:   the source (archives of a published data set, downloaded if they are not in --archives,
       or your own .npz file) and how to split it.
 Out:  OUTPUT, a description in JSON, and beside it a .pt file with the tensors.
 
 Your own .npz file holds x_train, y_train, x_test and y_test. Images are uint8 [N, H, W],
 [N, H, W, 1 or 3] or [N, 1 or 3, H, W]; any other x is float [N, ...]. Integer y are classes
-from 0, float y make a regression.
+from 0; float y are the targets of a regression.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from optlab.errors import in_one_line
 
 
 def size(text: str) -> int | float:
-    """Read "5000" as a number of examples and "0.1" as a fraction."""
+    """Read "5000" as a number of examples, "0.1" as a fraction."""
     try:
         return int(text)
     except ValueError:
@@ -34,27 +34,23 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--name", help="what the study calls the data set (default: the source)")
-    add("--source", required=True, choices=list(SOURCES), help="where it comes from")
+    add("--name", help="name of the data set (default: the source)")
+    add("--source", required=True, choices=list(SOURCES), help="where the data come from")
     add("--file", help="your .npz file, with --source npz")
-    add("--validation", type=size, metavar="SIZE",
-        help="examples to hold out for validation, or a fraction such as 0.1 "
-             "(default: the source's own; 1/6 of an .npz file)")  # fmt: skip
-    add("--split-seed", type=int, default=0, metavar="SEED",
-        help="seed of the split and of the training order (default: 0)")  # fmt: skip
-    add("--subset", type=int, metavar="N",
-        help="keep N training examples, validation included (default: all)")  # fmt: skip
-    add("--archives", metavar="FOLDER", default=os.environ.get("OPTLAB_ARCHIVES") or None,
-        help="folder of archives already downloaded; it is only read "
-             "(default: the environment variable OPTLAB_ARCHIVES)")  # fmt: skip
+    held_out = "validation examples, or a fraction such as 0.1 (default: by source; 1/6 of .npz)"
+    add("--validation", type=size, metavar="SIZE", help=held_out)
+    add("--split-seed", type=int, default=0, metavar="SEED", help="seed of split and order (0)")
+    add("--subset", type=int, metavar="N", help="training and validation examples (default: all)")
+    archives = "folder of downloaded archives, only read (default: the variable OPTLAB_ARCHIVES)"
+    add("--archives", metavar="FOLDER", default=os.environ.get("OPTLAB_ARCHIVES"), help=archives)
     add("--output", required=True, type=Path, help="the .json file to write")
     return parser.parse_args()
 
 
 def stop(number: int, _frame: object) -> None:
-    """Leave at once, with nothing half-made left behind.
+    """End at once, without partial files.
 
-    Not by an exception: raised in the middle of an import, a compiled module may swallow it.
+    Not by an exception, which a compiled module may swallow during an import.
     """
     prepare.abandon()
     os._exit(128 + number)

@@ -1,9 +1,8 @@
 """The first process of a bundle: `python -m snakemake_executor_plugin_optlab_bundle FILE.json`.
 
-Starts the Snakemake that runs the bundle's jobs, those left out of which something is known: SLURM
-may have put the bundle back into its queue and started it again. SLURM signals only this first
-process when the time is over or the bundle is cancelled; it passes that on to all others, so that
-training can write its checkpoint.
+Starts the Snakemake that runs the bundle's jobs, without those that the report already lists: SLURM
+may have requeued and restarted the bundle. At a timeout or a cancellation SLURM signals only this
+process, which forwards the signal to all others so that training can write its checkpoint.
 """
 
 import json
@@ -17,26 +16,26 @@ from pathlib import Path
 def main() -> int:
     bundle = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     report = Path(bundle["report"])
-    told = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
-    known = {line.partition("\t")[2] for line in told}
-    tell(report, "begin")
-    targets = [name for name in bundle["targets"] if name not in known]
+    lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
+    ended = {line.partition("\t")[2] for line in lines}
+    append(report, "begin")
+    targets = [name for name in bundle["targets"] if name not in ended]
     if os.getpgid(0) != os.getpid():
         os.setpgid(0, 0)
-    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGTERM, forward)
     command = [sys.executable, *bundle["command"], "--", *targets]
     status = subprocess.call(command) if targets else 0
-    tell(report, "end")
+    append(report, "end")
     return status
 
 
-def tell(report: Path, word: str) -> None:
+def append(report: Path, word: str) -> None:
     with report.open("a", encoding="utf-8") as file:
         file.write(f"{word}\n")
 
 
-def pass_on(number: int, frame: object) -> None:
-    """Give a signal to all other processes of the bundle, once."""
+def forward(number: int, frame: object) -> None:
+    """Send a signal to all other processes of the bundle, once."""
     signal.signal(number, signal.SIG_IGN)
     os.killpg(0, number)
 

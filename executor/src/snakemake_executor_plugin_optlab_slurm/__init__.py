@@ -1,15 +1,14 @@
-"""SLURM's executor plugin, with jobs in bundles: one SLURM job, one Snakemake, one or many jobs.
+"""The SLURM executor plugin with bundles: one SLURM job, one Snakemake, one or many jobs.
 
-Jobs whose resource `predicted_seconds` is small wait for a moment for others like them and share a
-submission; every other job is a bundle of its own. In a bundle, one Snakemake runs the jobs with
-its local executor and reports on each (`snakemake_executor_plugin_optlab_bundle`). To the plugin a
-bundle looks like a job: it is submitted, watched and its end is told by the plugin; what the end
-means for each member is decided here.
+Jobs with a small resource `predicted_seconds` are collected for a moment and share a submission;
+every other job is a bundle by itself. In a bundle, one Snakemake runs the jobs with its local
+executor and reports each one's end (`snakemake_executor_plugin_optlab_bundle`). The plugin treats a
+bundle like a job: it submits it, polls its state and reports its end. This module decides what that
+means for each member.
 """
 
 import asyncio
 import json
-import os
 import shlex
 import subprocess
 import threading
@@ -22,20 +21,20 @@ from typing import Any
 import snakemake_executor_plugin_slurm as slurm
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
-from . import bundles, refusals
+from . import bundles, calls, refusals
 from .bundles import Bundle
 
 common_settings = slurm.common_settings
-GATHER_SECONDS = 1.0  # for which the first short job waits for others
-LOOK_SECONDS = 1.0  # between two looks at the bundles' reports, which cost SLURM nothing
-CONFIRM_SECONDS = 30.0  # for which SLURM is asked after a bundle that seems to have ended
+GATHER_SECONDS = 1.0  # that the first short job waits for others
+LOOK_SECONDS = 1.0  # between two readings of the reports, which are files: SLURM is not asked
+CONFIRM_SECONDS = 30.0  # that SLURM is polled without a pause after a report says "end"
 
 
 async def _states(command: str, logger: Any) -> tuple[dict[str, str] | None, float | None]:
-    """What SLURM says of each job, in one word.
+    """The state of each job as one word.
 
-    It says "CANCELLED by 0" of a job that somebody has cancelled, which the plugin (2.8.0) takes
-    for running, and waits for ever.
+    SLURM reports a job that somebody has cancelled as "CANCELLED by 0". The plugin (2.8.0) takes
+    this for a running job and waits forever.
     """
     states, seconds = await _query(command, logger)
     return states and {job: state.split()[0] for job, state in states.items() if state}, seconds
@@ -50,13 +49,13 @@ def _setting(default: int, text: str) -> Any:
 
 @dataclass
 class ExecutorSettings(slurm.ExecutorSettings):
-    """The plugin's settings, and those of bundles."""
+    """The settings of the plugin and of bundles."""
 
     together_seconds: int = _setting(
-        300, "Jobs predicted to take at most so many seconds share a submission; 0: none does."
+        300, "Jobs predicted to take at most this many seconds share a submission; 0: none does."
     )
-    together_cpus: int = _setting(8, "Processors of a shared submission, at most.")
-    together_minutes: int = _setting(10, "What a shared submission is predicted to take, at most.")
+    together_cpus: int = _setting(8, "Most processors of a shared submission.")
+    together_minutes: int = _setting(10, "Most minutes predicted for a shared submission.")
 
 
 class Executor(slurm.Executor):
@@ -67,16 +66,17 @@ class Executor(slurm.Executor):
         self._timer: threading.Timer | None = None
         self._submitted = 0
         self._ends = False
-        # Where the profile names none, SLURM has defaults; the plugin would guess, and complain.
+        # If the profile names none, SLURM's defaults hold; the plugin would guess and warn.
         self._fallback_account_arg = self._fallback_partition = ""
-        self._replace_dead_call()
+        self._note = Path(".snakemake", "optlab-slurm.json").absolute()
+        calls.begin(self._note, self.run_uuid)
 
     # -- submission --------------------------------------------------------------------------
 
     def run_jobs(self, jobs: list[Any]) -> None:
         scheduler = self.workflow.scheduler
         if scheduler.subsample:
-            # A cluster takes all jobs that are ready, and bundles are made of many.
+            # A cluster accepts all ready jobs, and a bundle is made of many.
             scheduler.subsample = None
             scheduler._open_jobs.release()
         limit = self.workflow.executor_settings.together_seconds
@@ -106,11 +106,11 @@ class Executor(slurm.Executor):
             for bundle in packed:
                 if not self._ends:
                     self._job_submission_executor.submit(self.run_job, bundle)
-        except Exception as error:  # in a thread: nobody else would hear of it
+        except Exception as error:  # a thread would drop it
             self.workflow.scheduler.executor_error_callback(error)
 
     def format_job_exec(self, job: Any) -> str:
-        """The shell command of a SLURM job: a program that is told the rest, long, by a file."""
+        """The shell command of a SLURM job: a program that reads the long rest from a file."""
         if not isinstance(job, Bundle):
             return super().format_job_exec(job)
         self._submitted += 1
@@ -124,23 +124,23 @@ class Executor(slurm.Executor):
         return (f"{before} && " if before else "exec ") + shlex.join([*python, str(file)])
 
     def _command(self, bundle: Bundle) -> list[str]:
-        """What follows `python` where a bundle's jobs are run, their names left out.
+        """The command line that runs a bundle's jobs, without `python` and their names.
 
-        They are named by their outputs: Snakemake's own way, `--target-jobs`, cannot name a job
-        that has a comma in a wildcard.
+        Jobs are named by their outputs: one readable command line for any number of jobs, which
+        does not depend on how `--target-jobs` encodes wildcards.
         """
         factory = self.workflow.spawned_job_args_factory
         general = factory.general_args(executor_common_settings=self.common_settings)
         inputs = sorted({file for job in bundle.members for file in job.get_wait_for_files()})
-        waited_for = bundle.report.with_suffix(".inputs")
-        waited_for.write_text("".join(f"{file}\n" for file in inputs), encoding="utf-8")
+        awaited = bundle.report.with_suffix(".inputs")
+        awaited.write_text("".join(f"{file}\n" for file in inputs), encoding="utf-8")
         return [
             *("-m", "snakemake", "--snakefile", str(self.get_snakefile()), *shlex.split(general)),
             *("--executor", "optlab-bundle", "--optlab-bundle-report", str(bundle.report)),
             *("--mode", "remote", "--keep-going", "--cores", str(bundle.threads)),
             *("--attempt", str(bundle.attempt), "--force-use-threads"),
             *("--resources", f"gpu={bundle.resources.get('gpu') or 0}"),
-            *("--wait-for-files-file", str(waited_for)),
+            *("--wait-for-files-file", str(awaited)),
             *("--allowed-rules", *sorted({rule for job in bundle.members for rule in job.rules})),
         ]
 
@@ -155,7 +155,7 @@ class Executor(slurm.Executor):
             self.active_jobs.append(job_info)
 
     def _report_job_error_threadsafe(self, job_info: SubmittedJobInfo, msg: str) -> None:
-        """A submission failed; where trying again cannot help, it is not tried again."""
+        """A submission failed. After a final refusal the jobs are not tried again."""
         bundle = job_info.job
         members = bundle.members if isinstance(bundle, Bundle) else [bundle]
         if reason := refusals.reason(msg):
@@ -169,23 +169,23 @@ class Executor(slurm.Executor):
         else:
             super()._report_job_error_threadsafe(job_info, msg)
 
-    # -- what becomes of the jobs ------------------------------------------------------------
+    # -- ends of jobs ------------------------------------------------------------------------
 
     async def check_active_jobs(
         self, active_jobs: list[SubmittedJobInfo]
     ) -> AsyncGenerator[SubmittedJobInfo, None]:
         for info in active_jobs:
-            self._tell_news(info)
+            self._report_members(info)
         left = [j for j in active_jobs if not isinstance(j.job, Bundle) or j.job.open]
         async for info in super().check_active_jobs(left):
             yield info
 
-    def _tell_news(self, info: SubmittedJobInfo) -> None:
+    def _report_members(self, info: SubmittedJobInfo) -> None:
         if not isinstance(info.job, Bundle):
             return
-        for member, well in info.job.news():
+        for member, succeeded in info.job.news():
             member_info = SubmittedJobInfo(member, info.external_jobid, info.aux)
-            if well:
+            if succeeded:
                 super().report_job_success(member_info)
             else:
                 super().report_job_error(member_info)
@@ -205,13 +205,13 @@ class Executor(slurm.Executor):
             super().report_job_error(job_info, msg, **more)
 
     def _end_bundle(self, info: SubmittedJobInfo, how: str) -> None:
-        """Settle the members of a bundle that is no more; those without a word are lost."""
+        """Report all members of a bundle that has ended; those not in its report have failed."""
         bundle = info.job
         end = time.monotonic() + self.workflow.execution_settings.latency_wait
-        self._tell_news(info)
+        self._report_members(info)
         while bundle.open and how.startswith("has ended") and time.monotonic() < end:
             time.sleep(0.5)
-            self._tell_news(info)
+            self._report_members(info)
         if not bundle.open:
             return
         names = [*bundle.open][:5] + ["…"] * (len(bundle.open) > 5)
@@ -225,14 +225,14 @@ class Executor(slurm.Executor):
         bundle.open = {}
 
     async def sleep(self) -> None:
-        """Tell news until the next question to SLURM is due, or a bundle seems to have ended."""
+        """Report members until SLURM is to be polled: at its time, or when a bundle has ended."""
         start = time.monotonic()
         while self.wait:
             await asyncio.sleep(LOOK_SECONDS)
             with self.lock:
                 active = list(self.active_jobs)
             for info in active:
-                self._tell_news(info)
+                self._report_members(info)
             now = time.monotonic()
             if now - start >= self.next_seconds_between_status_checks or any(
                 info.job.open and info.job.ended and now - info.job.ended < CONFIRM_SECONDS
@@ -241,7 +241,7 @@ class Executor(slurm.Executor):
             ):
                 return
 
-    # -- the end -----------------------------------------------------------------------------
+    # -- end of the call ---------------------------------------------------------------------
 
     def cancel(self) -> None:
         self._ends = True
@@ -251,7 +251,7 @@ class Executor(slurm.Executor):
         super().cancel()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Cancel by the one name that all jobs of this call have."""
+        """Cancel all jobs of this call by the name that they share."""
         if self._submitted_job_clusters:
             super().cancel_jobs(active_jobs)
         else:
@@ -260,32 +260,6 @@ class Executor(slurm.Executor):
     def shutdown(self) -> None:
         super().shutdown()
         self._note.unlink(missing_ok=True)
-
-    def _replace_dead_call(self) -> None:
-        """End what a call of Snakemake in this folder that was killed has left in the queue.
-
-        Its jobs would go on beside those of this call, which plans anew what is not finished.
-        """
-        self._note = Path(".snakemake", "optlab-slurm.json").absolute()
-        host = os.uname().nodename
-        try:
-            dead = json.loads(self._note.read_text(encoding="utf-8"))
-            lives = dead["host"] == host and Path(f"/proc/{dead['pid']}").exists()
-        except (OSError, ValueError, KeyError):
-            lives, dead = True, {}
-        if not lives:
-            name = f"--name={dead['name']}"
-            subprocess.run(["scancel", name], timeout=60, check=False)
-            end = time.monotonic() + 60
-            while (
-                time.monotonic() < end
-                and subprocess.run(
-                    ["squeue", "--noheader", "--format=%i", name], capture_output=True, check=False
-                ).stdout.strip()
-            ):
-                time.sleep(0.5)
-        note = {"host": host, "pid": os.getpid(), "name": self.run_uuid}
-        self._note.write_text(json.dumps(note), encoding="utf-8")
 
 
 def _count(jobs: Any) -> str:

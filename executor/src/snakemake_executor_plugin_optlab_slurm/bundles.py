@@ -1,4 +1,4 @@
-"""Bundles: jobs that share one SLURM job, and what that job asks for. No Snakemake, no SLURM."""
+"""Bundles: jobs that share one SLURM job, and its resources. Needs neither Snakemake nor SLURM."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-PREDICTION = "predicted_seconds"  # the resource by which a rule says how long a job takes
-# Resources that a bundle has of its own; in all others its members agree.
+PREDICTION = "predicted_seconds"  # resource with the predicted time of a job
+# Resources that are computed for a bundle; in all others its members agree.
 OWN = {
     *("mem", "mem_mb", "mem_mib", "disk", "disk_mb", "disk_mib", "tmpdir"),
     *("runtime", PREDICTION, "_cores", "_nodes"),
 }
-START_MB = 700  # Snakemake and the interpreter from which runs are forked
+START_MB = 700  # memory of Snakemake and of the interpreter from which runs are forked
 START_MINUTES = 5  # for Snakemake, a slow network disk, and importing PyTorch
-MARGIN = 3  # of the time limit over what is predicted
-MOST = 1000  # members of a bundle, each of them some 200 characters of its command line
+MARGIN = 3  # time limit of a shared submission, in units of its predicted time
+MOST = 1000  # members of a bundle; each adds about 200 characters to the command line
 
 
 class Resources(dict):
-    """A bundle's request, readable in the two ways in which a job's is."""
+    """The resources of a bundle, read like those of a job: by key and by attribute."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -33,7 +33,7 @@ class Resources(dict):
 
 
 class Bundle:
-    """One or more jobs in one SLURM job; for the SLURM plugin, a job like any other."""
+    """One or more jobs in one SLURM job, with the attributes that the SLURM plugin reads."""
 
     def __init__(self, members: list[Any], cpus: int):
         first = members[0]
@@ -43,21 +43,21 @@ class Bundle:
             max(m.threads for m in members), min(cpus, sum(m.threads for m in members))
         )
         self.resources = request(members, self.threads)
-        # SLURM's comment, and the path of its log.
+        # For SLURM's comment and the path of the log.
         self.name = first.rule.name if len(members) == 1 else "together"
         self.wildcards = first.wildcards if len(members) == 1 else (f"{len(members)}_jobs",)
         self.rule = SimpleNamespace(name=self.name)
         self.jobid = ",".join(str(member.jobid) for member in members)
-        self.open = {key(member): member for member in members}  # of which nothing is known yet
-        self.report = Path()  # the file in which the bundle tells what has become of each member
-        self.read = 0  # characters of it
-        self.ended: float | None = None  # when it was seen to have ended, to be confirmed by SLURM
+        self.open = {str(member.output[0]): member for member in members}  # not yet reported
+        self.report = Path()  # file to which the bundle appends the end of each member
+        self.read = 0  # bytes of the report that have been read
+        self.ended: float | None = None  # when the report said "end", which SLURM has to confirm
 
     def is_group(self) -> bool:
         return False
 
     def news(self) -> list[tuple[Any, bool]]:
-        """The members that have ended since the last call, each with whether it went well."""
+        """The members that have ended since the last call, each with whether it succeeded."""
         try:
             with self.report.open("rb") as file:
                 file.seek(self.read)
@@ -66,39 +66,31 @@ class Bundle:
             return []
         complete = text[: text.rfind(b"\n") + 1]
         self.read += len(complete)
-        told = []
+        ended = []
         for line in complete.decode().splitlines():
             word, _, name = line.partition("\t")
             if word in ("begin", "end"):
                 self.ended = time.monotonic() if word == "end" else None
             elif name in self.open:
-                told.append((self.open.pop(name), word == "done"))
-        return told
-
-
-def key(job: Any) -> str:
-    """The name of a job on which both sides agree: its first output."""
-    return str(job.output[0])
+                ended.append((self.open.pop(name), word == "done"))
+        return ended
 
 
 def request(members: list[Any], cpus: int) -> Resources:
-    """What a SLURM job for ``members`` on ``cpus`` processors asks for."""
+    """The resources of a SLURM job that runs ``members`` on ``cpus`` processors."""
     resources = [member.resources for member in members]
+    seconds = [r.get(PREDICTION) or 0 for r in resources]
     asked = Resources((name, value) for name, value in resources[0].items() if name not in OWN)
     if asked.get("gpu"):
-        # The GPU goes from one to the next.
-        at_once, work = 1, sum(r[PREDICTION] for r in resources if len(members) > 1)
+        at_once, work = 1, sum(seconds)  # members use the GPU one after another
     else:
         at_once = max(1, cpus // min(member.threads for member in members))
-        core_seconds = (r.get(PREDICTION, 0) * m.threads
-                        for r, m in zip(resources, members, strict=True))  # fmt: skip
-        work = sum(core_seconds) / cpus
+        work = sum(s * m.threads for s, m in zip(seconds, members, strict=True)) / cpus
     memory = sorted((r.get("mem_mb") or 0 for r in resources), reverse=True)
     asked["mem_mb"] = START_MB + sum(memory[:at_once])
     minutes = max(r.get("runtime") or 0 for r in resources)
     if len(members) > 1:
-        seconds = work + max(r[PREDICTION] for r in resources)
-        minutes = max(minutes, START_MINUTES + MARGIN * seconds / 60)
+        minutes = max(minutes, START_MINUTES + MARGIN * (work + max(seconds)) / 60)
     if minutes:
         asked["runtime"] = math.ceil(minutes)
     if asked.get("alone"):
@@ -107,23 +99,21 @@ def request(members: list[Any], cpus: int) -> Resources:
 
 
 def is_short(job: Any, seconds: float) -> bool:
-    """Whether a job is to share its submission: predicted to take at most ``seconds``."""
-    several = (job.resources.get("nodes") or 1) > 1
-    if job.is_group() or not job.output or several or job.resources.get("alone"):
-        return False
+    """Whether a job may share its submission: it is predicted to take at most ``seconds``."""
     predicted = job.resources.get(PREDICTION)
-    return isinstance(predicted, int | float) and predicted <= seconds
+    alone = (job.resources.get("nodes") or 1) > 1 or job.resources.get("alone") or not job.output
+    return not alone and isinstance(predicted, int | float) and predicted <= seconds
 
 
 def pack(jobs: Iterable[Any], cpus: int, seconds: float) -> list[Bundle]:
-    """Short jobs in as few bundles as keep each, on ``cpus`` processors, to about ``seconds``."""
+    """Pack short jobs into as few bundles as take about ``seconds`` each on ``cpus`` processors."""
     groups: dict[str, list[Any]] = {}
     for job in jobs:
         shared = sorted((k, str(v)) for k, v in job.resources.items() if k not in OWN)
         groups.setdefault(repr((job.attempt, shared)), []).append(job)
     bundles = []
     for group in groups.values():
-        # With each attempt the jobs ask for more memory: fewer of them then run at once.
+        # Each attempt doubles the memory of a job and halves how many of them run at once.
         width = 1 if group[0].resources.get("gpu") else cpus >> (group[0].attempt - 1)
         width = max(width, max(job.threads for job in group))
         work = {id(job): job.resources[PREDICTION] * min(job.threads, width) for job in group}

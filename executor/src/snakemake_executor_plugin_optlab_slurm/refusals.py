@@ -1,18 +1,18 @@
-"""Why SLURM does not take a job at all, in words that lead to the cure."""
+"""The final refusals of SLURM, each explained in one line with its cure."""
 
 from __future__ import annotations
 
 import re
 
 SITE = "set it in profiles/slurm/config.yaml"
-# What SLURM says: the cure. Trying again helps against none of these.
+# Pattern of SLURM's message -> cure. A retry helps against none of these.
 CURES = {
     r"account \S+ appears to be invalid|Invalid account": f"wrong slurm_account; {SITE}",
     r"invalid partition": f"wrong slurm_partition; {SITE} (`sinfo -s` lists yours)",
     r"Invalid qos": f"wrong qos; {SITE}",
     r"Invalid feature": f"wrong constraint; {SITE}",
     r"Requested node configuration is not available|Invalid generic resource|node count": (
-        "no node has so many GPUs (or processors, or so much memory); "
+        "no node has this many GPUs (or processors, or this much memory); "
         "lower `gpus` in the study, or " + SITE.replace("set it", "correct gpus_per_node")
     ),
     r"[Mm]emory specification can not be satisfied|Requested time limit is invalid": (
@@ -22,7 +22,7 @@ CURES = {
 
 
 def reason(message: str) -> str | None:
-    """One line for a refusal that is final; None where another try may help."""
+    """One line about a final refusal; None if a retry may help."""
     for pattern, cure in CURES.items():
         if found := re.search(pattern, message):
             line = next(line for line in message.splitlines() if found[0] in line)

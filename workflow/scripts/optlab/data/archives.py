@@ -1,7 +1,7 @@
-"""Published data sets from their archives, downloaded or at hand: the only importer of torchvision.
+"""Published data sets from their archives, downloaded or local. Only this module uses torchvision.
 
-A folder of archives is laid out as torchvision does it (`MNIST/raw/*.gz`, `FashionMNIST/raw/*.gz`,
-`cifar-10-python.tar.gz`), or simply holds the archives. It is read first and never written to.
+A user's folder of archives has torchvision's layout (`MNIST/raw/*.gz`, `FashionMNIST/raw/*.gz`,
+`cifar-10-python.tar.gz`) or holds the archives directly. It is searched first and never changed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ from optlab.data.arrays import Arrays
 from optlab.errors import DISK_FULL, DataError
 
 FOLDERS = {"MNIST": "MNIST/raw", "FashionMNIST": "FashionMNIST/raw", "CIFAR10": ""}
-SILENCE = 60.0  # seconds that a server may be silent before a download is given up
-_declared: list[Any] = []  # torch forgets an operator when its Library object is collected
+SILENCE = 60.0  # seconds without data after which a download fails
+_declared: list[Any] = []  # torch drops an operator when its Library object is collected
 
 
 def read(dataset: str, archives: str | None, temporary: Path) -> Arrays:
-    """The published training and test sets of MNIST, FashionMNIST or CIFAR10.
+    """The published training and test sets; images uint8 [N, C, H, W], labels int64 [N].
 
-    archives: a folder of archives already downloaded, or None. Whatever is not in it is downloaded
-    into `temporary`, where everything is unpacked. Images are uint8 [N, C, H, W], labels int64 [N].
-    Raises DataError.
+    Args:
+        dataset: MNIST, FashionMNIST or CIFAR10.
+        archives: a folder of downloaded archives, or None.
+        temporary: a folder into which missing archives are downloaded and all are unpacked.
+
+    Raises:
+        DataError: an archive is damaged or can be neither found nor downloaded.
     """
     published = getattr(torchvision().datasets, dataset)
     needed = _needed(published)
@@ -44,17 +48,16 @@ def read(dataset: str, archives: str | None, temporary: Path) -> Arrays:
         raise DataError(_advice(dataset, needed, archives)) from error
     finally:
         socket.setdefaulttimeout(patience)
-    return Arrays(
-        _images(train.data), _labels(train), _images(test.data), _labels(test), scale=1 / 255
-    )
+    y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
+    return Arrays(_images(train.data), y_train, _images(test.data), y_test, scale=1 / 255)
 
 
 def torchvision() -> Any:
     """Import torchvision, also beside a CPU build of torch.
 
-    There torchvision's own operators, which no data set uses, cannot be loaded, and its import
-    fails because two of them are unknown. Declaring these two is enough. It is done only after
-    a failure, since an operator that is declared twice is an error too.
+    There, torchvision's operators, which no data set uses, cannot be loaded, and the import fails
+    because two of them are unknown. Declaring these two is enough. It is done only after a failure,
+    because declaring an existing operator is an error.
     """
     try:
         import torchvision as package  # type: ignore[import-untyped]
@@ -72,52 +75,42 @@ def torchvision() -> Any:
 
 
 def _needed(published: Any) -> dict[str, str]:
-    """The MD5 of every archive of a torchvision data set by file name."""
+    """The archives of a torchvision data set: file name -> MD5."""
     if hasattr(published, "resources"):
         return dict(published.resources)
     return {published.filename: published.tgz_md5}
 
 
 def _copy(dataset: str, needed: dict[str, str], archives: Path, temporary: Path) -> None:
-    """Copy the archives at hand to where torchvision looks for them, after a check of their MD5."""
+    """Copy local archives to where torchvision looks for them, after a check of their MD5."""
     if not archives.is_dir():
         raise DataError(f"archives: {archives} is not a folder")
+    published = [_needed(getattr(torchvision().datasets, name)) for name in FOLDERS]
+    known = {md5 for files in published for md5 in files.values()}
     target = temporary / FOLDERS[dataset]
     target.mkdir(parents=True, exist_ok=True)
     for name, md5 in needed.items():
-        for file in dict.fromkeys((archives / FOLDERS[dataset] / name, archives / name)):
-            if file.is_file() and not _is_namesake(file, dataset, archives):
-                if _md5(file) != md5:
-                    raise DataError(f"{file}: damaged or incomplete (its MD5 is not {md5}); "
-                                    "replace or remove it")  # fmt: skip
-                # A copy, not a link: nothing that happens to it can reach the user's archive.
+        for file in (archives / FOLDERS[dataset] / name, archives / name):
+            found = _md5(file) if file.is_file() else None
+            if found == md5:
+                # A copy, not a link: the user's archive cannot be changed through it.
                 shutil.copyfile(file, target / name)
                 break
-
-
-def _is_namesake(file: Path, dataset: str, archives: Path) -> bool:
-    """Whether a file that lies directly in the folder is the other one of MNIST and FashionMNIST.
-
-    Their archives have the same names.
-    """
-    if dataset == "CIFAR10" or file.parent != archives:
-        return False
-    other = "MNIST" if dataset == "FashionMNIST" else "FashionMNIST"
-    return _needed(getattr(torchvision().datasets, other))[file.name] == _md5(file)
+            # Archives of MNIST and Fashion-MNIST have the same names: one of the other is skipped.
+            if found and found not in known:
+                problem = f"damaged or incomplete (its MD5 is not {md5}); replace or remove it"
+                raise DataError(f"{file}: {problem}")
 
 
 def _md5(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(
-                stream, lambda: hashlib.md5(usedforsecurity=False)
-            ).hexdigest()
+        return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
 def _advice(dataset: str, needed: dict[str, str], archives: str | None) -> str:
-    """What to do where there is no network."""
+    """What to do if the network does not work."""
     looked = f", and {archives} does not hold all its archives" if archives else ""
     folder = f"<folder>/{FOLDERS[dataset]}".rstrip("/")
     return (
@@ -133,7 +126,3 @@ def _images(data: Any) -> np.ndarray:
     if images.ndim == 3:
         return images[:, None]
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-
-def _labels(published: Any) -> np.ndarray:
-    return np.asarray(published.targets, dtype=np.int64)

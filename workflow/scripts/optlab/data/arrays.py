@@ -1,7 +1,7 @@
-"""Data sets as NumPy arrays, before they are split, and the reader of a user's own `.npz` file.
+"""Data sets as NumPy arrays before they are split, and the reader of a user's `.npz` file.
 
-Every array of a user's file is checked here, so that whatever is wrong with it is one line that
-names the file, the array and what would be right.
+Every array of a user's file is checked. An error is one line that names the file, the array and
+what is allowed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ IMAGES = "uint8 images [N, H, W], [N, H, W, 1 or 3] or [N, 1 or 3, H, W]"
 
 @dataclass(frozen=True)
 class Arrays:
-    """A data set as its source gives it.
+    """A data set as its source provides it.
 
-    x_train, x_test: uint8 [N, C, H, W] or float32 [N, ...]; y: int64 [N] (classes from 0) or
-    float32 [N, ...]. The test arrays are None where there is no test set. `scale` is the factor
-    that brings x to [0, 1].
+    x_train, x_test: uint8 [N, C, H, W] or float32 [N, ...]; y_train, y_test: int64 [N] (classes
+    from 0) or float32 [N, ...]. The test arrays are None if there is no test set. Multiplied by
+    `scale`, the pixels of images are in [0, 1].
     """
 
     x_train: np.ndarray
@@ -45,134 +45,129 @@ def read_npz(file: Path) -> Arrays:
 
     x: uint8 images, stored as [N, C, H, W], or floats [N, ...], stored as float32 ([N] as [N, 1]).
     y: integers 0..classes-1 [N] (classification) or floats [N, ...] (regression, [N] as [N, 1]).
-    Raises DataError.
+
+    Raises:
+        DataError: the file cannot be read, or an array is not allowed.
     """
-    found = _open(file)
-    clean = {
-        name: (_inputs if name.startswith("x") else _targets)(file, name, found[name])
-        for name in NPZ_ARRAYS
-    }
-    for part in ("train", "test"):
-        rows_x, rows_y = len(clean[f"x_{part}"]), len(clean[f"y_{part}"])
-        if rows_x != rows_y:
-            raise DataError(f"{file}: x_{part} has {rows_x} rows and y_{part} {rows_y}; "
-                            "they must have as many")  # fmt: skip
-    for letter in "xy":
-        _check_same_kind(file, letter, clean[f"{letter}_train"], clean[f"{letter}_test"])
-    if clean["y_train"].dtype.kind == "i":
-        _check_labels(file, clean["y_train"], clean["y_test"])
+    try:
+        found = _load(file)
+        clean = {n: (_inputs if n.startswith("x") else _targets)(n, a) for n, a in found.items()}
+        _check_pairs(clean)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
     scale = 1 / 255 if clean["x_train"].dtype == np.uint8 else 1.0
     return Arrays(**clean, scale=scale)
 
 
-def _open(file: Path) -> dict[str, np.ndarray]:
-    """The four arrays by name. Raises DataError."""
+def _load(file: Path) -> dict[str, np.ndarray]:
+    """The four arrays by name."""
     try:
         archive = np.load(file, allow_pickle=False)
     except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file}: not a .npz file, or a truncated one; "
-                        "write it with numpy.savez") from error  # fmt: skip
+        problem = "not a .npz file, or a truncated one; write it with numpy.savez"
+        raise DataError(problem) from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise DataError(f"{file}: holds a single array, not a .npz file; write it with numpy.savez")
+        raise DataError("holds a single array, not a .npz file; write it with numpy.savez")
     with archive:
-        for name in NPZ_ARRAYS:
-            if name not in archive.files:
-                held = ", ".join(sorted(archive.files)) or "nothing"
-                raise DataError(f"{file}: array {name} is missing (it holds {held}); needed: "
-                                + ", ".join(NPZ_ARRAYS))  # fmt: skip
-        return {name: _member(file, archive, name) for name in NPZ_ARRAYS}
+        if missing := [name for name in NPZ_ARRAYS if name not in archive.files]:
+            held, needed = ", ".join(sorted(archive.files)) or "nothing", ", ".join(NPZ_ARRAYS)
+            raise DataError(f"array {missing[0]} is missing (it holds {held}); needed: {needed}")
+        return {name: _member(archive, name) for name in NPZ_ARRAYS}
 
 
-def _member(file: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+def _member(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     try:
         array = archive[name]
     except MemoryError as error:
-        raise DataError(f"{file}: array {name} does not fit into memory") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise DataError(f"{file}: array {name} is damaged; write the file again") from error
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise DataError(f"{file}: array {name} is damaged; write the file again") from error
-        raise DataError(f"{file}: array {name} holds Python objects; it must hold numbers "
-                        "(objects are never unpickled)") from error  # fmt: skip
+        raise DataError(f"array {name} does not fit into memory") from error
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        problem = "is damaged; write the file again"
+        if "allow_pickle" in str(error):
+            problem = "holds Python objects, which are never unpickled; it must hold numbers"
+        raise DataError(f"array {name} {problem}") from error
     if not isinstance(array, np.ndarray):
-        raise DataError(f"{file}: {name} is not an array; write the file with numpy.savez")
+        raise DataError(f"{name} is not an array; write the file with numpy.savez")
     if array.size == 0:
-        raise DataError(f"{file}: array {name} is empty (shape {list(array.shape)})")
+        raise DataError(f"array {name} is empty (shape {list(array.shape)})")
     return array
 
 
-def _inputs(file: Path, name: str, x: np.ndarray) -> np.ndarray:
+def _inputs(name: str, x: np.ndarray) -> np.ndarray:
     """x as uint8 [N, C, H, W] or float32 [N, ...] (at least two axes)."""
     if x.dtype.kind == "f":
-        return _floats(file, name, x)
+        return _floats(name, x)
     if x.dtype != np.uint8:
-        raise DataError(f"{file}: array {name} is of type {x.dtype}; it must be {IMAGES}, "
-                        "or floats")  # fmt: skip
+        raise DataError(f"array {name} is of type {x.dtype}; it must be {IMAGES}, or floats")
     if x.ndim == 3:
         return x[:, None]
-    # Where both ends could be the channels, the last axis is: most files are written that way.
+    # If both ends could be the channels, the last axis is taken, as in most files.
     if x.ndim == 4 and x.shape[3] in (1, 3):
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     if x.ndim == 4 and x.shape[1] in (1, 3):
         return x
-    raise DataError(f"{file}: array {name} has the shape {list(x.shape)}; it must be {IMAGES}")
+    raise DataError(f"array {name} has the shape {list(x.shape)}; it must be {IMAGES}")
 
 
-def _targets(file: Path, name: str, y: np.ndarray) -> np.ndarray:
+def _targets(name: str, y: np.ndarray) -> np.ndarray:
     """y as int64 [N] or float32 [N, ...] (at least two axes)."""
     if y.dtype.kind == "f":
-        return _floats(file, name, y)
+        return _floats(name, y)
     if y.dtype.kind not in "iu":
-        raise DataError(f"{file}: array {name} is of type {y.dtype}; it must be integers "
-                        "(classification) or floats (regression)")  # fmt: skip
+        needed = "integers (classification) or floats (regression)"
+        raise DataError(f"array {name} is of type {y.dtype}; it must be {needed}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
-        raise DataError(f"{file}: array {name} has the shape {list(y.shape)}; "
-                        "labels must be [N]")  # fmt: skip
+        raise DataError(f"array {name} has the shape {list(y.shape)}; labels must be [N]")
     return y.astype(np.int64)
 
 
-def _floats(file: Path, name: str, values: np.ndarray) -> np.ndarray:
-    """Float32 values, a single axis [N] as [N, 1]. Raises DataError for NaN and infinity."""
+def _floats(name: str, values: np.ndarray) -> np.ndarray:
+    """Finite float32 values; a single axis [N] becomes [N, 1]."""
     if values.ndim == 0:
-        raise DataError(f"{file}: array {name} is a single number; it must be [N, ...]")
-    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite: found just below
+        raise DataError(f"array {name} is a single number; it must be [N, ...]")
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite: an error below
         values = values.astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if wrong.size:
-        raise DataError(f"{file}: array {name} holds NaN or infinite values (as float32) in "
-                        f"{wrong.size} of {len(values)} rows, first in row {wrong[0]}")  # fmt: skip
+        rows = f"{wrong.size} of {len(values)} rows, first in row {wrong[0]}"
+        raise DataError(f"array {name} holds NaN or infinite values (as float32) in {rows}")
     return values[:, None] if values.ndim == 1 else values
 
 
-def _check_same_kind(file: Path, letter: str, train: np.ndarray, test: np.ndarray) -> None:
-    if train.dtype != test.dtype:
-        raise DataError(f"{file}: {letter}_train is stored as {train.dtype} and {letter}_test as "
-                        f"{test.dtype}; they must be of one type")  # fmt: skip
-    if train.shape[1:] != test.shape[1:]:
-        raise DataError(f"{file}: one example of {letter}_train has the shape "
-                        f"{list(train.shape[1:])} and one of {letter}_test "
-                        f"{list(test.shape[1:])}; they must be the same")  # fmt: skip
+def _check_pairs(arrays: dict[str, np.ndarray]) -> None:
+    """Check what arrays must have in common: rows, types, shapes and classes."""
+    for part in ("train", "test"):
+        x, y = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
+        if x != y:
+            raise DataError(f"x_{part} has {x} rows and y_{part} {y}; they must be equal")
+    for letter in "xy":
+        train, test = (arrays[f"{letter}_{part}"] for part in ("train", "test"))
+        stored = [f"{array.dtype} {list(array.shape[1:])}" for array in (train, test)]
+        if stored[0] != stored[1]:
+            raise DataError(
+                f"an example of {letter}_train is stored as {stored[0]} and one of {letter}_test "
+                f"as {stored[1]}; they must have one type and shape"
+            )
+    if arrays["y_train"].dtype.kind == "i":
+        _check_labels(arrays["y_train"], arrays["y_test"])
 
 
-def _check_labels(file: Path, train: np.ndarray, test: np.ndarray) -> None:
-    """Raise DataError unless the labels are 0..classes-1 with every class in the training data."""
-    for name, labels in (("y_train", train), ("y_test", test)):
-        if labels.min() < 0:
-            raise DataError(f"{file}: array {name} holds the label {labels.min()}; "
-                            "classes are counted from 0")  # fmt: skip
+def _check_labels(train: np.ndarray, test: np.ndarray) -> None:
+    """Check that the labels are 0..classes-1, and that every class is in the training data."""
+    for name, least in (("y_train", train.min()), ("y_test", test.min())):
+        if least < 0:
+            raise DataError(f"array {name} holds the label {least}; classes are counted from 0")
     present = np.unique(train)
-    classes = int(present[-1]) + 1
-    if classes < 2:
-        raise DataError(f"{file}: array y_train holds a single class; there must be two or more")
-    if len(present) < classes:
+    last = int(present[-1])
+    if last < 1:
+        raise DataError("array y_train holds a single class; there must be two or more")
+    if len(present) <= last:
         missing = np.flatnonzero(present != np.arange(len(present)))[0]
-        raise DataError(f"{file}: array y_train has no example of class {missing}, but labels up "
-                        f"to {classes - 1}; every class must appear in it")  # fmt: skip
-    if test.max() >= classes:
-        raise DataError(f"{file}: array y_test holds the label {test.max()}; the classes of "
-                        f"y_train are 0..{classes - 1}")  # fmt: skip
+        needed = f"it needs all classes up to its highest label {last}"
+        raise DataError(f"array y_train has no example of class {missing}; {needed}")
+    if test.max() > last:
+        classes = f"the classes of y_train are 0..{last}"
+        raise DataError(f"array y_test holds the label {test.max()}; {classes}")

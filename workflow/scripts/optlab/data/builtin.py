@@ -9,7 +9,7 @@ from optlab.data.arrays import Arrays
 
 
 def line() -> Arrays:
-    """Four points of y = 1 - x: x and y float32 [4, 1], without a test set."""
+    """Four points of y = 1 - x, without a test set; x and y are float32 [4, 1]."""
     x = np.array([[1], [2], [3], [4]], dtype=np.float32)
     return Arrays(x, 1 - x, None, None, scale=1.0)
 
@@ -17,7 +17,7 @@ def line() -> Arrays:
 def digits() -> Arrays:
     """Scikit-learn's 1,797 images of digits, uint8 [N, 1, 8, 8] with values 0 to 16.
 
-    360 of them are the test set, the same for every seed of the split, as if it had been published.
+    360 of them are the test set, the same for every seed of the split, like a published one.
     """
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 

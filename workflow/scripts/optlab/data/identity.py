@@ -1,31 +1,31 @@
-"""The name of a prepared data set, which stands for everything that its tensors depend on."""
+"""The name of a prepared data set, which identifies everything that its tensors depend on."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from optlab import files
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition
-from optlab.errors import DataError
+from optlab.errors import DataError, Mistake, allowed, show
 
 FOLDER = Path("results/data")
-FORMAT = 1  # of the prepared files: raised when the same definition gives other tensors
+FORMAT = 1  # to be raised when the same definition gives other tensors
 
 
 def prepared_path(name: str, definition: Definition) -> str:
     """The description of a prepared data set: ``results/data/<name>-<12 hex digits>.json``.
 
-    The digits are a hash of the definition and of the content of a user's file, wherever it is.
+    The digits are a hash of the definition and of the content of a user's file, not of its path.
 
     Raises:
-        DataError: the definition makes no sense, or the file cannot be read.
+        DataError: the file cannot be read.
     """
-    check(definition)
     identity = {
         "format": FORMAT,
         "content": _digest(Path(definition["file"])) if definition.get("file") else None,
@@ -36,13 +36,13 @@ def prepared_path(name: str, definition: Definition) -> str:
 
 
 def tensors(description: str) -> str:
-    """The file with the tensors of the data set that a file describes."""
+    """The file with the tensors of the data set with this description."""
     return description.removesuffix(".json") + ".pt"
 
 
 @functools.cache
 def size(description: str, source: str, subset: int | None) -> tuple[int, tuple[int, ...]]:
-    """Training examples and the shape of one: as prepared, else as published."""
+    """The number of training examples and the shape of one: as prepared, else as published."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(Path(description).read_text(encoding="utf-8"))
         return found["sizes"]["train"], tuple(found["shape"])
@@ -51,7 +51,7 @@ def size(description: str, source: str, subset: int | None) -> tuple[int, tuple[
 
 
 def known_examples(description: str, definition: Definition) -> int | None:
-    """Training examples of a data set; None where only preparing it will tell."""
+    """The number of training examples; None if it is known only after preparation."""
     source = definition["source"]
     changed = definition["subset"] is not None or definition["validation"] is not None
     if Path(description).exists() or (source != NPZ and not changed):
@@ -66,28 +66,36 @@ def arguments(name: str, definition: Definition, archives: str | None) -> list[s
     return [word for key, value in given.items() for word in (f"--{key}", str(value))]
 
 
-def check(definition: Definition) -> None:
-    """Raise DataError unless the definition makes sense by itself."""
-    source, seed = definition.get("source"), definition.get("split_seed", 0)
+def mistakes(definition: Definition) -> Iterator[Mistake]:
+    """What is wrong with a definition by itself, whether of a study or of a command line."""
+    source, seed = definition["source"], definition.get("split_seed", 0)
     validation, subset = definition.get("validation"), definition.get("subset")
     if source not in SOURCES:
-        raise DataError(f"source: {source} is unknown; there are {', '.join(SOURCES)}")
-    if (source == NPZ) != bool(definition.get("file")):
-        raise DataError("file: source npz needs the path of a .npz file, and no other source "
-                        "takes one")  # fmt: skip
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise DataError(f"split_seed: {seed} is not a whole number from 0 to {2**32 - 1}")
-    if type(subset) not in (int, type(None)) or (subset is not None and subset < 1):
-        raise DataError(f"subset: {subset} is not a number of examples, 1 or more")
-    wrong = validation is not None and (
-        not (type(validation) is int and validation >= 0)
-        and not (type(validation) is float and 0 <= validation < 1)
-    )
-    if wrong:
-        raise DataError(f"validation: {validation} is neither a number of examples (0, 1, ...) "
-                        "nor a fraction below 1")  # fmt: skip
+        yield ("source",), f"unknown source {show(source)}; {allowed(source, SOURCES)}"
+    elif source == NPZ and not definition.get("file"):
+        yield ("file",), "source npz needs the path of your .npz file"
+    elif source != NPZ and definition.get("file"):
+        yield ("file",), f"only source npz reads a file; source {source} has its own"
     if source == "line" and (validation or subset):
-        raise DataError("source line has four examples: neither validation nor subset can be set")
+        yield (), "source line has four examples: neither validation nor subset can be set"
+    if not (_is_whole(seed, 0) and seed < 2**32):
+        yield ("split_seed",), f"{seed} is not a whole number from 0 to {2**32 - 1}"
+    if subset is not None and not _is_whole(subset, 1):
+        yield ("subset",), f"{subset} is not a number of examples, 1 or more"
+    fraction = isinstance(validation, float) and 0 <= validation < 1
+    if validation is not None and not (fraction or _is_whole(validation, 0)):
+        reason = "neither a number of examples (0, 1, ...) nor a fraction below 1"
+        yield ("validation",), f"{validation} is {reason}"
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def check(definition: Definition) -> None:
+    """Raise DataError for the first mistake of a definition."""
+    for key, message in mistakes(definition):
+        raise DataError(": ".join([*map(str, key), message]))
 
 
 def _digest(file: Path) -> str:
@@ -101,7 +109,7 @@ def _digest(file: Path) -> str:
 
 @functools.cache
 def _remembered_digest(file: str, size: int, mtime_ns: int) -> str:
-    """The SHA-256, from a cache on disk where size and time of the file are unchanged."""
+    """The SHA-256, from a cache on disk if size and time of the file are unchanged."""
     cache = FOLDER / ".digests.json"
     try:
         known = json.loads(cache.read_text())
@@ -109,10 +117,10 @@ def _remembered_digest(file: str, size: int, mtime_ns: int) -> str:
         if entry.get("size") == size and entry.get("mtime_ns") == mtime_ns:
             return str(entry["sha256"])
     except (OSError, ValueError, AttributeError, KeyError):
-        known = {}  # no cache yet, or a damaged one; it only saves time
+        known = {}  # no cache, or a damaged one, which costs only time
     with open(file, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     known = {**known, file: {"size": size, "mtime_ns": mtime_ns, "sha256": digest}}
-    with suppress(OSError):  # a folder that cannot be written to costs time, no more
+    with suppress(OSError):  # a folder that cannot be written costs only time
         files.write(cache, json.dumps(known, indent=1), durable=False)
     return digest

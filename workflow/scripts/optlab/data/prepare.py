@@ -1,8 +1,9 @@
-"""Preparing a data set: read, split, and written as tensors with a description beside them."""
+"""Preparation of a data set: read it, split it, and write tensors with a description."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -21,22 +22,21 @@ _unfinished: set[Path] = set()
 
 
 def prepare(name: str, definition: Definition, output: Path, folder: str | None) -> None:
-    """Read, split and write a data set: tensors to `<output>.pt`, a description to `output` (JSON).
+    """Read, split and write a data set: a description to `output` and tensors beside it (`.pt`).
 
-    The same input gives the same description, byte for byte. After an error, nothing half-written
-    is left.
+    The same input gives the same description, byte for byte. An error leaves no partial files.
 
     Args:
-        name: what the study calls it.
-        definition: how the study defines it.
-        output: the description's file.
-        folder: archives already downloaded, or None.
+        name: the name in the study.
+        definition: the definition in the study.
+        output: the JSON file of the description.
+        folder: a folder of downloaded archives, or None.
 
     Raises:
         DataError: the definition or the source is wrong, or the files cannot be written.
     """
     identity.check(definition)
-    # On the disk of the output, so that the finished files need only be renamed.
+    # On the same disk as the output: finished files are renamed, not copied.
     temporary = output.parent / f".{output.stem}-{secrets.token_hex(4)}"
     _unfinished.add(temporary)
     try:
@@ -52,7 +52,7 @@ def prepare(name: str, definition: Definition, output: Path, folder: str | None)
 
 
 def abandon() -> None:
-    """Remove the temporary folders of this process; also called when the program is stopped."""
+    """Remove the temporary folders of this process; also called when a signal ends it."""
     for temporary in tuple(_unfinished):
         shutil.rmtree(temporary, ignore_errors=True)
         _unfinished.discard(temporary)
@@ -61,17 +61,16 @@ def abandon() -> None:
 def _prepare(
     name: str, definition: Definition, output: Path, folder: str | None, temporary: Path
 ) -> None:
-    """Write both files in the temporary folder, then move them to their place, tensors first."""
-    tensors, description = _split(name, definition, folder, temporary)
-    draft = {suffix: temporary / f"prepared{suffix}" for suffix in (".pt", ".json")}
-    _save(tensors, draft[".pt"])
-    draft[".json"].write_text(json.dumps(description, indent=2) + "\n")
-    big = output.with_suffix(".pt")
-    os.replace(draft[".pt"], big)
+    """Write both files in the temporary folder, then rename them, tensors first."""
+    stored, description = _split(name, definition, folder, temporary)
+    tensors, draft = temporary / "tensors", temporary / "description"
+    _save(stored, tensors)
+    draft.write_text(json.dumps(description, indent=2) + "\n")
+    os.replace(tensors, output.with_suffix(".pt"))
     try:
-        os.replace(draft[".json"], output)
+        os.replace(draft, output)
     except BaseException:
-        big.unlink(missing_ok=True)
+        output.with_suffix(".pt").unlink(missing_ok=True)
         raise
 
 
@@ -109,7 +108,7 @@ def _split(
 
 
 def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays:
-    """The data set as its source gives it."""
+    """The data set as its source provides it."""
     published = SOURCES[definition["source"]].published
     if published:
         return archives.read(published, folder, temporary)
@@ -119,13 +118,11 @@ def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays
 
 
 def _validation(definition: Definition, examples: int) -> int | float:
-    """The number of validation examples, or the fraction of all examples."""
+    """The number of validation examples, or their fraction of all training examples."""
     if definition.get("validation") is not None:
         return definition["validation"]
-    default, subset = SOURCES[definition["source"]].validation, definition.get("subset")
-    if isinstance(default, int) and subset:
-        return default / examples
-    return default
+    default = SOURCES[definition["source"]].validation
+    return default / examples if isinstance(default, int) and definition.get("subset") else default
 
 
 def _sentence(source: Source, definition: Definition, whole: Arrays, sizes: dict[str, int]) -> str:
@@ -151,19 +148,10 @@ def _content(stored: dict[str, np.ndarray]) -> str:
 
 
 def _save(stored: dict[str, np.ndarray], file: Path) -> None:
-    """Save the arrays as tensors.
-
-    Raises:
-        OSError: they cannot be written.
-    """
+    """Save the arrays as tensors. Raises OSError."""
     import torch
 
-    try:
-        # Through a file object: given a path, torch hides why a write failed.
-        with file.open("wb") as stream:
-            torch.save({name: torch.from_numpy(x) for name, x in stored.items()}, stream)
-    except RuntimeError as error:
-        cause: BaseException | None = error
-        while isinstance(cause, RuntimeError):  # down to the full disk or the signal
-            cause = cause.__context__
-        raise cause or error from error
+    # Through memory: if torch writes the file, it hides why a write failed.
+    content = io.BytesIO()
+    torch.save({name: torch.from_numpy(x) for name, x in stored.items()}, content)
+    file.write_bytes(content.getbuffer())

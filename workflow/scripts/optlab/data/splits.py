@@ -1,7 +1,7 @@
-"""Which example goes where: canonical order, seeded permutation, stratified subset and validation.
+"""The split of a data set: canonical order, seeded permutation, stratified subset and validation.
 
-Random numbers come from NumPy's RandomState: its streams are frozen, so a split drawn today is
-drawn again by any later version.
+Random numbers come from NumPy's RandomState, whose streams are frozen: every later version of NumPy
+draws the same split.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import numpy as np
 from optlab.data.arrays import Arrays
 from optlab.errors import DataError
 
-TEST_SEED = 0  # the test set, like a published one, does not depend on the seed of the split
+TEST_SEED = 0  # like a published test set, ours does not depend on the seed of the split
 
 
 def shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    """A seeded permutation, int64 [N], that depends on the rows and not on their order.
+    """A seeded permutation, int64 [N], that does not depend on the order of the rows.
 
-    Rows are first sorted by the bytes of x, then of y, and only then permuted.
+    Rows are first sorted by the bytes of x, then of y, and then permuted.
     """
     order = np.argsort(_row_bytes(y), kind="stable")
     order = order[np.argsort(_row_bytes(x)[order], kind="stable")]
@@ -25,20 +25,20 @@ def shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
 
 
 def stratified(labels: np.ndarray, count: int, leave: int = 0) -> np.ndarray:
-    """Mark `count` of the labels, the first ones of each class, in proportion to its frequency.
+    """Mark `count` examples, the first ones of each class, in proportion to its frequency.
 
-    labels: int64 [N], classes 0..; every class present. Returns bool [N]. At least `leave` (0 or 1)
-    examples of each class are not marked. Raises DataError where that cannot be.
+    labels: int64 [N], classes from 0, each of them present. Returns bool [N]. At least `leave`
+    (0 or 1) examples of each class stay unmarked, else DataError is raised.
     """
     per_class = np.bincount(labels)
-    share = per_class * count  # in units of 1 / len(labels), whole numbers: no rounding
+    share = per_class * count  # in units of 1 / len(labels): whole numbers, without rounding
     quota = share // len(labels)
     by_remainder = np.argsort(-(share % len(labels)), kind="stable")
     while (short := count - quota.sum()) > 0:
         room = by_remainder[quota[by_remainder] < per_class[by_remainder] - leave]
         if not room.size:
-            raise DataError(f"{count} of {len(labels)} examples leave no example of some classes; "
-                            "ask for fewer")  # fmt: skip
+            some = f"{count} of {len(labels)} examples"
+            raise DataError(f"{some} leave no example of some classes; ask for fewer")
         quota[room[:short]] += 1
     marked = np.zeros(len(labels), dtype=bool)
     for label, examples in enumerate(quota):
@@ -49,11 +49,11 @@ def stratified(labels: np.ndarray, count: int, leave: int = 0) -> np.ndarray:
 def split(
     arrays: Arrays, validation: float, subset: int | None, seed: int
 ) -> dict[str, np.ndarray]:
-    """The arrays x_train, y_train, x_validation, ... in the order in which they are stored.
+    """The arrays x_train, y_train, x_validation, ... as they are stored, without empty parts.
 
     validation: a number of examples, or a fraction (float below 1) of the training data;
-    subset: how many training examples to keep, the validation examples included (None: all).
-    A part without examples is left out. Raises DataError.
+    subset: how many training examples to keep, including validation (None: all).
+    Raises DataError if there are too few examples, in all or of some class.
     """
     order = shuffled(arrays.x_train, arrays.y_train, seed)
     order = _keep(order, arrays, subset, 1 if validation == 0 else 2)
@@ -80,7 +80,7 @@ def _row_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _keep(order: np.ndarray, arrays: Arrays, subset: int | None, needed: int) -> np.ndarray:
-    """Cut the training order down to the subset, with `needed` examples of every class or more."""
+    """The training order cut to the subset, which has `needed` or more examples of each class."""
     if subset is not None and subset > len(order):
         raise DataError(f"subset: {subset} examples asked for, but there are {len(order)}")
     if arrays.classes is None:
@@ -90,23 +90,23 @@ def _keep(order: np.ndarray, arrays: Arrays, subset: int | None, needed: int) ->
     per_class = np.bincount(arrays.y_train[order], minlength=arrays.classes)
     if per_class.min() < needed:
         where = "the training data" if subset is None else f"the subset of {subset} examples"
-        raise DataError(f"{where} has {per_class.min()} examples of class {per_class.argmin()}; "
-                        f"a stratified split needs {needed} or more of every class")  # fmt: skip
+        found = f"{where} has {per_class.min()} examples of class {per_class.argmin()}"
+        raise DataError(f"{found}; a stratified split needs {needed} or more of every class")
     return order
 
 
 def _count(validation: float, examples: int) -> int:
-    """The number of validation examples. Raises DataError unless some are left to train."""
+    """The number of validation examples, which leaves some to train on."""
     if isinstance(validation, float) and 0 < validation < 1:
         validation = max(1, round(validation * examples))
     if validation >= examples:
-        raise DataError(f"validation: {validation} examples asked for, but there are {examples} "
-                        "to train on and validate with; ask for fewer")  # fmt: skip
+        there = f"there are {examples} for training and validation"
+        raise DataError(f"validation: {validation} examples asked for, but {there}; ask for fewer")
     return int(validation)
 
 
 def _held_out(order: np.ndarray, arrays: Arrays, count: int) -> np.ndarray:
-    """Mark, bool [N], which places of the order are validation examples."""
+    """Which positions of the order are validation examples, bool [N]."""
     if arrays.classes is None or count == 0:
         return np.arange(len(order)) < count
     try:

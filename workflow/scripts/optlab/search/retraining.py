@@ -1,4 +1,4 @@
-"""The end of a search: its best setting trained again, and what pruning may have cost."""
+"""The end of a search: the best setting trained again, and pruned trials trained to their end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 def retrain(search: Search, folder: Path) -> None:
-    """Train what the end of a search needs, and write ``trials.json`` and ``best/``.
+    """Train the best setting and a sample of pruned trials; write ``trials.json`` and ``best/``.
 
     Raises:
         UserError: no worker has run, or no trial is complete.
@@ -49,7 +49,7 @@ def retrain(search: Search, folder: Path) -> None:
 
 
 def read(search: Search, path: Path) -> list[Trial]:
-    """The trials that the search asks for, those of dead workers marked as failed.
+    """The trials that the search asks for; those of dead workers are marked as failed.
 
     Raises:
         UserError: no worker has run.
@@ -62,7 +62,7 @@ def read(search: Search, path: Path) -> list[Trial]:
 
 
 def _trial(search: Search, trial: Any) -> Trial:
-    """A trial as plain data; its value is that of its last epoch, whatever its state."""
+    """A trial as plain data. Its value is that of its last epoch, also if it was pruned."""
     facts = trial.user_attrs.get("run", {})
     worker = trial.user_attrs.get("worker", {})
     return {
@@ -85,20 +85,24 @@ def best_of(search: Search, trials: Sequence[Trial]) -> Trial:
     """The complete trial with the best value.
 
     Raises:
-        UserError: no trial has come to its end.
+        UserError: no trial is complete.
     """
     complete = [trial for trial in trials if trial["state"] == "complete"]
     if not complete:
         raise UserError(
-            f"none of the {len(trials)} trials of '{search.exercise}' came to its end: they were "
-            "stopped early or diverged; allow more trials, or a gentler space or pruner"
+            f"none of the {len(trials)} trials of '{search.exercise}' reached its end: they were "
+            "stopped early or diverged; allow more trials, or change the space or the pruner"
         )
-    sign = 1 if search.maximize else -1
-    return max(complete, key=lambda trial: (sign * trial["value"], -trial["number"]))
+    return max(complete, key=lambda trial: (_score(search, trial["value"]), -trial["number"]))
+
+
+def _score(search: Search, value: float) -> float:
+    """A value of the metric such that more is better."""
+    return value if search.maximize else -value
 
 
 def setting_of(search: Search, trial: Trial) -> Setting:
-    """What a trial trained."""
+    """The setting that a trial trained."""
     parameters = trial["parameters"]
     return space.setting(
         search.space, search.network, search.batch_size, lambda name, spec: parameters[name]
@@ -106,7 +110,7 @@ def setting_of(search: Search, trial: Trial) -> Setting:
 
 
 def retrain_best(search: Search, best: Trial, folder: Path) -> None:
-    """Train the best setting for every seed, none of which any trial used, and test it."""
+    """Train and test the best setting for every seed; no trial has used these seeds."""
     examples = search.epoch_examples if search.retrain == "budget" else None
     run = one_trial.run_of(search, setting_of(search, best), examples)
     mark = fingerprint(search, run)
@@ -133,14 +137,14 @@ def retrain_best(search: Search, best: Trial, folder: Path) -> None:
 
 
 def fingerprint(search: Search, run: Run) -> str:
-    """A hash of everything that the figures of the retraining depend on."""
+    """A hash of everything that the results of the retraining depend on."""
     settings = {k: v for k, v in run.fields().items() if k not in ("study", "seeds", "data")}
     code = triggers.digest("retrain", *search.parts)
     return record.fingerprint(settings, code, [search.data])
 
 
 def earlier(folder: Path, journal: Path) -> dict[int, Trial]:
-    """Pruned trials that an earlier call has trained to their end, by number."""
+    """By number, the pruned trials that an earlier call has trained to their end."""
     try:
         facts = json.loads((folder / "trials.json").read_text(encoding="utf-8"))
         same = facts["journal"] == journal.name
@@ -152,8 +156,8 @@ def earlier(folder: Path, journal: Path) -> dict[int, Trial]:
 def retrain_pruned(
     search: Search, trials: Sequence[Trial], best: Trial, known: dict[int, Trial]
 ) -> list[Trial]:
-    """A sample of the pruned trials trained to their end, each exactly as the trial began."""
-    # Each trial is ranked by its own random number: more trials change little of the sample.
+    """A sample of the pruned trials, each repeated and trained to its end."""
+    # Ranked by a random number of each trial, so that more trials change little of the sample.
     pruned = [t for t in trials if t["state"] == "pruned" and t["status"] == "ok"]
     pruned.sort(key=lambda t: random.Random(f"{search.seed}/{t['number']}").random())
     data = one_trial.trial_data(search, one_trial.load(search))
@@ -161,22 +165,12 @@ def retrain_pruned(
     for trial in pruned[: search.retrain_pruned]:
         entry = known.get(trial["number"])
         if entry is None:
-            outcome = one_trial.train(
-                search,
-                setting_of(search, trial),
-                data,
-                one_trial.trial_seed(search),
-                epoch_examples=search.epoch_examples,
-            )
-            last = outcome.evaluations[-1]
-            value = getattr(last, search.metric) if last.status == "ok" else None
-            path = [[row.epoch, getattr(row, search.metric)] for row in outcome.evaluations[1:]]
+            rows = one_trial.train(search, setting_of(search, trial), data).evaluations
+            value = getattr(rows[-1], search.metric) if rows[-1].status == "ok" else None
+            path = [[row.epoch, getattr(row, search.metric)] for row in rows[1:]]
             entry = {"number": trial["number"], "value": value, "intermediate": path}
             print(f"pruned trial {trial['number']} to its end: {search.metric} {value}", flush=True)
-        won = entry["value"] is not None and _better(search, entry["value"], best["value"])
+        value = entry["value"]
+        won = value is not None and _score(search, value) > _score(search, best["value"])
         found.append({**entry, "would_have_won": won})
     return sorted(found, key=lambda entry: entry["number"])
-
-
-def _better(search: Search, value: float, other: float) -> bool:
-    return value > other if search.maximize else value < other

@@ -1,4 +1,4 @@
-"""Checks beyond the schema: of what a study names, and of its run table."""
+"""Checks of a study beyond the schema: its names, and the rows of its run table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULES = ("all", "prepare_data", "study", "train", "search_worker", "retrain", "t
 
 
 def check_names(study: Mapping[str, Any], mistakes: Mistakes) -> None:
-    """Check everything that the study names."""
+    """Check all names in the study, and what each kind of exercise requires."""
     for name, dataset in study["datasets"].items():
         mistakes.add_all(("datasets", name), names.data_set(name, dataset))
     for name, model in study["models"].items():
@@ -31,7 +31,7 @@ def check_names(study: Mapping[str, Any], mistakes: Mistakes) -> None:
 
 
 def check_runs(study: Mapping[str, Any], mistakes: Mistakes) -> None:
-    """Check the run table row by row, and what each exercise says of its own runs."""
+    """Check each row of the run table, and what each kind of exercise requires of its runs."""
     runs = table.runs(study)
     validator = schema.validator(schema.load("runs"))
     seen: set[str] = set()
@@ -55,7 +55,7 @@ def check_runs(study: Mapping[str, Any], mistakes: Mistakes) -> None:
 
 
 def _check_batch(key: Key, run: Run, definition: Mapping[str, Any], mistakes: Mistakes) -> None:
-    """A batch has to fit into the training set, where its size is known before it is prepared."""
+    """A batch must not exceed the training set, if its size is known before preparation."""
     examples = known_examples(run.data, definition)
     if examples is not None and isinstance(run.batch_size, int) and run.batch_size > examples:
         together = f" ({run.gpus} processes together)" if run.gpus > 1 else ""

@@ -1,9 +1,9 @@
-"""Claims of a study: statements of its source, each of which the study's own runs bear out or not.
+"""Claims of a study: statements of its source, which the study's own runs confirm or refute.
 
 A claim has a text and one of four keys: ``value`` (a published figure), ``best`` (settings that
 beat all others of their optimizer), ``order`` (settings from the best to the worst) or
-``diverges_from`` (the lowest learning rate that diverges). Here is which runs a claim is about;
-`optlab.verdicts` judges it. Standard library only: this is imported at every parse.
+``diverges_from`` (the lowest learning rate that diverges). This module finds the runs that a claim
+is about; `optlab.results.verdicts` judges it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Claim = Mapping[str, Any]
 
 
 def kind(claim: Claim) -> str:
-    """Which of `KINDS` a claim is."""
+    """The key in `KINDS` that the claim has."""
     return next(name for name in KINDS if name in claim)
 
 
 def described(settings: Settings, runs: Sequence[Run]) -> list[Run]:
-    """The runs that these settings describe: one, or several to choose the best of."""
+    """The runs that these settings describe: one, or several of which the best counts."""
     return [run for run in runs if run.matches(settings)]
 
 
@@ -38,17 +38,17 @@ def rivals(settings: Settings, runs: Sequence[Run]) -> list[Run]:
 
 
 def rates(settings: Settings, runs: Sequence[Run]) -> list[Run]:
-    """The runs that differ from these settings in the learning rate alone, the lowest first."""
+    """The runs that differ from these settings only in the learning rate, the lowest first."""
     others = {name: value for name, value in settings.items() if name != "lr"}
     return sorted(described(others, runs), key=lambda run: run.knobs["lr"])
 
 
 def misplaced(settings: Settings, known: Sequence[str], runs: Sequence[Run]) -> Mistake | None:
-    """Where in these settings, and why, they are none of a grid's; None where they are."""
+    """The mistake in these settings if they are not in the grid of an exercise, else None."""
     optimizer = settings["optimizer"]
     if optimizer not in known:
-        message = f"{show(optimizer)} is not in this exercise; {allowed(optimizer, known)}"
-        return ("optimizer",), message
+        hint = allowed(optimizer, known)
+        return ("optimizer",), f"{show(optimizer)} is not in this exercise; {hint}"
     if not described(settings, runs):
         return (), f"{show(settings)} is not in the exercise's grid"
     return None
@@ -57,11 +57,7 @@ def misplaced(settings: Settings, known: Sequence[str], runs: Sequence[Run]) -> 
 def mistakes(
     claims: Sequence[Claim], known: Sequence[str], runs: Sequence[Run]
 ) -> Iterator[Mistake]:
-    """What is wrong with the claims of an exercise that has these optimizers and runs.
-
-    Yields:
-        The place within ``claims`` and the message.
-    """
+    """The mistakes in the claims of an exercise with these optimizers and runs."""
     for number, claim in enumerate(claims):
         kinds = [name for name in KINDS if name in claim]
         if len(kinds) != 1:
@@ -73,7 +69,7 @@ def mistakes(
 
 
 def _of_keys(claim: Claim, kind: str) -> Iterator[Mistake]:
-    """Keys that belong to claims of another kind, or are missing in this one."""
+    """Keys of another kind of claim, and missing keys."""
     for key, kinds in _KEYS.items():
         if kind == "value" and key not in claim:
             yield (), f"the key '{key}' is missing: a value has both figure and published"
@@ -87,7 +83,7 @@ _KEYS = {"figure": ("value", "best", "order"), "published": ("value",)}
 def _of_settings(
     claim: Claim, kind: str, known: Sequence[str], runs: Sequence[Run]
 ) -> Iterator[Mistake]:
-    """Settings that the exercise's grid does not have."""
+    """Settings that are not in the grid of the exercise."""
     several = kind == "order"
     for number, settings in enumerate(claim[kind] if several else [claim[kind]]):
         place: Key = (kind, number) if several else (kind,)
@@ -98,7 +94,7 @@ def _of_settings(
 
 
 def _of_runs(claim: Claim, kind: str, runs: Sequence[Run]) -> Iterator[str]:
-    """Runs that leave nothing to be judged."""
+    """Settings that no run can confirm or refute."""
     settings = claim[kind]
     if kind == "best" and not rivals(settings, runs):
         yield f"{show(settings)} is all that is tried of {settings['optimizer']}"

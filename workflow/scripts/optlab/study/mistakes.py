@@ -1,8 +1,8 @@
-"""The mistakes of a study: collected, each printed in one line with its place in the file."""
+"""Mistakes of a study, collected and printed in one line each, with their place in the file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -18,7 +18,7 @@ class StudyError(UserError):
 
 
 class Mistakes:
-    """Collects mistakes, each with the place of its key in the study's file."""
+    """Collects mistakes, each with the file and line of its key."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -26,7 +26,7 @@ class Mistakes:
         self._entries = 0
 
     def read(self, file: str) -> str:
-        """The file's text, whose keys and lines are kept; an unreadable file is a mistake."""
+        """Return the text of a file and index it; an unreadable file is a mistake."""
         try:
             text = Path(file).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
@@ -36,7 +36,7 @@ class Mistakes:
         return text
 
     def index(self, text: str, file: str) -> None:
-        """Keep the line of each key; text that is no YAML is a mistake."""
+        """Remember the line of each key; text that is not YAML is a mistake."""
         try:
             root = yaml.compose(text, Loader=Loader)
             self._places.setdefault((), f"{file}: ")
@@ -46,20 +46,21 @@ class Mistakes:
             self.lines.append(unreadable(file, error))
 
     def add(self, key: Key, message: str) -> None:
-        """Add a mistake: what is wrong at ``key``."""
-        where = next((self._places[key[:n]] for n in _shorter(key) if key[:n] in self._places), "")
+        """Add a mistake at ``key``, or at the nearest key above it that is in the file."""
+        keys = (key[:length] for length in range(len(key), -1, -1))
+        where = next((self._places[one] for one in keys if one in self._places), "")
         name = ".".join(map(str, key)) or "the study"
         line = f"{where}{name}: {message}"
         if line not in self.lines:
             self.lines.append(line)
 
     def add_all(self, key: Key, found: Iterable[Mistake]) -> None:
-        """Add the mistakes of the section at ``key``."""
+        """Add the mistakes of a section, whose own keys are relative to ``key``."""
         for place, message in found:
             self.add((*key, *place), message)
 
     def check(self) -> None:
-        """Raise `StudyError` if there were any."""
+        """Raise `StudyError` if there are any."""
         if self.lines:
             raise StudyError("\n".join(self.lines))
 
@@ -72,13 +73,12 @@ class Mistakes:
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for name, child in node.value:
-                if not isinstance(name, yaml.ScalarNode):
-                    inner = (*key, "?")
-                    self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
+                is_text = isinstance(name, yaml.ScalarNode)
+                inner = (*key, name.value if is_text else "?")
+                self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
+                if not is_text:
                     self.add(inner, "a key is a list or a mapping; it has to be a text")
                     continue
-                inner = (*key, name.value)
-                self._places[inner] = f"{file}:{name.start_mark.line + 1}: "
                 if name.value in seen:
                     self.add(inner, "this key is given twice; the first would be lost")
                 seen.add(name.value)
@@ -88,12 +88,8 @@ class Mistakes:
                 self._walk(child, (*key, number), file)
 
 
-def _shorter(key: Key) -> Iterator[int]:
-    return iter(range(len(key), -1, -1))
-
-
 def unreadable(file: str, error: Exception) -> str:
-    """Why a file cannot be read, in one line, with the line number where its YAML is invalid."""
+    """One line on why a file cannot be read; for invalid YAML with the line number."""
     if isinstance(error, OSError):
         return f"{file}: cannot be read: {error.strerror}"
     if isinstance(error, RecursionError):

@@ -1,6 +1,6 @@
-"""What a study may name: data sets, networks, optimizers and knobs, checked against the catalogue.
+"""Checks of what a study names against the catalogue: data sets, networks, optimizers and knobs.
 
-Every function yields mistakes, whose keys are relative to what it checks.
+Each function yields mistakes, whose keys are relative to the section that it checks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from optlab import custom
 from optlab.catalogue import knobs as knob_rules
 from optlab.catalogue import networks, optimizers, schedules
-from optlab.catalogue.datasets import BUILT_IN, NPZ, SOURCES
+from optlab.catalogue.datasets import BUILT_IN
 from optlab.data import identity
 from optlab.errors import DataError, Mistake, UserError, allowed, show
 
@@ -21,24 +21,21 @@ Mistakes = Iterator[Mistake]
 
 def data_set(name: str, definition: Mapping[str, Any]) -> Mistakes:
     """A data set that the study defines."""
-    source, file = definition["source"], definition["file"]
-    if source not in SOURCES:
-        yield ("source",), f"unknown source {show(source)}; {allowed(source, SOURCES)}"
-    elif source == NPZ and not file:
-        yield (), "source npz needs the key 'file': the path of your .npz file"
-    elif source != NPZ and file:
-        yield ("file",), f"only source npz reads a file; source {source} has its own"
-    elif source == NPZ and (missing := _missing(file)):
+    found = list(identity.mistakes(definition))
+    yield from found
+    if found:
+        return
+    if definition["file"] and (missing := _missing(definition["file"])):
         yield ("file",), missing
-    else:
-        try:
-            identity.prepared_path(name, definition)
-        except DataError as error:
-            yield (), str(error)
+        return
+    try:
+        identity.prepared_path(name, definition)
+    except DataError as error:
+        yield (), str(error)
 
 
 def data_sets(study: Mapping[str, Any], names: Iterable[str]) -> Mistakes:
-    """The data sets that an exercise names."""
+    """The data sets of an exercise."""
     known = [*study["datasets"], *BUILT_IN]
     for number, name in enumerate(names):
         if name not in known:
@@ -54,7 +51,7 @@ def model(definition: Mapping[str, Any]) -> Mistakes:
 
 
 def options(name: str, given: Mapping[str, Any]) -> Mistakes:
-    """Options of a network; those of the user's own network are not known."""
+    """Options of a network; those of the user's own network cannot be checked."""
     if name not in networks.NETWORKS:
         return
     known = networks.options(name)
@@ -67,7 +64,7 @@ def options(name: str, given: Mapping[str, Any]) -> Mistakes:
 
 
 def network(name: str, named: Iterable[str] = ()) -> Mistakes:
-    """A network; ``named`` are the names that the study itself defines."""
+    """A network; ``named`` are the models that the study defines."""
     if custom.is_custom(name):
         yield from own_code(name)
     elif name not in networks.NETWORKS:
@@ -76,7 +73,7 @@ def network(name: str, named: Iterable[str] = ()) -> Mistakes:
 
 
 def grid(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
-    """The networks, schedules and optimizers of an exercise that trains a grid."""
+    """The networks, schedules and optimizers of a sweep or a scaling exercise."""
     for number, name in enumerate(exercise["models"]):
         if name not in study["models"]:
             for place, message in network(name, study["models"]):
@@ -101,8 +98,8 @@ def optimizer(name: str, given: Mapping[str, list[Any]]) -> Mistakes:
         return
     if entry is None:
         yield from own_code(name)
-    if entry is None and "lr" not in given:
-        yield (), "an optimizer of your own needs the key 'lr': its learning rates"
+        if "lr" not in given:
+            yield (), "an optimizer of your own needs the key 'lr': its learning rates"
     for knob, values in given.items():
         yield from _knob(name, knob, values)
 
@@ -121,7 +118,7 @@ def _knob(optimizer: str, knob: str, values: list[Any]) -> Mistakes:
 
 
 def own_code(spec: str) -> Mistakes:
-    """Code of the user's own."""
+    """The user's own code, named as path/to/file.py:name or package.module:name."""
     place, _, name = spec.rpartition(":")
     file = custom.source_file(spec)
     if not name.isidentifier() or not (file or all(p.isidentifier() for p in place.split("."))):
@@ -133,6 +130,6 @@ def own_code(spec: str) -> Mistakes:
 def _missing(file: str) -> str | None:
     try:
         found = Path(file).is_file()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # not a possible name of a file
         found = False
     return None if found else f"there is no file {file} (seen from {Path.cwd()})"

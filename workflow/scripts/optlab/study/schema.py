@@ -1,4 +1,4 @@
-"""The JSON schemas: validation that fills in defaults, and its errors in the user's words."""
+"""The JSON schemas: validation that fills in defaults, and its errors as mistakes of a study."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import Any
 
 import yaml
 
-from optlab.errors import allowed, show
+from optlab.errors import Mistake, allowed, show
 from optlab.study.mistakes import Loader, Mistakes
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
 
 
 def check(study: Any, mistakes: Mistakes) -> None:
-    schema = load("config")
-    for error in validator(schema).iter_errors(study):
-        _add_schema_error(error, mistakes)
+    """Check a configuration against its schema, and fill in defaults."""
+    for error in validator(load("config")).iter_errors(study):
+        mistakes.add_all((), _mistakes(error))
 
 
 def load(name: str) -> dict[str, Any]:
+    """The schema ``config`` (of a configuration) or ``runs`` (of a row of the run table)."""
     return yaml.load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"), Loader=Loader)
 
 
 def validator(schema: dict[str, Any]) -> Any:
-    """A validator that fills in defaults on its way (the recipe of jsonschema's own FAQ).
+    """A validator that fills in defaults, as in the FAQ of jsonschema.
 
-    A number is finite: nan would pass every limit.
+    It refuses NaN, which would pass every limit, and infinity.
     """
     from jsonschema import Draft202012Validator, validators
 
@@ -43,47 +44,45 @@ def validator(schema: dict[str, Any]) -> Any:
 
     usual = Draft202012Validator.TYPE_CHECKER
     finite = usual.redefine("number", lambda _, v: usual.is_type(v, "number") and v - v == 0)
-    return validators.extend(Draft202012Validator, {"properties": fill}, type_checker=finite)(
-        schema
-    )
+    extended = validators.extend(Draft202012Validator, {"properties": fill}, type_checker=finite)
+    return extended(schema)
 
 
-def _add_schema_error(error: Any, mistakes: Mistakes) -> None:
+def _mistakes(error: Any) -> Iterator[Mistake]:
+    """The mistakes that an error of jsonschema stands for."""
     key, value, rule = tuple(error.absolute_path), error.instance, error.validator_value
     match error.validator:
         case "additionalProperties":
             known = list(error.schema.get("properties", {}))
-            for name in value:
-                if name not in known:
-                    mistakes.add((*key, name), f"unknown key; {allowed(name, known)}")
+            for name in [name for name in value if name not in known]:
+                yield (*key, name), f"unknown key; {allowed(name, known)}"
         case "required":
-            for name in rule:
-                if name not in value:
-                    mistakes.add(key, f"the key '{name}' is missing")
+            for name in [name for name in rule if name not in value]:
+                yield key, f"the key '{name}' is missing"
         case "enum":
-            mistakes.add(key, f"{show(value)} is not known; {allowed(value, rule)}")
+            yield key, f"{show(value)} is not known; {allowed(value, rule)}"
         case "type" if value is None:
-            mistakes.add(key, f"nothing is given; it takes {_requirement(error.schema)}")
+            yield key, f"nothing is given; it takes {_requirement(error.schema)}"
         case "type" if rule == "string":
-            mistakes.add(key, f"{show(value)} is not a text; write '{show(value)}'")
+            yield key, f"{show(value)} is not a text; write '{show(value)}'"
         case "type" if rule == "array":
-            mistakes.add(key, f"{show(value)} is not a list; write [{show(value)}]")
+            yield key, f"{show(value)} is not a list; write [{show(value)}]"
         case "minItems":
-            mistakes.add(key, "the list is empty; give at least one value")
+            yield key, "the list is empty; give at least one value"
         case "minProperties":
-            mistakes.add(key, "is empty; give at least one")
+            yield key, "is empty; give at least one"
         case "uniqueItems":
             twice = next(v for n, v in enumerate(value) if v in value[:n])
-            mistakes.add(key, f"{show(twice)} is in the list twice")
+            yield key, f"{show(twice)} is in the list twice"
         case "anyOf":
-            mistakes.add(key, f"{show(value)} is not allowed; a whole number from 1 up, or full")
+            yield key, f"{show(value)} is not allowed; a whole number from 1 up, or full"
         case "pattern":
             key = (*key, value) if "propertyNames" in error.schema_path else key
-            mistakes.add(key, f"{show(value)} cannot be a name; use {error.schema['description']}")
+            yield key, f"{show(value)} cannot be a name; use {error.schema['description']}"
         case "not":
-            mistakes.add(key, f"{show(value)} is taken: results/{value} holds something else")
+            yield key, f"{show(value)} is taken: results/{value} holds something else"
         case _:
-            mistakes.add(key, f"{show(value)} is not allowed; {_requirement(error.schema)}")
+            yield key, f"{show(value)} is not allowed; {_requirement(error.schema)}"
 
 
 def _requirement(schema: Mapping[str, Any]) -> str:

@@ -1,10 +1,10 @@
-"""The space of a hyperparameter search: what its names mean, and what is wrong with one.
+"""The space of a hyperparameter search: the meaning of its names, and the checks of a space.
 
 A name of the space is ``optimizer``, ``lr`` or another knob of an optimizer that the search may
-choose (drawn only where the trial's optimizer has it), ``batch_size``, or an option of the network.
-The hidden layers of the network mlp are ``n_layers`` layers of ``n_units`` units; ``n_units`` and
-``dropout`` may be ``per_layer``: they are drawn as ``n_units_l0``, ``n_units_l1`` and so on, for as
-many layers as the trial has. Standard library only: this is imported at every parse.
+choose (drawn only if the trial's optimizer has it), ``batch_size``, or an option of the network.
+The network mlp has ``n_layers`` hidden layers of ``n_units`` units. ``n_units`` and ``dropout`` may
+be ``per_layer``: then each layer of a trial has a parameter, ``n_units_l0``,
+``n_units_l1`` and so on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from optlab.errors import Mistake, allowed, show
 
 Spec = Mapping[str, Any]  # one entry of the space, defaults filled in
 Space = Mapping[str, Spec]
-Suggest = Callable[[str, Spec], Any]  # name of a parameter, its entry -> its value
+Suggest = Callable[[str, Spec], Any]  # name and entry of a parameter -> value
 
 LAYERED = ("n_units", "dropout")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a trial trains."""
+    """The settings that a trial trains with."""
 
     optimizer: str
     knobs: dict[str, Any]
@@ -36,7 +36,7 @@ class Setting:
 
 
 def setting(space: Space, network: str, batch_size: int | str, suggest: Suggest) -> Setting:
-    """One point of the space, each parameter as ``suggest`` gives it, always in one order."""
+    """One point of the space; ``suggest`` is asked for its parameters in a fixed order."""
 
     def take(name: str, entry: str | None = None) -> Any:
         spec = space[entry or name]
@@ -67,21 +67,20 @@ def setting(space: Space, network: str, batch_size: int | str, suggest: Suggest)
 
 
 def label(choice: Any) -> Any:
-    """A choice as Optuna can store it: a list becomes its text."""
+    """A choice as Optuna can store it: a list becomes JSON text."""
     return json.dumps(choice) if isinstance(choice, list) else choice
 
 
 def mistakes(space: Space, network: str) -> Iterator[Mistake]:
-    """Every mistake of a space; the network is one that is known."""
+    """Every mistake of a space for a network of the catalogue."""
     chosen = [c for c in space.get("optimizer", {}).get("choices", ()) if isinstance(c, str)]
     names = _names(network, chosen)
     for name, spec in space.items():
-        if name not in names:
+        if name in names:
+            found = list(_spec_mistakes(spec)) or _ends(name, spec, network)
+            yield from (((name, *key), message) for key, message in found)
+        else:
             yield (name,), f"unknown name in the search space; {allowed(name, names)}"
-            continue
-        found = list(_spec_mistakes(spec))
-        for key, message in found or _ends(name, spec, network):
-            yield (name, *key), message
     yield from _structure(space)
 
 
@@ -94,7 +93,7 @@ def _names(network: str, chosen: list[str]) -> list[str]:
 
 
 def _spec_mistakes(spec: Spec) -> Iterator[Mistake]:
-    """What is wrong with an entry whatever its name."""
+    """Mistakes of an entry that do not depend on its name."""
     if spec["type"] == "categorical":
         if "choices" not in spec:
             yield (), "a categorical parameter needs the key 'choices': a list of values"
@@ -104,16 +103,14 @@ def _spec_mistakes(spec: Spec) -> Iterator[Mistake]:
         return
     if "choices" in spec:
         yield ("choices",), f"a parameter of type {spec['type']} has low and high, not choices"
-    missing = [key for key in ("low", "high") if key not in spec]
-    for key in missing:
-        yield (), f"the key '{key}' is missing"
-    if missing:
+    low, high = spec.get("low"), spec.get("high")
+    for key, value in (("low", low), ("high", high)):
+        if value is None:
+            yield (), f"the key '{key}' is missing"
+        elif spec["type"] == "int" and not isinstance(value, int):
+            yield (key,), f"{show(value)} is not a whole number, and the type is int"
+    if low is None or high is None:
         return
-    low, high = spec["low"], spec["high"]
-    if spec["type"] == "int":
-        for key in ("low", "high"):
-            if not isinstance(spec[key], int):
-                yield (key,), f"{show(spec[key])} is not a whole number, and the type is int"
     if low > high:
         yield (), f"low {show(low)} is above high {show(high)}"
     if spec["log"] and low <= 0:
@@ -121,7 +118,7 @@ def _spec_mistakes(spec: Spec) -> Iterator[Mistake]:
 
 
 def _ends(name: str, spec: Spec, network: str) -> Iterator[Mistake]:
-    """Values that the name cannot take: every choice, or both ends of the range."""
+    """Values that the name cannot have, among all choices or the two ends of the range."""
     choices = spec.get("choices")
     if name == "optimizer" and choices is None:
         yield ("type",), "the optimizer is one of a list; use type: categorical, with choices"
@@ -134,21 +131,20 @@ def _ends(name: str, spec: Spec, network: str) -> Iterator[Mistake]:
 
 
 def _refused(name: str, value: Any, network: str) -> str | None:
+    """What would be allowed instead of ``value``; None if it is allowed."""
     if name == "optimizer":
         known = optimizers.OPTIMIZERS
         return None if value in known else f"unknown optimizer; {allowed(value, known)}"
-    if name in ("n_layers", "n_units"):
-        return networks.refuses(name, value, 1)
-    if name == "batch_size":
-        return None if value == "full" else networks.refuses(name, value, 1)
-    options = networks.options(network)
-    if name in options:
-        return networks.refuses(name, value, options[name])
+    if name == "batch_size" and value == "full":
+        return None
+    sizes = {"n_layers": 1, "n_units": 1, "batch_size": 1, **networks.options(network)}
+    if name in sizes:
+        return networks.refuses(name, value, sizes[name])
     return knob_rules.refuses(name, value)
 
 
 def _structure(space: Space) -> Iterator[Mistake]:
-    """What entries need of one another."""
+    """Entries that are missing or contradict each other."""
     if "optimizer" not in space:
         yield (), "the key 'optimizer' is missing: type categorical, with the optimizers as choices"
     if "lr" not in space:

@@ -1,1 +1,1 @@
-"""The trials of a search: the journal that its workers share, what a worker does, and one trial."""
+"""The trials of a search: the journal that its workers share, one worker, and one trial."""

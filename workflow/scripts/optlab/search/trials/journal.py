@@ -1,6 +1,6 @@
 """The journal of a search: the trials that its workers share.
 
-Optuna's journal is a file to which every process appends, safely on a network disk too. It has no
+Optuna's journal is a file to which every process appends, safely also on a network disk. It has no
 heartbeat, so a worker tags its trials with its identity, and touches a file while it lives. Before
 a worker takes a trial, it marks the running trials of dead workers as failed. A live worker wrongly
 declared dead finds its trial marked failed and abandons it. Work may be repeated; no trial is
@@ -32,15 +32,15 @@ from optlab.study.space import Spec, label
 from optlab.training.batches import derived_seed
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-BEAT = 5.0  # seconds between two signs of life
-SILENCE = 60.0  # seconds without one after which a worker counts as dead
-PAUSE = 0.2  # seconds between two looks at trials that others run
+BEAT = 5.0  # seconds between two heartbeats
+SILENCE = 60.0  # seconds without a heartbeat after which a worker counts as dead
+PAUSE = 0.2  # seconds between two readings of the journal while other workers run the last trials
 
 optuna.logging.get_logger("optuna").setLevel(logging.ERROR)
 
 
 class LostError(Exception):
-    """Another worker has declared this one dead, and its trial failed."""
+    """Another worker has declared this one dead and marked its trial as failed."""
 
 
 class Journal:
@@ -49,11 +49,11 @@ class Journal:
     def __init__(self, search: Search, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._search = path, search
-        lock = JournalFileOpenLock(str(path))  # works on file systems without links too
+        lock = JournalFileOpenLock(str(path))  # needs no links, which some file systems lack
         backend = JournalFileBackend(str(path), lock_obj=lock)
         with _held(lock):
             _mend(path)
-        # Not the journal's own lock, which every write takes: this one is for several of them.
+        # Each write takes the journal's lock; this second one is held over several writes.
         self._claim = JournalFileOpenLock(f"{path}.claim")
         self.study = optuna.create_study(
             storage=JournalStorage(backend),
@@ -68,7 +68,7 @@ class Journal:
         return self.study.get_trials(deepcopy=False)
 
     def counted(self) -> list[FrozenTrial]:
-        """The trials up to the last one that the search asks for, failed ones among them."""
+        """The trials, including failed ones, up to the last one that the search asks for."""
         trials, finished = [], 0
         for trial in self.trials():
             if finished == self._search.trials:
@@ -78,9 +78,9 @@ class Journal:
         return trials
 
     def claim(self, worker: Worker) -> Trial | None:
-        """A trial for this worker, or None where the search has all that it asks for.
+        """A trial for this worker; None if enough trials have finished.
 
-        While others run the last ones it waits: one of them may die.
+        While others run the last trials it waits, because one of them may die.
         """
         while True:
             with _held(self._claim):
@@ -91,8 +91,8 @@ class Journal:
                 if finished >= self._search.trials:
                     return None
                 if finished + running < self._search.trials:
-                    # A generator for each trial, from its number: a worker that starts again does
-                    # not draw its first trials again, and no two workers draw the same.
+                    # A sampler for each trial, seeded by its number: a worker that starts again
+                    # does not repeat its draws, and no two workers draw the same.
                     self.study.sampler = _sampler(self._search, len(trials))
                     trial = self.study.ask()
                     trial.set_user_attr("worker", worker.tag)
@@ -100,21 +100,17 @@ class Journal:
             time.sleep(PAUSE)
 
     def fail_dead(self, worker: Worker | None = None) -> None:
-        """Fail running trials whose worker is gone; without a worker to ask for it, all of them."""
+        """Mark running trials of dead workers as failed; without ``worker``, all running trials."""
         for trial in self.trials():
             if trial.state == TrialState.RUNNING:
                 tag = trial.user_attrs.get("worker")
-                # One without a tag was born under a claim that ended before it could be tagged.
+                # A trial has no tag if its worker died between the two writes of a claim.
                 if worker is None or tag is None or worker.outlived(tag):
-                    with suppress(ValueError, UpdateFinishedTrialError):  # it was quicker
+                    with suppress(ValueError, UpdateFinishedTrialError):  # it has ended since
                         self.study.tell(trial.number, state=TrialState.FAIL)
 
     def tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
-        """End a trial.
-
-        Raises:
-            LostError: it has been ended already.
-        """
+        """End a trial. Raises LostError if another worker has ended it."""
         try:
             self.study.tell(trial, value, state=state)
         except (ValueError, UpdateFinishedTrialError) as error:
@@ -124,7 +120,7 @@ class Journal:
 
 
 class Worker:
-    """Who runs a trial, so that others can tell whether that process still lives."""
+    """The identity and heartbeat of a worker, by which others see whether it lives."""
 
     def __init__(self, number: int, journal: Path):
         self._folder = journal.parent
@@ -142,9 +138,9 @@ class Worker:
         self._file.unlink(missing_ok=True)
 
     def outlived(self, tag: dict[str, Any]) -> bool:
-        """Whether the worker of this tag is dead: its process is gone, or it has been silent.
+        """Whether the worker with this tag is dead: its process has ended, or it is silent.
 
-        A worker that starts under a number replaces the earlier one with that number.
+        A worker replaces an earlier worker with the same number.
         """
         if tag["token"] == self.tag["token"]:
             return False
@@ -152,7 +148,7 @@ class Worker:
             return True
         if alive.lives(tag) is False:
             return True
-        # Both times are the file system's, so the clocks of two machines need not agree.
+        # Both times are set by the file system, so the clocks of the machines may differ.
         self._touch()
         try:
             other = (self._folder / tag["token"]).stat().st_mtime
@@ -171,7 +167,7 @@ class Worker:
 
 
 def suggest(trial: Trial, name: str, spec: Spec) -> Any:
-    """Optuna's choice for a parameter."""
+    """The value that Optuna chooses for a parameter."""
     if spec["type"] == "categorical":
         return trial.suggest_categorical(name, [label(choice) for choice in spec["choices"]])
     if spec["type"] == "int":
@@ -180,29 +176,29 @@ def suggest(trial: Trial, name: str, spec: Spec) -> Any:
 
 
 def _sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
-    options = {key: value for key, value in search.sampler.items() if key != "name"}
+    options = dict(search.sampler)
+    name = options.pop("name")
     seed = derived_seed("sampler", search.seed, number) % 2**32
-    if search.sampler["name"] == "random":
+    if name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    if search.sampler["name"] == "gp":
+    if name == "gp":
         return optuna.samplers.GPSampler(seed=seed, **options)
-    # What others are running counts as bad: workers spread out, and one alone sees no difference.
+    # constant_liar: running trials count as bad, so that several workers try different settings.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # the user has asked for the option
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of options that the user has set
         return optuna.samplers.TPESampler(seed=seed, constant_liar=True, **options)
 
 
 def _pruner(search: Search) -> optuna.pruners.BasePruner:
-    options = {key: value for key, value in search.pruner.items() if key != "name"}
-    match search.pruner["name"]:
-        case "median":
-            return optuna.pruners.MedianPruner(**options)
-        case "hyperband":
-            return optuna.pruners.HyperbandPruner(max_resource=search.epochs, **options)
-        case "successive_halving":
-            return optuna.pruners.SuccessiveHalvingPruner(**options)
-        case _:
-            return optuna.pruners.NopPruner()
+    options = dict(search.pruner)
+    name = options.pop("name")
+    if name == "median":
+        return optuna.pruners.MedianPruner(**options)
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner(max_resource=search.epochs, **options)
+    if name == "successive_halving":
+        return optuna.pruners.SuccessiveHalvingPruner(**options)
+    return optuna.pruners.NopPruner()
 
 
 @contextmanager
@@ -215,7 +211,7 @@ def _held(lock: JournalFileOpenLock) -> Iterator[None]:
 
 
 def _mend(path: Path) -> None:
-    """Cut a last line that a machine's death left half written: Optuna would not read past it."""
+    """Remove an incomplete last line, left by a crash, past which Optuna would not read."""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):

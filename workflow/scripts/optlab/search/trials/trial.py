@@ -1,4 +1,4 @@
-"""One trial of a search: a setting trained within the search's budget."""
+"""One trial of a search: one setting trained within the budget of the search."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optlab.training import datasets, loop
 from optlab.training.datasets import Dataset, Split
 from optlab.training.evaluation import Evaluation
 
-TRAIN_LOSS_EXAMPLES = 1000  # a trial's training loss is only looked at, never searched for
+TRAIN_LOSS_EXAMPLES = 1000  # few, because the training loss of a trial is only for information
 
 
 def load(search: Search) -> Dataset:
@@ -27,12 +27,12 @@ def load(search: Search) -> Dataset:
 
 
 def trial_data(search: Search, data: Dataset) -> Dataset:
-    """What a trial sees: the validation examples of its budget, and never the test set.
+    """The data set as trials use it: with the budget's validation examples, without a test set.
 
-    Prepared examples are in a random order, so the first ones are a sample.
+    Prepared examples are in random order, so the first ones are a sample.
 
     Raises:
-        UserError: there are fewer validation examples than the budget wants, or none.
+        UserError: there are fewer validation examples than the budget asks for, or none.
     """
     held_out = data.validation
     if held_out is None:
@@ -45,13 +45,8 @@ def trial_data(search: Search, data: Dataset) -> Dataset:
     return replace(data, validation=Split(held_out.x[:wanted], held_out.y[:wanted]), test=None)
 
 
-def trial_seed(search: Search) -> int:
-    """The seed of all trials, below zero: no retraining has it."""
-    return -1 - search.seed
-
-
 def run_of(search: Search, chosen: Setting, epoch_examples: int | None) -> Run:
-    """A setting as a run, on the device of this machine."""
+    """A setting as a run on a device of this machine."""
     network, optimizer = search.network, chosen.optimizer
     return Run(
         study=search.study,
@@ -78,10 +73,11 @@ def train(
     search: Search,
     chosen: Setting,
     data: Dataset,
-    seed: int,
     report: Callable[[Evaluation], None] = lambda evaluation: None,
-    epoch_examples: int | None = None,
 ) -> loop.Outcome:
-    """Train one setting; ``report`` may raise to end it early."""
-    run = run_of(search, chosen, epoch_examples)
-    return loop.train(run, data, [seed], lambda _, evaluation: report(evaluation))[0]
+    """Train a setting as a trial; ``report`` may raise to end it early.
+
+    All trials have one seed, below zero, so that no retraining uses it.
+    """
+    run = run_of(search, chosen, search.epoch_examples)
+    return loop.train(run, data, [-1 - search.seed], lambda _, row: report(row))[0]

@@ -1,7 +1,8 @@
-"""A worker of a search: it runs trials until the search has as many as it asks for."""
+"""A worker of a search, which runs trials until the search has enough."""
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from typing import Any
@@ -12,14 +13,13 @@ from optuna.trial import TrialState
 
 from optlab.machine import devices, hardware
 from optlab.search.trials import trial as trials
-from optlab.search.trials.journal import Journal, LostError, Worker
-from optlab.search.trials.journal import suggest as suggest_value
+from optlab.search.trials.journal import Journal, LostError, Worker, suggest
 from optlab.study import space
 from optlab.study.kinds.search import Search
 
 
 def work(search: Search, number: int) -> dict[str, Any]:
-    """Run trials until the search has them all; returns the record of this worker."""
+    """Run trials until the search has enough; returns the record of this worker."""
     data = trials.trial_data(search, trials.load(search))
     journal = Journal(search, search.journal())
     states: Counter[str] = Counter()
@@ -44,9 +44,9 @@ def work(search: Search, number: int) -> dict[str, Any]:
 
 
 def run(search: Search, journal: Any, trial: Any, data: Any) -> str:
-    """Run one trial to its end, or until the pruner stops it; returns its state.
+    """Run one trial until it ends or is pruned; returns its state.
 
-    A trial that diverges is stopped like one that is pruned, and the search goes on.
+    A trial that diverges counts as pruned, and the search continues.
     """
     facts: dict[str, Any] = {"epochs": 0, "seconds": 0.0, "status": "ok"}
 
@@ -62,18 +62,15 @@ def run(search: Search, journal: Any, trial: Any, data: Any) -> str:
         if row.epoch < search.epochs and trial.should_prune():
             raise optuna.TrialPruned
 
-    def suggest(name: str, spec: space.Spec) -> Any:
-        return suggest_value(trial, name, spec)
-
     def end(state: TrialState, value: float | None = None) -> str:
         trial.set_user_attr("run", facts)
         journal.tell(trial, state, value)
         return state.name.lower()
 
     try:
-        chosen = space.setting(search.space, search.network, search.batch_size, suggest)
-        seed = trials.trial_seed(search)
-        trials.train(search, chosen, data, seed, report, search.epoch_examples)
+        draw = functools.partial(suggest, trial)
+        chosen = space.setting(search.space, search.network, search.batch_size, draw)
+        trials.train(search, chosen, data, report)
         return end(TrialState.COMPLETE, facts[search.metric])
     except optuna.TrialPruned:
         return end(TrialState.PRUNED)
@@ -85,19 +82,15 @@ def run(search: Search, journal: Any, trial: Any, data: Any) -> str:
 
 
 def _line(trial: Any, state: str, search: Search) -> str:
-    """What the log says of a trial."""
+    """The line of the log about a trial, with four digits of each parameter."""
     facts = trial.user_attrs.get("run", {})
     value = facts.get(search.metric)
+    shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in trial.params.items()}
     parts = [
         f"trial {trial.number} {state if facts.get('status') != 'diverged' else 'diverged'}",
         f"after {facts.get('epochs', 0)} epochs",
         *([f"{search.metric} {value:.4f}"] if value is not None else []),
-        ", ".join(f"{name} {show(value)}" for name, value in trial.params.items()),
+        ", ".join(f"{name} {text}" for name, text in shown.items()),
         f"{facts.get('seconds', 0):.1f} s",
     ]
     return "  ".join(parts)
-
-
-def show(value: Any) -> str:
-    """A parameter as tables and logs write it: four digits say enough of a float."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,10 +1,10 @@
-"""A search: Optuna chooses what to train next, on each of its data sets by itself."""
+"""A search: Optuna chooses what to train next, separately for each data set."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from optlab.study.run import Run, carried
 
 TABLES = {"trials": "trials of the searches", "search": "searches"}
 
-# Options, each with its default; a pruner's are Optuna's own names.
+# Options with their defaults, named as in Optuna: flags, and whole numbers from LEAST (or 0) up.
 SAMPLERS: dict[str, dict[str, Any]] = {
     "tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": False, "group": False},
     "random": {},
@@ -32,10 +32,10 @@ PRUNERS: dict[str, dict[str, Any]] = {
     "successive_halving": {"min_resource": 1, "reduction_factor": 4, "min_early_stopping_rate": 0},
     "none": {},
 }
-LEAST = {"n_ei_candidates": 1, "interval_steps": 1, "n_min_trials": 1, "min_resource": 1,
-         "reduction_factor": 2}  # fmt: skip
+LEAST = dict.fromkeys(("n_ei_candidates", "interval_steps", "n_min_trials", "min_resource"), 1)
+LEAST["reduction_factor"] = 2
 
-# Keys of the section that the retraining does not depend on, and those that no trial does.
+# Keys of the section on which the retraining does not depend, and those on which no trial does.
 NOT_RETRAINING = ("title", "workers")
 NOT_TRIALS = (*NOT_RETRAINING, "seeds", "retrain", "retrain_pruned")
 
@@ -89,23 +89,23 @@ class Search:
         return self.metric.endswith("accuracy")
 
     def worker_files(self) -> list[str]:
-        """What the workers' jobs write."""
+        """The records that the workers write."""
         return [f"{self.folder}/worker-{number}.json" for number in range(self.workers)]
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """What its trials use of the catalogue: see `study.run.carried`."""
+        """The entries of the catalogue that its trials use: see `study.run.carried`."""
         choices = self.space["optimizer"]["choices"]
         return [carried(self.network, name, {}) for name in choices]
 
     @property
     def parts(self) -> list[str]:
-        """The files of this package that its trials import and others may not."""
+        """The files in `optlab.parts` that its trials use."""
         specs = [e[key] for e in self.entries for key in ("network_builder", "optimizer_class")]
         return triggers.module_files(specs)
 
     def journal(self) -> Path:
-        """The file of the trials: another space, budget, data set or code has another one."""
+        """The file of the trials; its name depends on space, budget, data set and code."""
         leave = {*NOT_TRIALS, "trials", "study", "exercise", "dataset", "data"}
         settings = {key: value for key, value in vars(self).items() if key not in leave}
         settings |= {"data": Path(self.data).name, "entries": self.entries}
@@ -115,7 +115,7 @@ class Search:
 
 
 def searches(study: Mapping[str, Any], name: str) -> list[Search]:
-    """The searches of an exercise, one a data set."""
+    """The searches of an exercise, one for each data set."""
     exercise = study["exercises"][name]
     settings = {k: v for k, v in exercise.items() if k not in ("kind", "title", "datasets")}
     return [
@@ -132,24 +132,24 @@ def searches(study: Mapping[str, Any], name: str) -> list[Search]:
 
 
 def every(study: Mapping[str, Any]) -> list[Search]:
-    """The searches of a resolved study, in the study's own order."""
+    """All searches of a resolved study, in its order."""
     found = [name for name, one in study["exercises"].items() if one["kind"] == "search"]
     return [search for name in found for search in searches(study, name)]
 
 
 def fill(exercise: dict[str, Any]) -> None:
-    """Fill in the options of the sampler and the pruner, which depend on their names."""
+    """Fill in the options of the sampler and the pruner."""
     for part, table in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         exercise[part] = {**table.get(exercise[part]["name"], {}), **exercise[part]}
 
 
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What its section names, and what its keys need of one another."""
+    """Unknown names, wrong options, and keys that contradict each other."""
     network = exercise["network"]
     if network in networks.NETWORKS:
         for key, message in space.mistakes(exercise["space"], network):
             yield ("space", *key), message
-        yield from _senseless(exercise, network)
+        yield from _useless(exercise, network)
     else:
         known = allowed(network, networks.NETWORKS)
         yield ("network",), f"unknown network {show(network)}; {known}"
@@ -167,8 +167,8 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
             yield ("datasets", number), f"{show(dataset)} {reason}"
 
 
-def _senseless(exercise: Mapping[str, Any], network: str) -> Iterator[Mistake]:
-    """Optimizers that a grid would leave out with this network and this batch size."""
+def _useless(exercise: Mapping[str, Any], network: str) -> Iterator[Mistake]:
+    """Optimizers that a sweep would skip with this network and batch size."""
     space = exercise["space"]
     rates = [value for key, value in space.get("dropout", {}).items() if key == "high"]
     use = Use(network, {"dropout": max(rates)} if rates else {}, exercise["batch_size"])
@@ -180,27 +180,31 @@ def _senseless(exercise: Mapping[str, Any], network: str) -> Iterator[Mistake]:
 
 
 def _options(kind: str, given: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Mistakes of a sampler or pruner whose options are in this table."""
     name = given["name"]
     if name not in table:
         yield (kind, "name"), f"unknown {kind} {show(name)}; {allowed(name, table)}"
         return
-    known: Iterable[str] = ("name", *table[name])
+    known = {"name": name, **table[name]}
     for option, value in given.items():
         if option not in known:
             message = f"the {kind} {name} has no option '{option}'"
             yield (kind, option), f"{message}; {allowed(option, known)}"
-        elif option == "name":
-            continue
-        elif isinstance(table[name][option], bool):
-            if not isinstance(value, bool):
-                yield (kind, option), f"{show(value)} is not allowed; true or false"
-        elif isinstance(value, bool) or not isinstance(value, int) or value < LEAST.get(option, 0):
-            least = LEAST.get(option, 0)
-            yield (kind, option), f"{show(value)} is not allowed; a whole number from {least} up"
+        elif reason := _refused(option, value, known[option]):
+            yield (kind, option), f"{show(value)} is not allowed; {reason}"
+
+
+def _refused(option: str, value: Any, default: Any) -> str | None:
+    """What would be allowed instead of ``value``; None if it is allowed."""
+    least = LEAST.get(option, 0)
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return None if whole or option == "name" else f"a whole number from {least} up"
 
 
 def _unfit(definition: Mapping[str, Any] | None, metric: str) -> str | None:
-    """Why a data set cannot be searched on; None where it can, or is not known."""
+    """Why a search cannot use a data set; None if it can, or if the data set is unknown."""
     source = SOURCES.get(definition["source"]) if definition else None
     if definition is None or source is None:
         return None
@@ -213,26 +217,26 @@ def _unfit(definition: Mapping[str, Any] | None, metric: str) -> str | None:
 
 
 def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:
-    """It has no runs."""
+    """None: a search has no runs."""
     return iter(())
 
 
 def runs(study: Mapping[str, Any], name: str) -> list[Run]:
-    """None: its trials are not known before it ends."""
+    """None: the trials are not known before the search ends."""
     return []
 
 
 def results(study: Mapping[str, Any], name: str) -> list[str]:
-    """The trials of its searches, and the metrics of the best setting's retraining."""
+    """The trials of its searches, and the metrics of the retraining."""
     found = [search.folder for search in searches(study, name)]
     return [f"{folder}/{file}" for folder in found for file in ("trials.json", "best/metrics.tsv")]
 
 
 def finished(search: Search) -> dict[str, Any]:
-    """What a finished search left in its ``trials.json``.
+    """The content of ``trials.json`` of a finished search.
 
     Raises:
-        UserError: it has not finished.
+        UserError: the search has not finished.
     """
     file = Path(search.folder, "trials.json")
     try:
