@@ -1,7 +1,5 @@
 """Tables from many runs: reading the metrics of 100 to 10,000 runs of 30 epochs and three seeds."""
 
-from __future__ import annotations
-
 import resource
 import subprocess
 import sys

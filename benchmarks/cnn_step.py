@@ -6,8 +6,6 @@ autograd, no activation, no pooling, no dropout, no optimizer. A plain PyTorch l
 that are ready stands beside both.
 """
 
-from __future__ import annotations
-
 import torch
 from timing import interleaved, show
 from torch.nn.grad import conv2d_input, conv2d_weight

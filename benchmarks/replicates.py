@@ -4,8 +4,6 @@ On a GPU where there is one, else on one thread of the CPU. The ratio is that of
 training the replicates one after the other would make it their number.
 """
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import replace
 from functools import partial

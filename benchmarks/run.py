@@ -1,7 +1,5 @@
 """Run every benchmark, or those named on the command line: run.py [NAME ...]."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

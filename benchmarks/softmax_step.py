@@ -4,8 +4,6 @@ The trainer beside the least that any trainer must do (gather a batch, one matri
 one backward) and beside the usual DataLoader loop with `transforms.ToTensor`.
 """
 
-from __future__ import annotations
-
 import torch
 from PIL import Image
 from timing import interleaved, show

@@ -4,8 +4,6 @@ Works in a temporary copy of the workflow; the training rule of the copy makes e
 is that of `snakemake --list-rules`, beside the same with a Snakefile of one rule.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import shutil

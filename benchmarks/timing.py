@@ -1,7 +1,5 @@
 """Timing things against each other in one process: interleaved, as ratios with their spread."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Sixty short runs of exercise 1, two at a time, from a warm interpreter and from cold ones."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -11,8 +11,6 @@ themselves in the study, too. The share of the cores' time that goes to training
 without exercise 4, and without the search, tables and figures, which do something else.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -9,8 +9,6 @@ Example:
       --output-folder results/default/figures/linear
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -13,8 +13,6 @@ Example:
   retrain.py --study config/config.yaml --exercise search --dataset digits
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -11,8 +11,6 @@ Example:
   search.py --study config/config.yaml --exercise search --dataset digits --worker 0
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ In:  a study's configuration file, the results beside it, and the small files in
 Out: a few lines on the screen. Nothing is written and nothing is started.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

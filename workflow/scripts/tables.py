@@ -11,8 +11,6 @@ Example:
   tables.py --study results/default/study.yaml --output-folder results/default/tables
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -15,8 +15,6 @@ command, times). Seeds in --output that were trained with exactly these settings
 this data are kept, and only the missing ones are trained.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Bundles: jobs that share one SLURM job, and its resources. Needs neither Snakemake nor SLURM."""
 
-from __future__ import annotations
-
 import heapq
 import math
 import time

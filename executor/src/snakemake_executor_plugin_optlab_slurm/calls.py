@@ -4,8 +4,6 @@ Otherwise the jobs of both calls would train the same runs at the same time. Eac
 with the name of its SLURM jobs and its process: PID and start time, since PIDs are reused.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

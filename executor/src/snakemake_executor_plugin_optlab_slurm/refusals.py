@@ -1,7 +1,5 @@
 """The final refusals of SLURM, each explained in one line with its cure."""
 
-from __future__ import annotations
-
 import re
 
 SITE = "set it in profiles/slurm/config.yaml"

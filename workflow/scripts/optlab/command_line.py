@@ -3,8 +3,6 @@
 Every mistake is one line.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -1,7 +1,5 @@
 """Code that a setting names: ``path/to/file.py:name`` or ``package.module:name``."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Errors that the user can fix, and how programs print them: in one line, without a traceback."""
 
-from __future__ import annotations
-
 import errno
 import functools
 import json

@@ -1,7 +1,5 @@
 """Atomic writing: a file is seen complete or not at all, whenever the process is killed."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

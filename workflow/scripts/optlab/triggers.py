@@ -5,8 +5,6 @@ files named here, so that an edit of them, and of nothing else, runs the rule ag
 each list with what the program really imports.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from functools import cache

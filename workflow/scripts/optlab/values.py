@@ -1,7 +1,5 @@
 """Values of settings: one form for each number, and one text for paths, tables and figures."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

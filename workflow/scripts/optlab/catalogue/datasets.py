@@ -1,7 +1,5 @@
 """Data sets: the sources that a study may name, and what is known of each before it is read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

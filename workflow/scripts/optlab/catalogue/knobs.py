@@ -1,7 +1,5 @@
 """Knobs of optimizers (their hyperparameters), and the values that each of them takes."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The catalogue as text, for ``train.py --list``."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 A network of the user's own is named ``path/to/file.py:name`` or ``package.module:name``.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@ An optimizer of the user's own is named ``path/to/file.py:Class`` or ``package.m
 takes the knobs that the study gives it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

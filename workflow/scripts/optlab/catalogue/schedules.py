@@ -6,8 +6,6 @@ learning rate of a run is the highest that its schedule reaches. Lengths are sha
 that one schedule fits runs of every length.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ A user's folder of archives has torchvision's layout (`MNIST/raw/*.gz`, `Fashion
 `cifar-10-python.tar.gz`) or holds the archives directly. It is searched first and never changed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import shutil

@@ -4,8 +4,6 @@ Every array of a user's file is checked. An error is one line that names the fil
 what is allowed.
 """
 
-from __future__ import annotations
-
 import zipfile
 import zlib
 from dataclasses import dataclass

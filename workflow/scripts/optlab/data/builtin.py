@@ -1,7 +1,5 @@
 """Data sets that need no download."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from optlab.data import splits

@@ -1,7 +1,5 @@
 """The name of a prepared data set, which identifies everything that its tensors depend on."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Preparation of a data set: read it, split it, and write tensors with a description."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -4,8 +4,6 @@ Random numbers come from NumPy's RandomState, whose streams are frozen: every la
 draws the same split.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from optlab.data.arrays import Arrays

@@ -1,7 +1,5 @@
 """Validation accuracy at the end of training against the learning rate."""
 
-from __future__ import annotations
-
 from matplotlib.figure import Figure
 
 from optlab.figures import rates

@@ -1,7 +1,5 @@
 """Axes for lines over time: their limits and scales, the lines with their bands, legends."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

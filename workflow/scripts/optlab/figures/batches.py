@@ -1,7 +1,5 @@
 """The full batch and mini-batches compared."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.figure import Figure
 

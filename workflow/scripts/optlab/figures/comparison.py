@@ -1,7 +1,5 @@
 """Optimizers compared, each at one setting: its best, or one that the study names."""
 
-from __future__ import annotations
-
 from matplotlib.figure import Figure
 
 from optlab.figures import looks, words

@@ -1,7 +1,5 @@
 """Training and validation of a model's best run."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Drawing every picture of an exercise, each by the module of its kind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path

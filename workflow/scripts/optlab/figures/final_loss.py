@@ -1,7 +1,5 @@
 """Loss at the end of training against the learning rate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ Colours of optimizers are those of Okabe and Ito ("Color Universal Design", 2008
 Each optimizer also has a line style and a marker, so that a picture can be read in grey.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Loss against epochs for each learning rate of one optimizer, its other knobs fixed."""
 
-from __future__ import annotations
-
 import math
 
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """The pictures of each exercise and what each shows, known from the study alone."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Figures of the last epoch against the learning rate: their points, axes, and panels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The results of a sweep, as its pictures need them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Final test accuracy against the batch of all processes together: a mark for each run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -4,8 +4,6 @@ Where an exercise has several numbers of epochs, pictures against the number of 
 largest, whose times are the longest and so the most precise.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

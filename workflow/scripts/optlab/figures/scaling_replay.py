@@ -1,7 +1,5 @@
 """The original lab's arithmetic on our own times, beside the speed-ups that we measured."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """Accuracy and training time with one process, against batch size and number of epochs."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Speed-up against the number of processes, with the ideal line and Amdahl's law where fitted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

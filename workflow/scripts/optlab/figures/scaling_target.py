@@ -1,7 +1,5 @@
 """Seconds of training to the target accuracy: of each seed, and their geometric mean."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """The parts of the time of a step, and of the whole job: a bar for each run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

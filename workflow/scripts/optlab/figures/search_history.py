@@ -1,7 +1,5 @@
 """Every trial of a search in the order in which they began."""
 
-from __future__ import annotations
-
 from matplotlib import ticker
 from matplotlib.figure import Figure
 

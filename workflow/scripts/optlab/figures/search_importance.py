@@ -1,7 +1,5 @@
 """The importance of each parameter of a search."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Every trial of a search, epoch by epoch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from matplotlib import ticker

@@ -1,7 +1,5 @@
 """Slices through the space of a search: the value of every trial against each parameter."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

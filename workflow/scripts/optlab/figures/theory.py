@@ -9,8 +9,6 @@ Comp. Math. and Math. Phys. 4 (1964) 1-17, for the stability limits; G. Goh, "Wh
 Works", Distill (2017), for the matrix of each eigenvalue in the form that PyTorch uses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The trials of a search, as its pictures need them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Runs in words, for titles, legends and names of files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -4,8 +4,6 @@ A pid alone is not enough: the system gives it to another process some time afte
 ended.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from functools import cache

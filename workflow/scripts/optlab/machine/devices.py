@@ -5,8 +5,6 @@ uses; the lock is released when the process ends, in any way. Inside a SLURM job
 to the job alone.
 """
 
-from __future__ import annotations
-
 import fcntl
 import itertools
 import os

@@ -3,8 +3,6 @@
 Snakemake asks for this whenever it reads the workflow, so only a few records are read, and once.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from contextlib import suppress

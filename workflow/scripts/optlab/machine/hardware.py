@@ -1,7 +1,5 @@
 """The hardware, the software versions and the resource usage of a process."""
 
-from __future__ import annotations
-
 import os
 import platform
 import resource

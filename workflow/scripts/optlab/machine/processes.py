@@ -4,8 +4,6 @@
 `join` gives its `World`. Only this module reads RANK, WORLD_SIZE and SLURM's description of a job.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

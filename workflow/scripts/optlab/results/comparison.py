@@ -4,8 +4,6 @@ Validation data decide everything (the setting of each optimizer and its rank); 
 read for the final accuracies and for the test of the differences between them, paired by seed.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The metrics of finished runs, read fast: of 10,000 files only what is needed is parsed."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence

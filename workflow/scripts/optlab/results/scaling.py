@@ -4,8 +4,6 @@ A speed-up is a ratio of training examples per second, which for strong scaling 
 times. It is taken seed by seed, and only between runs on the same machine.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

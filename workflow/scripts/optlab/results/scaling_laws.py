@@ -4,8 +4,6 @@ p is the number of processes, T(p) the time with p processes, S = T(1) / T(p) th
 Intervals are 95 % intervals.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

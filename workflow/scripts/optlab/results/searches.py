@@ -1,7 +1,5 @@
 """The tables of searches: a row a trial, and a row a search."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

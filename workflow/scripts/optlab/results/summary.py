@@ -1,7 +1,5 @@
 """Runs summarised over their seeds, and the best setting of each optimizer, as DataFrames."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The tables of a study, each as a DataFrame with the columns of its file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """One run of a scaling exercise: columns of the scaling table from its evaluations and record."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@ better are tested as optimizers are: paired by seed, with Holm's correction over
 claim implies. A setting with a diverged seed is worse than one without, whatever its figures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise

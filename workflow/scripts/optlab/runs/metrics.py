@@ -1,7 +1,5 @@
 """The metrics of a run: a TSV with one row per seed and evaluation."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping, Sequence

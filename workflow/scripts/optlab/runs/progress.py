@@ -1,7 +1,5 @@
 """The progress of a run: lines for a log, a bar for a terminal, a small file for `make status`."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """The record of a run: its settings, and where, when, with what and at what cost it was made."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The end of a search: the best setting trained again, and pruned trials trained to their end."""
 
-from __future__ import annotations
-
 import json
 import random
 import shlex

@@ -1,7 +1,5 @@
 """Checks of a study beyond the schema: its names, and the rows of its run table."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ beat all others of their optimizer), ``order`` (settings from the best to the wo
 is about; `optlab.results.verdicts` judges it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

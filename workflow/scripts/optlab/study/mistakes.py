@@ -1,7 +1,5 @@
 """Mistakes of a study, collected and printed in one line each, with their place in the file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Each function yields mistakes, whose keys are relative to the section that it checks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

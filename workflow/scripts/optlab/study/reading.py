@@ -4,8 +4,6 @@ A study is checked against the JSON schema, then against the catalogue, and its 
 row. All mistakes are collected; each is one line: file, line, key, value, what would be right.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping

@@ -1,7 +1,5 @@
 """A run: one point of an exercise's grid, which one job trains for every seed."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The JSON schemas: validation that fills in defaults, and its errors as mistakes of a study."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -7,8 +7,6 @@ be ``per_layer``: then each layer of a trial has a parameter, ``n_units_l0``,
 ``n_units_l1`` and so on.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

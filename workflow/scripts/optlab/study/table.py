@@ -1,7 +1,5 @@
 """The run table of a resolved study: every run of every exercise."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The batches of a replicate: the training examples in the order that its seed gives."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Iterator

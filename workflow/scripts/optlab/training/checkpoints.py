@@ -5,8 +5,6 @@ A checkpoint is written between two steps: every minute, and when the process is
 code, data and PyTorch) is not that of the run is ignored with a warning.
 """
 
-from __future__ import annotations
-
 import glob
 import signal
 import time

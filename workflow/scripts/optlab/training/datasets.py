@@ -1,7 +1,5 @@
 """A prepared data set as tensors. Reading one needs PyTorch, but none of what preparing needs."""
 
-from __future__ import annotations
-
 import json
 import pickle
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Evaluation of a network: the row that it makes, its loss, and its measurement on a split."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

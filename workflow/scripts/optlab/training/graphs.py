@@ -5,8 +5,6 @@ takes longer than running them. No GPU was available when this was written: ever
 recording is tested on a CPU, but the tests of the recording itself, which need CUDA, have not run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache

@@ -5,8 +5,6 @@ synchronize with the device: examples are gathered for a block of batches at a t
 stay on the device until the next evaluation. The training clock excludes everything else.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The optimizer of a run and its learning-rate scheduler, built and restored."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any

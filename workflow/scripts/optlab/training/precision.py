@@ -5,8 +5,6 @@ products in bfloat16, in training and in evaluation. float32 follows PyTorch's d
 convolutions round their inputs to TF32, matrix products do not.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

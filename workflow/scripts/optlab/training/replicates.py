@@ -1,7 +1,5 @@
 """One replicate of a run: its network, its batches and its evaluations."""
 
-from __future__ import annotations
-
 import copy
 import math
 import random

@@ -1,7 +1,5 @@
 """The settings of a run: what its metrics depend on besides its data, its code and its seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

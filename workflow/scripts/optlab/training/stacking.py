@@ -6,8 +6,6 @@ steps the stack as it would step each replicate. The kernels of a small network 
 where many replicates cost little more than one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 

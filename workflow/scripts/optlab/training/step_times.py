@@ -3,8 +3,6 @@
 Each part of a step is timed alone, with the device synchronized before and after.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections import defaultdict
 from collections.abc import Callable

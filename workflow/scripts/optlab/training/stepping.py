@@ -1,7 +1,5 @@
 """A training step: the gradient, the optimizer's step and the scheduler's step."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, cast

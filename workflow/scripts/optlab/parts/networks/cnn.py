@@ -1,7 +1,5 @@
 """5x5 convolutions with 2x2 max pooling, a dense layer with dropout, and the output layer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import nn

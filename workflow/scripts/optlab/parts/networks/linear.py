@@ -1,7 +1,5 @@
 """y = W x + b with constant initial values (exercise 1)."""
 
-from __future__ import annotations
-
 import math
 
 from torch import nn

@@ -1,7 +1,5 @@
 """A multilayer perceptron: dense layers with ReLU and dropout between them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Softmax regression: one matrix and a bias, both starting at zero (exercise 2)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@ Muon (K. Jordan and others, "Muon: an optimizer for hidden layers in neural netw
 the momentum of a matrix nearly orthogonal before each step, so it is defined for matrices only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

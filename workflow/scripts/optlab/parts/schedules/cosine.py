@@ -1,7 +1,5 @@
 """The rate falls along half a cosine to the share ``final`` of its highest value."""
 
-from __future__ import annotations
-
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 

@@ -3,8 +3,6 @@
 L. Smith, "A disciplined approach to neural network hyper-parameters", 2018.
 """
 
-from __future__ import annotations
-
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 

@@ -1,7 +1,5 @@
 """The rate is multiplied by ``gamma`` a number of times (``drops``), evenly over the run."""
 
-from __future__ import annotations
-
 import math
 
 from torch.optim import Optimizer

@@ -1,7 +1,5 @@
 """The rate rises linearly over the share ``warmup`` of the run, then stays constant."""
 
-from __future__ import annotations
-
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler
 

@@ -1,7 +1,5 @@
 """The rate rises linearly over the share ``warmup`` of the run, then falls along half a cosine."""
 
-from __future__ import annotations
-
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 

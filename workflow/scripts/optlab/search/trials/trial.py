@@ -1,7 +1,5 @@
 """One trial of a search: one setting trained within the budget of the search."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

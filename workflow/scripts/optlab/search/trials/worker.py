@@ -1,7 +1,5 @@
 """A worker of a search, which runs trials until the search has enough."""
 
-from __future__ import annotations
-
 import functools
 import time
 from collections import Counter

@@ -10,8 +10,6 @@
 `optlab.figures.plan` knows its pictures, `optlab.results.tables` the rows of its tables.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ Strong scaling keeps the global batch size while processes are added, weak scali
 size of each process. With one process both are the same run, which is trained once.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

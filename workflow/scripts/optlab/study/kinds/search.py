@@ -1,7 +1,5 @@
 """A search: Optuna chooses what to train next, separately for each data set."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A sweep: every point of a grid is trained, and its optimizers are compared."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
