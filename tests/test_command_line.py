@@ -105,10 +105,10 @@ def test_a_mistake_is_one_line(prepared, capsys, words, message):
 
 
 def test_limits_are_those_of_a_study():
-    rules = schema.load("config")["properties"]
-    fit = schema.load("config")["$defs"]["sweep"]["properties"]
+    top = schema.load("config")
+    rules, gpus = top["properties"], top["$defs"]["gpus"]["items"]
     most = {name: rules[name]["maximum"] for name in ("seeds", "threads")}
-    for name, limit in {**most, "gpus": fit["gpus"]["items"]["maximum"]}.items():
+    for name, limit in {**most, "gpus": gpus["maximum"]}.items():
         assert getattr(run(f"--{name}", str(limit), "--batch-size", str(limit)), name) == limit
         with pytest.raises(SystemExit):
             run(f"--{name}", str(limit + 1))
