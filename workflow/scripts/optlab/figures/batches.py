@@ -26,8 +26,8 @@ def draw(picture: Picture, reader: Reader) -> Figure:
     sizes = ["full", *sorted(chosen.keys() - {"full"}, reverse=True)]
     lines = {size: reader.lines(chosen[size], "train_loss") for size in sizes}
     styles = dict(zip(best, looks.looks(list(best)), strict=True))
-    figure = looks.figure(picture.title, (1,) * len(sizes), height=4.4)
-    for axes, size in zip(figure.axes, sizes, strict=True):
+    figure, every = looks.figure(picture.title, (1,) * len(sizes), height=4.4)
+    for axes, size in zip(every, sizes, strict=True):
         label = reader.label(chosen[size][0], "training loss") if size == "full" else ""
         frame(axes, [line for found in lines.values() for line in found], label, log=True)
         runs, found = chosen[size], lines[size]
@@ -36,7 +36,7 @@ def draw(picture: Picture, reader: Reader) -> Figure:
             plot(axes, line, styles[run.optimizer], label, 0.75 * number / len(runs))
         heading = [_pace(size, found[0]), *map(_measured, runs, found)]
         axes.set_title("\n".join(heading), fontsize=7.5, loc="left")
-    legend(figure, figure.axes[0].get_lines())
+    legend(figure, every[0].get_lines())
     return figure
 
 

@@ -22,10 +22,10 @@ def _together(title: str, runs: list[Run], reader: Reader) -> Figure:
     names = {"train_loss": "training loss"}
     if reader.has(runs, "val_loss"):
         names["val_loss"] = "validation loss"
-    figure = looks.figure(title, ratios=(1,) * len(names))
+    figure, every = looks.figure(title, ratios=(1,) * len(names))
     sets = [reader.lines(runs, name) for name in names]
     styles = looks.looks([run.optimizer for run in runs])
-    for axes, lines, name in zip(figure.axes, sets, names.values(), strict=True):
+    for axes, lines, name in zip(every, sets, names.values(), strict=True):
         label = reader.label(runs[0], name)
         frame(axes, [*sets[0], *sets[-1]], label, full=runs[0].batch_size == "full")
         entries = []
@@ -33,7 +33,7 @@ def _together(title: str, runs: list[Run], reader: Reader) -> Figure:
             label = f"{words.settings(run)}{line.note}"
             entries.append(plot(axes, line, look, label, 0.75 * number / len(runs)))
     if len(names) == 1:
-        entries += closed_forms(figure.axes[0], runs, sets[0], reader)
+        entries += closed_forms(every[0], runs, sets[0], reader)
     legend(figure, entries)
     return figure
 

@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from optlab.figures import words
+from optlab.figures import looks, words
 from optlab.figures.axes import frame, legend, plot
-from optlab.figures.looks import Look, figure
+from optlab.figures.looks import Look
 from optlab.figures.plan import Picture
 from optlab.figures.reader import Reader
 
@@ -20,8 +20,9 @@ def draw(picture: Picture, reader: Reader) -> Figure:
     labels = {"loss": reader.label(run, "loss")}
     if not np.isnan(final["train_accuracy"]):
         labels["accuracy"] = "accuracy (fraction correct)"
-    drawn = figure(f"{picture.title}\n{words.settings(run)}", ratios=(1,) * len(labels))
-    for axes, (name, label) in zip(drawn.axes, labels.items(), strict=True):
+    title = f"{picture.title}\n{words.settings(run)}"
+    figure, every = looks.figure(title, ratios=(1,) * len(labels))
+    for axes, (name, label) in zip(every, labels.items(), strict=True):
         (training,) = reader.lines([run], f"train_{name}")
         (validation,) = reader.lines([run], f"val_{name}")
         parts = [(training, TRAINING, "training")]
@@ -36,5 +37,5 @@ def draw(picture: Picture, reader: Reader) -> Figure:
                                  mfc="none", clip_on=False, zorder=4,
                                  label="test, at the end")  # fmt: skip
             axes.set_title(f"test {name} {test:.4g}", loc="right", fontsize=8)
-    legend(drawn, entries)
-    return drawn
+    legend(figure, entries)
+    return figure

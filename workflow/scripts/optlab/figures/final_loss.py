@@ -33,8 +33,7 @@ def _together(picture: Picture, reader: Reader, on: str, label: str, before: flo
     runs = [group[0] for group in picture.groups]
     lines = [rates.points(group, on, cut=10) for group in groups]
     limits = [theory.limit_of(run) if reader.exact(run) else None for run in runs]
-    figure = looks.figure(picture.title, height=4.3)
-    (axes,) = figure.axes
+    figure, (axes,) = looks.figure(picture.title, height=4.3)
     tried = [*pd.concat(groups)["lr"], *filter(None, limits)]
     _scales(axes, tried, [before, *np.concatenate(lines)[:, 1:].flat])
     axes.set_ylabel(label)

@@ -112,13 +112,15 @@ def rate_bar(figure: Figure, axes: Axes, rates: Sequence[float]) -> None:
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def figure(title: str, ratios: Sequence[float] = (1,), height: float = 3.9) -> Figure:
-    """A figure of ``height`` inches with empty axes side by side, their widths in ``ratios``."""
+def figure(
+    title: str, ratios: Sequence[float] = (1,), height: float = 3.9
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``height`` inches with axes side by side, their widths in ``ratios``."""
     width = 7.0 if len(ratios) == 1 else 8.0
     picture = Figure(figsize=(width, height), layout="constrained")
     picture.subplots(1, len(ratios), width_ratios=ratios)
     picture.suptitle(title)
-    return picture
+    return picture, picture.axes
 
 
 def grid(title: str, panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:

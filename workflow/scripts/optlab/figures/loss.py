@@ -22,11 +22,11 @@ def draw(picture: Picture, reader: Reader) -> Figure:
     leaving = max((line.epoch[-1] for line in lines if line.leaves), default=math.inf)
     # A line that leaves before epoch 1.5 has no evaluation after the first: nothing to enlarge.
     enlarged = 1.5 < leaving < EARLY * last
-    figure = looks.figure(picture.title, ratios=(1, 2.2) if enlarged else (1,))
-    for axes in figure.axes:
-        label = reader.label(runs[0], "training loss") if axes is figure.axes[0] else ""
+    figure, every = looks.figure(picture.title, ratios=(1, 2.2) if enlarged else (1,))
+    for axes in every:
+        label = reader.label(runs[0], "training loss") if axes is every[0] else ""
         frame(axes, lines, label, full=runs[0].batch_size == "full")
-        if axes is not figure.axes[-1]:
+        if axes is not every[-1]:
             enlarge(axes, lines, 1.5 * leaving)
         drawn = []
         for rate, color, line in zip(rates, looks.rate_colors(rates), lines, strict=True):
@@ -34,7 +34,7 @@ def draw(picture: Picture, reader: Reader) -> Figure:
             drawn.append(plot(axes, line, look, f"{text(rate)}{line.note}", lines=len(lines)))
         exact = closed_forms(axes, runs, lines, reader)
     if crowd := len(rates) > CROWD:  # a colour bar, and a legend of the lines that diverge
-        looks.rate_bar(figure, figure.axes[-1], rates)
+        looks.rate_bar(figure, every[-1], rates)
         lost = [number for number, line in enumerate(lines) if line.diverged]
         drawn = [drawn[number] for number in lost]
         if len(lost) > CROWD:

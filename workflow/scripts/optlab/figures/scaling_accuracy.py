@@ -17,8 +17,7 @@ WEAK_LINE: dict[str, Any] = {"color": "#cfcfcf", "ls": "--"}
 def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     """Draw the picture."""
     shown = shared.longest(picture, source)
-    figure = looks.figure(picture.title, height=4.3)
-    (axes,) = figure.axes
+    figure, (axes,) = looks.figure(picture.title, height=4.3)
     counts = sorted(set(shown["gpus"]))
     colors = dict(zip(counts, looks.rate_colors(counts), strict=True))
     shift = shown["gpus"].map(counts.index) - (len(counts) - 1) / 2

@@ -29,8 +29,7 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     epochs, batch = rows["epochs"].max(), rows["batch_size"].max()
     own = rows[(rows["epochs"] == epochs) & (rows["batch_size"] == batch)]
     words = f"{picture.title}\nbatch {batch}, {epochs} epochs"
-    figure = looks.figure(words, (1, 1), height=4.0)
-    left, right = figure.axes
+    figure, (left, right) = looks.figure(words, (1, 1), height=4.0)
     _times(left, own[(own["scaling"] == REPLAYED) & own["seconds"].notna()])
     left.set_xlabel(f"{shared.unit(rows['device'])} (as the original counts them)")
     entries = [

@@ -16,8 +16,7 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     across, along, words = "batch_size", "epochs", shared.epochs_text
     if shown["batch_size"].nunique() == 1:
         across, along, words = "epochs", "batch_size", "batch {}".format
-    figure = looks.figure(picture.title, (1, 1), height=4.0)
-    left, right = figure.axes
+    figure, (left, right) = looks.figure(picture.title, (1, 1), height=4.0)
     kinds = sorted(set(shown[along]))
     colors = dict(zip(kinds, looks.rate_colors(kinds), strict=True))
     placed = shown.assign(at=shown[across]).sort_values(across)

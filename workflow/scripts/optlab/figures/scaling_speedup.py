@@ -21,8 +21,7 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     """Draw the picture."""
     shown = shared.longest(picture, source)
     epochs = shared.epochs_text(shown["epochs"].iloc[0])
-    figure = looks.figure(f"{picture.title}\n{epochs}", height=4.4)
-    (axes,) = figure.axes
+    figure, (axes,) = looks.figure(f"{picture.title}\n{epochs}", height=4.4)
     axes.set_ylabel("speed-up (samples a second\nagainst one)")
     entries = shared.speedup_axes(axes, shown)
     for label, rows, look in shared.lines_of(shown):

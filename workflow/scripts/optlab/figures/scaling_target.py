@@ -14,8 +14,7 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     shown = shared.longest(picture, source)
     epochs, target = shown[["epochs", "target_accuracy"]].iloc[0]
     words = f"validation accuracy {target:g}; {shared.epochs_text(int(epochs))}"
-    figure = looks.figure(f"{picture.title}\n{words}", height=4.4)
-    (axes,) = figure.axes
+    figure, (axes,) = looks.figure(f"{picture.title}\n{words}", height=4.4)
     entries = []
     for label, rows, look in shared.lines_of(shown):
         for x, hits in zip(rows["at"], rows["hits"], strict=True):

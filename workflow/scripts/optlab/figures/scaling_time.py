@@ -38,8 +38,7 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     # From the top down, for each batch: one process, then strong and weak scaling.
     weak = (rows["gpus"] > 1) & (rows["scaling"] != STRONG)
     shown = rows.assign(weak=weak).sort_values(["batch_size", "weak", "gpus"], ascending=False)
-    figure = looks.figure(picture.title, (1, 1), height=1.7 + 0.24 * len(shown))
-    step, job = figure.axes
+    figure, (step, job) = looks.figure(picture.title, (1, 1), height=1.7 + 0.24 * len(shown))
     medians = shown["step_seconds"]
     totals = ["not measured" if pd.isna(s) else f"{1e3 * s:.3g} ms" for s in medians]
     _bars(step, STEP, shown, totals)

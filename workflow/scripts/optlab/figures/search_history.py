@@ -14,8 +14,7 @@ def draw(picture: Picture, trials: Trials) -> Figure:
 
     A sample of the stopped trials was trained to their end when the search was over.
     """
-    figure = looks.figure(f"{picture.title}: how the search went on")
-    (axes,) = figure.axes
+    figure, (axes,) = looks.figure(f"{picture.title}: how the search went on")
     values, complete = trials.table.set_index("number")["value"], trials.complete
     entries = scatter(axes, trials.table, values.index)
     best = complete["value"].cummax() if trials.search.maximize else complete["value"].cummin()

@@ -20,8 +20,7 @@ def draw(picture: Picture, trials: Trials) -> Figure:
     shares = importances(trials)
     title = "importance of each parameter\n(PED-ANOVA over the "
     title = f"{picture.title}: {title}{len(trials.complete)} complete trials)"
-    figure = looks.figure(title, height=max(2.4, 1.2 + 0.28 * len(shares)))
-    (axes,) = figure.axes
+    figure, (axes,) = looks.figure(title, height=max(2.4, 1.2 + 0.28 * len(shares)))
     if not shares:
         axes.text(0.5, 0.5, "too few complete trials to say", ha="center", va="center",
                   transform=axes.transAxes)  # fmt: skip

@@ -19,8 +19,7 @@ LINES: dict[str, dict[str, Any]] = {
 
 def draw(picture: Picture, trials: Trials) -> Figure:
     """The metric after each epoch; trials that were stopped end in a cross."""
-    figure = looks.figure(f"{picture.title}: every trial, epoch by epoch", height=4.2)
-    (axes,) = figure.axes
+    figure, (axes,) = looks.figure(f"{picture.title}: every trial, epoch by epoch", height=4.2)
     continued = {entry["number"]: entry for entry in trials.found["retrained_pruned"]}
     for trial in trials.table.itertuples():
         epochs, values = zip(*trial.intermediate, strict=True)
