@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from optlab.figures import looks
 from optlab.figures import scaling_axes as shared
-from optlab.figures.axes import legend
+from optlab.figures.axes import entry, legend
 from optlab.figures.plan import Picture
 from optlab.study.kinds.scaling import WEAK
 
@@ -33,13 +33,11 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     axes.set_ylabel(f"test accuracy after {shown['epochs'].iloc[0]} epochs\n(fraction correct)")
     shared.accuracy_axis(axes, shown)
     entries = [
-        shared.entry(
-            f"{n} {shared.unit(shown['device'], n)}", {"color": color, "marker": "o", "ls": ""}
-        )
+        entry(f"{n} {shared.unit(shown['device'], n)}", color=color, marker="o", ls="")
         for n, color in colors.items()
     ]
     if (shown["scaling"] == WEAK).any():
         words = "weak scaling: batch and rate grow with the processes"
-        entries.append(shared.entry(words, {**WEAK_LINE, "marker": "s", "mfc": "#333333"}))
+        entries.append(entry(words, marker="s", mfc="#333333", **WEAK_LINE))
     legend(figure, entries)
     return figure

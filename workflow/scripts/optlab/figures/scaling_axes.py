@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from optlab.figures import looks
+from optlab.figures.axes import entry
 from optlab.figures.plan import Picture
 from optlab.results import scaling
 from optlab.results.scaling import REPLAYED
@@ -89,11 +90,6 @@ def look(kind: str, color: str) -> dict[str, Any]:
     return {"color": color, "ls": style, "marker": marker}
 
 
-def entry(label: str, look: Mapping[str, Any]) -> Line2D:
-    """The entry of a line in the legend."""
-    return Line2D([], [], label=label, **look)
-
-
 def errors(axes: Axes, rows: pd.DataFrame, name: str, color: str) -> None:
     """The intervals of a column, for the rows that have one."""
     for x, mean, low, high in rows[["at", *(name + end for end in ENDS)]].to_numpy(float):
@@ -113,9 +109,9 @@ def line(axes: Axes, rows: pd.DataFrame, name: str, look: Mapping[str, Any]) -> 
 
 def oversubscribed_entry(rows: pd.DataFrame) -> list[Line2D]:
     """The entry in the legend for open marks, where there are any."""
-    look = {"color": "#333333", "marker": "o", "mfc": "white", "ls": ""}
+    look: dict[str, Any] = {"color": "#333333", "marker": "o", "mfc": "white", "ls": ""}
     words = "open: processes share cores or a device"
-    return [entry(words, look)] if rows["oversubscribed"].any() else []
+    return [entry(words, **look)] if rows["oversubscribed"].any() else []
 
 
 # -- axes, all of them logarithmic except that of accuracies ---------------------------------

@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 
 from optlab.figures import looks
 from optlab.figures import scaling_axes as shared
-from optlab.figures.axes import legend
+from optlab.figures.axes import entry, legend
 from optlab.figures.plan import Picture
 from optlab.results.scaling import REPLAYED
 from optlab.study.kinds.scaling import STRONG, WEAK
@@ -67,5 +67,5 @@ def _speedups(axes: Axes, own: pd.DataFrame) -> list[Line2D]:
         shared.errors(axes, placed, "speedup", color)
         shared.line(axes, placed, "speedup", look)
         if len(known):
-            entries.append(shared.entry(words, look))
+            entries.append(entry(words, **look))
     return entries

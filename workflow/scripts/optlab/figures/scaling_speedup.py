@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from optlab.figures import looks
 from optlab.figures import scaling_axes as shared
-from optlab.figures.axes import legend
+from optlab.figures.axes import entry, legend
 from optlab.figures.plan import Picture
 from optlab.results.scaling_laws import amdahl_time
 from optlab.results.statistics import ENDS
@@ -28,10 +28,10 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
         known = rows[rows["speedup"].notna()]
         shared.errors(axes, known, "speedup", look["color"])
         shared.line(axes, known, "speedup", look)
-        entries.append(shared.entry(label + _serial_share(known), look))
+        entries.append(entry(label + _serial_share(known), **look))
         _draw_law(axes, rows, shown["gpus"].max(), look["color"])
     if shown["serial_share"].notna().any():
-        entries.append(shared.entry("Amdahl's law, fitted (strong)", {"color": "#333333", **LAW}))
+        entries.append(entry("Amdahl's law, fitted (strong)", color="#333333", **LAW))
     legend(figure, entries + shared.oversubscribed_entry(shown))
     return figure
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from optlab.figures import looks
 from optlab.figures import scaling_axes as shared
-from optlab.figures.axes import legend
+from optlab.figures.axes import entry, legend
 from optlab.figures.plan import Picture
 
 
@@ -22,7 +22,7 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
         shared.line(axes, rows[rows["reached_target"] > 0], "seconds_to_target", look)
         missed = [str(n) for n in rows.loc[rows["reached_target"] < rows["seeds"], "gpus"]]
         label += f" (seeds miss it with {', '.join(missed)})" if missed else ""
-        entries.append(shared.entry(label, look))
+        entries.append(entry(label, **look))
     seconds = [hit for hits in shown["hits"] for hit in hits]
     if seconds:
         shared.seconds_axis(axes, seconds)

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from optlab.figures import looks
 from optlab.figures import scaling_axes as shared
+from optlab.figures.axes import entry, legend
 from optlab.figures.plan import Picture
 from optlab.study.kinds.scaling import STRONG
 
@@ -50,8 +51,8 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     parts = [*STEP.values(), *JOB.values()]
     entries: list[Artist] = [Patch(color=color, label=label) for label, color in parts]
     if shown["oversubscribed"].any():
-        entries.append(shared.entry("* processes share cores or a device", {"ls": ""}))
-    figure.legend(handles=entries, loc="outside lower center", ncols=5, columnspacing=1.2)
+        entries.append(entry("* processes share cores or a device", ls=""))
+    legend(figure, entries, ncols=5, columnspacing=1.2)
     return figure
 
 
