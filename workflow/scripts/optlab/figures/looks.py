@@ -6,7 +6,7 @@ Each optimizer also has a line style and a marker, so that a picture can be read
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from optlab import files
 from optlab.catalogue import optimizers as catalogue
 
 CREATOR = "optlab"  # marks the files that this program may replace or remove
@@ -175,14 +174,3 @@ def is_ours(file: Path) -> bool:
     """Whether this program drew the SVG; it removes no others."""
     with file.open(encoding="utf-8", errors="replace") as stream:
         return f"<dc:title>{CREATOR}</dc:title>" in stream.read(2000)
-
-
-def save(folder: Path, pictures: Iterable[tuple[str, Figure]]) -> None:
-    """Write every picture as <name>.svg, and remove those that an earlier call left there."""
-    names = set()
-    for name, figure in pictures:
-        files.write(folder / f"{name}.svg", svg(figure))
-        names.add(f"{name}.svg")
-    for file in folder.glob("*.svg"):
-        if file.name not in names and is_ours(file):
-            file.unlink()

@@ -64,12 +64,6 @@ class Picture:
     dataset: str = ""
     model: str = ""
 
-    @property
-    def module(self) -> str:
-        """The module of this package that draws it; one serves both kinds of comparison."""
-        kind = "comparison" if self.kind.startswith("comparison-") else self.kind
-        return f"optlab.figures.{kind.replace('-', '_')}"
-
 
 def pictures(study: Study, exercise: str) -> list[Picture]:
     """Every picture of an exercise, each with a different name."""
