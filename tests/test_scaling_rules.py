@@ -109,7 +109,7 @@ def test_added_target_draws_and_trains_nothing(checkout):
 @pytest.mark.parametrize(
     "module, jobs",
     [
-        ("figures/scaling_speedup", DRAWN),
+        ("figures/scaling", DRAWN),
         ("figures/scaling_axes", DRAWN),
         ("results/scaling_laws", [*DRAWN, "tables"]),
         ("results/timed", [*DRAWN, "tables"]),

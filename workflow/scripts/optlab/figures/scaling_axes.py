@@ -133,10 +133,9 @@ def batch_axis(axes: Axes, values: Iterable[int], label: str) -> None:
 
 def _log2_axis(axes: Axes, ends: tuple[float, float], ticks: Sequence[int], label: str) -> None:
     axes.set_xscale("log", base=2)
-    axes.set_xlim(*ends)
+    axes.set(xlim=ends, xlabel=label)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(ticker.NullLocator())
-    axes.set_xlabel(label)
 
 
 def speedup_axes(axes: Axes, rows: pd.DataFrame) -> list[Line2D]:
@@ -152,12 +151,11 @@ def speedup_axes(axes: Axes, rows: pd.DataFrame) -> list[Line2D]:
     means = [*rows["speedup"].dropna(), 1.0, last]
     low = max(min([*means, *rows["speedup_low"].dropna()]), min(means) / 2) / 1.12
     high = min(max([*means, *rows["speedup_high"].dropna()]), max(means) * 2) * 1.12
-    axes.set_yscale("log")
-    axes.set_ylim(low, high)
+    axes.set(yscale="log", ylim=(low, high))
     ticks = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4]
     powers = [2.0**n for n in range(-6, 20)]
     axes.set_yticks([t for t in (ticks if high / low < FEW else powers) if low <= t <= high])
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     return axes.plot([1, last], [1, last], color="#7F7F7F", lw=0.9, ls=":", label="ideal")
 
@@ -165,8 +163,7 @@ def speedup_axes(axes: Axes, rows: pd.DataFrame) -> list[Line2D]:
 def seconds_axis(axes: Axes, seconds: Sequence[float]) -> None:
     """A y axis that covers these seconds."""
     low, high = min(seconds) / 1.3, max(seconds) * 1.3
-    axes.set_yscale("log")
-    axes.set_ylim(low, high)
+    axes.set(yscale="log", ylim=(low, high))
     looks.log_axis(axes.yaxis, low, high)
 
 
