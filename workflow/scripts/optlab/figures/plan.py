@@ -135,7 +135,7 @@ def _picture(kind: str, title: str, groups: Iterable[list[Run]]) -> Picture:
 def _loss(line: list[Run], names: list[str]) -> Picture:
     """Loss against epoch for the learning rates of one optimizer, its other knobs fixed."""
     first = line[0]
-    title = ", ".join(filter(None, (words.label(first), words.knobs(first, names))))
+    title = words.settings(first, names)
     # A momentum needs no name beside its value: loss-momentum-0.8.
     known = words.values(first)
     values = [("" if n == "momentum" else f"{n}-") + text(known[n]) for n in names]
