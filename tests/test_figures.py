@@ -11,7 +11,7 @@ from handmade import CLASSES, LINE, descend, finish, resolved, row, save, write
 
 import figures as program
 from optlab.catalogue import optimizers
-from optlab.figures import draw, final_loss, lines, looks, plan, theory, words
+from optlab.figures import draw, lines, looks, plan, rates, theory, words
 from optlab.figures.reader import Reader
 from optlab.study import table
 
@@ -458,6 +458,6 @@ def test_optimizers_can_be_told_apart():
 
 
 def test_labels_of_limits_do_not_overlap():
-    moved = final_loss.spread([0.5, 0.51, 0.52, 0.9], 0.1)
+    moved = rates.spread([0.5, 0.51, 0.52, 0.9], 0.1)
     assert min(np.diff(moved)) >= 0.1 - 1e-12
-    assert final_loss.spread([0.1, 0.5], 0.1) == [0.1, 0.5]
+    assert rates.spread([0.1, 0.5], 0.1) == [0.1, 0.5]

@@ -8,14 +8,13 @@ from matplotlib.figure import Figure
 
 from optlab import files
 from optlab.figures import (
-    accuracy,
     batches,
     comparison,
     curves,
-    final_loss,
     looks,
     loss,
     plan,
+    rates,
     scaling,
     scaling_axes,
     scaling_time,
@@ -29,8 +28,8 @@ from optlab.study.kinds import search
 # Kind of picture -> the function that draws it, given the data that `_source` reads.
 DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
     "loss": loss.draw,
-    "final-loss": final_loss.draw,
-    "accuracy": accuracy.draw,
+    "final-loss": rates.final_loss,
+    "accuracy": rates.accuracy,
     "comparison-best": comparison.draw,
     "comparison-lab": comparison.draw,
     "batches": batches.draw,

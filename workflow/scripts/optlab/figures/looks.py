@@ -146,7 +146,7 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     if span > 1e4:
         axis.set_minor_locator(ticker.NullLocator())  # too small to be read, and slow to draw
     plain = low > 0.99e-4 and high < 1e5
-    axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}" if plain else power(v)))
+    axis.set_major_formatter(lambda v, _: f"{v:g}" if plain else power(v))
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
