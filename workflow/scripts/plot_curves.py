@@ -128,14 +128,14 @@ def finished(run: Run, warn: bool = False) -> bool:
 
 def draw(study: dict[str, Any], runs: list[Run]) -> Figure:
     """The curves of the best of the runs."""
-    from optlab.figures import curves  # Matplotlib: not before the options are checked
+    from optlab.figures import epochs  # Matplotlib: not before the options are checked
     from optlab.figures.reader import Reader
 
     run = runs[0]
     title = study["exercises"][run.exercise].get("title", run.exercise)
     title = f"{title}: {run.model} on {run.dataset}"
     picture = Picture("curves", "curves", title, {}, (tuple(runs),))
-    return curves.draw(picture, Reader(study, runs))
+    return epochs.curves(picture, Reader(study, runs))
 
 
 def show(figure: Figure, output: Path | None) -> None:

@@ -7,19 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from optlab import files
-from optlab.figures import (
-    batches,
-    comparison,
-    curves,
-    looks,
-    loss,
-    plan,
-    rates,
-    scaling,
-    scaling_axes,
-    scaling_time,
-    trials,
-)
+from optlab.figures import epochs, looks, plan, rates, scaling, scaling_axes, scaling_time, trials
 from optlab.figures.plan import Picture, Study
 from optlab.figures.reader import Reader
 from optlab.study import table
@@ -27,13 +15,13 @@ from optlab.study.kinds import search
 
 # Kind of picture -> the function that draws it, given the data that `_source` reads.
 DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
-    "loss": loss.draw,
+    "loss": epochs.loss,
     "final-loss": rates.final_loss,
     "accuracy": rates.accuracy,
-    "comparison-best": comparison.draw,
-    "comparison-lab": comparison.draw,
-    "batches": batches.draw,
-    "curves": curves.draw,
+    "comparison-best": epochs.comparison,
+    "comparison-lab": epochs.comparison,
+    "batches": epochs.batches,
+    "curves": epochs.curves,
     "scaling-speedup": scaling.speedup,
     "scaling-time": scaling_time.draw,
     "scaling-target": scaling.target,
