@@ -69,7 +69,7 @@ HEADING: dict[str, Any] = {"loc": "left", "fontsize": 8, "fontweight": "bold"}  
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # Viridis without its last sixth, whose yellow is hardly visible on white paper.
-RATES = colors.ListedColormap(colormaps["viridis"].resampled(256)(range(213)), "rates")
+RATES = colors.ListedColormap(colormaps["viridis"](range(213)))
 
 
 def looks(optimizers: Sequence[str]) -> list[Look]:
@@ -122,9 +122,9 @@ def figure(
     return picture, picture.axes
 
 
-def grid(title: str, panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
-    """A figure of small panels with shared axes, and the axes of these panels."""
-    columns = min(columns, panels)
+def grid(title: str, panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of small panels with shared axes, up to four in a row, and these axes."""
+    columns = min(4, panels)
     rows = -(-panels // columns)
     picture = Figure(figsize=(8.0, 1.3 + 1.6 * rows if rows > 1 else 3.3), layout="constrained")
     picture.suptitle(title)
