@@ -11,7 +11,8 @@ from handmade import CLASSES, LINE, descend, finish, resolved, row, save, write
 
 import figures as program
 from optlab.catalogue import optimizers
-from optlab.figures import draw, lines, looks, plan, rates, theory, words
+from optlab.figures import draw, looks, plan, rates, theory, words
+from optlab.figures.axes import thin
 from optlab.figures.reader import Reader
 from optlab.study import table
 
@@ -443,11 +444,11 @@ def test_thinned_curve_keeps_its_extremes():
     rng = np.random.default_rng(0)
     values = rng.normal(size=20_000)
     values[7_777] = 50
-    at = lines.thin(values)
+    at = thin(values)
     assert len(at) <= 300 and at[0] == 0 and at[-1] == 19_999
     assert values[at].max() == 50 and values[at].min() == values.min()
     assert (np.diff(at) > 0).all()
-    np.testing.assert_array_equal(lines.thin(values[:300]), np.arange(300))
+    np.testing.assert_array_equal(thin(values[:300]), np.arange(300))
 
 
 def test_optimizers_can_be_told_apart():

@@ -113,7 +113,7 @@ def test_added_target_draws_and_trains_nothing(checkout):
         ("figures/scaling_axes", DRAWN),
         ("results/scaling_laws", [*DRAWN, "tables"]),
         ("results/timed", [*DRAWN, "tables"]),
-        ("figures/lines", DRAWN),
+        ("figures/reader", DRAWN),
     ],
 )
 def test_an_edit_makes_again_what_depends_on_it(checkout, module, jobs):

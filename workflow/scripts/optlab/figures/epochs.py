@@ -16,11 +16,11 @@ from optlab.figures.axes import (
     legend,
     outer_labels,
     plot,
+    thin,
 )
-from optlab.figures.lines import Line, thin
 from optlab.figures.looks import Look
 from optlab.figures.plan import Picture
-from optlab.figures.reader import Reader
+from optlab.figures.reader import Line, Reader
 from optlab.results import summary
 from optlab.study.run import Run
 from optlab.values import text

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 
 from optlab.figures import looks, theory, words
 from optlab.figures.axes import CROWD, LINES, entry, legend, log_scale, outer_labels, positive_ends
-from optlab.figures.lines import Array
 from optlab.figures.plan import Picture
 from optlab.figures.reader import Reader
+from optlab.figures.theory import Array
 from optlab.results import summary
 from optlab.results.statistics import ENDS
 
