@@ -1,4 +1,4 @@
-"""The pictures of a scaling exercise, but for that of where the time goes."""
+"""The pictures of a scaling exercise; `scaling_time` draws that of where the time goes."""
 
 from typing import Any
 
