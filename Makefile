@@ -40,7 +40,7 @@ test-slurm: install  ## the tests on a real SLURM, brought up here (root and Deb
 test-gridengine: install  ## the tests on a real Grid Engine, brought up here (root and Debian only)
 	.venv/bin/python -m pytest -m gridengine $(ARGS) tests/gridengine
 
-# snakefmt calls a program that lies beside it, and so do jobs of SLURM's.
+# snakefmt, and Snakemake inside SLURM jobs, call programs of this environment by name.
 lint format test-slurm: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 lint: install  ## formatters, linters and the type checker, none of which changes a file

@@ -39,7 +39,7 @@ def first(data: Dataset, examples: int) -> Dataset:
 
 
 def clock(network: str, batch_size: int, epochs: int, data: Dataset, replicates: int) -> float:
-    """Seconds of the training clock of so many replicates at once."""
+    """Seconds of the training clock of this many replicates at once."""
     settings = Settings(
         **carried(network, "adam", {"lr": 0.001}),
         batch_size=batch_size,

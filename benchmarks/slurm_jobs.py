@@ -31,7 +31,7 @@ EPOCHS = 1_000
 
 
 def seconds(folder: Path, runs: int, *words: str) -> tuple[float, int]:
-    """Seconds that training so many runs takes from nothing, and the SLURM jobs it took."""
+    """Seconds that training this many runs takes without earlier results, and the SLURM jobs it took."""
     shutil.rmtree(folder / "results", ignore_errors=True)
     rates = ", ".join(f"{number / 100_000:g}" for number in range(1, runs + 1))
     study = STUDY.replace("RATES", rates).replace("EPOCHS", str(EPOCHS))

@@ -34,7 +34,7 @@ exercises:
 
 
 def copy(folder: Path, runs: int) -> None:
-    """The workflow with a study of so many runs, whose training does nothing."""
+    """The workflow with a study of this many runs, whose training does nothing."""
     for name in ("Snakefile", "workflow", "warm", "profiles", "config"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)

@@ -53,7 +53,7 @@ processes.leave(world)
 """
 
 
-# Some machines forbid Python to write byte code: each job then compiles its modules anew, the loop
+# Some machines forbid Python to write byte code: each job then compiles its modules again, the loop
 # only once. Both run as Python does by default.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
@@ -68,7 +68,7 @@ def call(folder: Path, *command: str) -> float:
 
 
 def study(folder: Path, name: str, *options: str) -> float:
-    """Seconds of a whole study, its data sets aside; PyTorch is imported anew for it."""
+    """Seconds of a whole study without its data sets, with PyTorch not yet imported."""
     shutil.rmtree(folder / "results" / name, ignore_errors=True)
     shutil.rmtree(folder / ".snakemake", ignore_errors=True)
     time.sleep(IDLE_SECONDS)

@@ -140,8 +140,8 @@ def test_a_run_that_goes_on_at_the_last_batch_of_an_epoch_is_recorded_for_the_la
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_an_optimizer_that_goes_on_from_a_checkpoint_is_read_anew(schedule):
-    """What `load_state_dict` gives it are other groups than those it had before."""
+def test_an_optimizer_restored_from_a_checkpoint_is_read_again(schedule):
+    """`load_state_dict` replaces its parameter groups."""
     recorder = Repeater()
     ours, weights = step_of("adam", schedule, recorder)
     optimizer = recorder.optimizer

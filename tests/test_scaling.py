@@ -76,7 +76,7 @@ def fitted(times):
 
 @pytest.mark.parametrize("share", [0.0, 0.07, 0.5, 1.3, -0.1])
 def test_amdahl_of_exact_times_is_exact(share):
-    """Shares below 0 (more than p times as fast) and above 1 (slower) are told as they are."""
+    """Shares below 0 (more than p times as fast) and above 1 (slower) are reported as they are."""
     times = {p: {0: 7 * amdahl_time(share, p), 1: 8 * amdahl_time(share, p)} for p in (1, 2, 4, 8)}
     fit = fitted(times)
     assert fit.share.mean == pytest.approx(share, abs=1e-12)

@@ -9,8 +9,8 @@ status. If the launcher dies, the process is killed.
 There is one server for each combination of what a process cannot change after its start: user,
 interpreter, PyTorch, namespaces, cgroup (thus SLURM job and step), limits, and the environment
 variables that are read when torch is imported. The first launcher starts the server, which ends a
-few seconds after its last process. If no server can be used, the program starts in an interpreter
-of its own, and a line in the log gives the reason. OPTLAB_WARM=0 makes every start such a cold one.
+few seconds after its last process. If no server can be used, the program starts in a new
+interpreter, and a line in the log gives the reason. OPTLAB_WARM=0 makes every start such a cold one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/bin/sh
 # {properties}
-# What Grid Engine runs: the job, whose exit status then lies in a file beside its log. That file is
-# renamed into place, since another host may look at any moment; a killed job leaves none.
+# What Grid Engine runs: the job, whose exit status is then written to a file beside its log. That
+# file is renamed into place, since another host may read it at any moment; a killed job leaves none.
 ended() {{
     status=$?
     file=.snakemake/sge_logs/$JOB_ID.status

@@ -19,7 +19,7 @@ ended() {
 # The state of the job in the queue, such as r or qw; nothing where it is not there.
 state() { awk -v job="$job" '$1 == job { print $5; exit }' queue; }
 
-# The user's jobs, listed anew; where the scheduler does not answer, nothing is known of any.
+# Lists the user's jobs again; if the scheduler does not answer, every job counts as running.
 list() {
     if qstat -u "$(id -un)" >queue.new 2>/dev/null; then mv queue.new queue; else echo running; exit; fi
 }
