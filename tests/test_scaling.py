@@ -5,7 +5,6 @@ import json
 import math
 import re
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import figures as figures_program
 import status
 import tables as tables_program
 from optlab.errors import UserError
-from optlab.figures import looks, plan, scaling_axes
+from optlab.figures import draw, looks, plan, scaling_axes
 from optlab.results import scaling
 from optlab.results import timed as timing
 from optlab.results.scaling_laws import amdahl, amdahl_time, karp_flatt, replayed_evaluations
@@ -415,8 +414,7 @@ def test_a_waiting_timed_run_takes_the_whole_machine():
 
 def drawn(found, kind):
     (picture,) = (p for p in plan.pictures(found, "scaling") if p.kind == f"scaling-{kind}")
-    module = import_module(f"optlab.figures.scaling_{kind}")
-    figure = module.draw(picture, scaling_axes.source(found, "scaling"))
+    figure = draw.DRAWN[picture.kind](picture, scaling_axes.source(found, "scaling"))
     svg = looks.svg(figure)
     texts = re.findall(r"<text.*?</text>", svg, re.S)
     return figure, [re.sub(r"<[^>]*>", "", text).strip() for text in texts]

@@ -109,11 +109,11 @@ def test_added_target_draws_and_trains_nothing(checkout):
 @pytest.mark.parametrize(
     "module, jobs",
     [
-        ("figures/scaling_speedup", DRAWN),
+        ("figures/scaling", DRAWN),
         ("figures/scaling_axes", DRAWN),
         ("results/scaling_laws", [*DRAWN, "tables"]),
         ("results/timed", [*DRAWN, "tables"]),
-        ("figures/lines", DRAWN),
+        ("figures/reader", DRAWN),
     ],
 )
 def test_an_edit_makes_again_what_depends_on_it(checkout, module, jobs):

@@ -613,41 +613,40 @@ def test_tables_say_how_the_search_went(done):
 def test_pictures_show_every_trial_and_every_parameter(done, monkeypatch):
     from matplotlib.colors import to_hex
 
-    from optlab.figures import search_history, search_importance, search_intermediate, search_slices
+    from optlab.figures import trials as pictured
     from optlab.figures.plan import pictures
-    from optlab.figures.trials import BEST, Trials
 
     monkeypatch.chdir(done)
     study = reading.load("study.yaml")
     (plan,) = searches(study, "search")
     picture, *_ = pictures(study, "search")
     found = finished(plan)
-    trials = Trials(plan, found)
+    trials = pictured.Trials(plan, found)
     shown = [trial for trial in found["trials"] if trial["intermediate"]]
     pruned = [trial for trial in shown if trial["state"] == "pruned"]
 
-    lines = search_intermediate.draw(picture, trials).axes[0].lines
+    lines = pictured.intermediate(picture, trials).axes[0].lines
     whole = {tuple(map(float, line.get_ydata())) for line in lines}
     for trial in shown:
         assert tuple(value for _, value in trial["intermediate"]) in whole
     assert sum(line.get_marker() == "x" for line in lines) == len(pruned)
     assert sum(line.get_linestyle() == ":" for line in lines) == 2
 
-    lines = search_history.draw(picture, trials).axes[0].lines
+    lines = pictured.history(picture, trials).axes[0].lines
     marks = {line.get_marker(): line for line in lines}
     assert list(marks["x"].get_xdata()) == [trial["number"] for trial in pruned]
     assert list(marks["*"].get_xdata()) == [found["best"]]
-    assert to_hex(marks["*"].get_color()) == BEST.lower()
+    assert to_hex(marks["*"].get_color()) == pictured.BEST.lower()
 
-    panels = search_slices.draw(picture, trials).axes
+    panels = pictured.slices(picture, trials).axes
     names = {name for trial in shown for name in trial["parameters"]}
     assert {axes.get_xlabel() for axes in panels} - {""} == names
 
-    shares = search_importance.importances(trials)
+    shares = pictured.importances(trials)
     assert {"lr", "optimizer", "n_layers"} <= shares.keys()
     assert sum(shares.values()) == pytest.approx(1)
-    few = Trials(plan, {**found, "trials": found["trials"][:2]})
-    assert not search_importance.importances(few)
+    few = pictured.Trials(plan, {**found, "trials": found["trials"][:2]})
+    assert not pictured.importances(few)
 
     files = {file.name: file.read_text() for file in Path("figures").glob("*.svg")}
     assert files.keys() == {"history.svg", "intermediate.svg", "importance.svg", "slices.svg"}

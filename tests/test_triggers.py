@@ -61,17 +61,9 @@ def is_neutral(file):
     return any(is_in(file, name) for name in NEUTRAL)
 
 
-# Of a picture's kind and of a part only the name is imported: by `import_module`.
-def named(rule):
-    folders = {"figures": ["optlab/figures"]}.get(rule, [])
-    return [f.relative_to(SCRIPTS).as_posix() for p in folders for f in (SCRIPTS / p).glob("*.py")]
-
-
 @pytest.mark.parametrize("rule", TRIGGERS)
 def test_a_program_imports_its_triggers_and_what_is_neutral(rule):
-    reached = set()
-    for start in [TRIGGERS[rule][0], *named(rule)]:
-        reached |= closure(start)
+    reached = closure(TRIGGERS[rule][0])
     for place in TRIGGERS[rule]:
         assert any(is_in(file, place) for file in reached), f"{place} is not imported"
     missing = sorted(file for file in reached - triggering(rule) if not is_neutral(file))

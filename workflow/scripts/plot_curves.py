@@ -87,17 +87,19 @@ def chosen(study: dict[str, Any], arguments: argparse.Namespace) -> list[Run]:
     """
     runs = table.runs(study)
     for name in CHOICES:
-        wanted = getattr(arguments, name)
-        if wanted is None:
+        if getattr(arguments, name) is None:
             continue
-        values = [text(_value(run, name)) for run in runs]
-        if text(wanted) not in values:
-            known = list(dict.fromkeys(values))
+        wanted = text(getattr(arguments, name))
+        by_value: dict[str, list[Run]] = {}
+        for run in runs:
+            value = run.knobs.get("lr", "") if name == "learning_rate" else getattr(run, name)
+            by_value.setdefault(text(value), []).append(run)
+        if wanted not in by_value:
             place = "" if name == "optimizer" else f" for {arguments.optimizer}"
-            words = allowed(text(wanted), known) if name != "learning_rate" else ", ".join(known)
-            option, study_file = name.replace("_", "-"), arguments.study
-            raise UserError(f"--{option}: {text(wanted)} is not in {study_file}{place}; {words}")
-        runs = [run for run, value in zip(runs, values, strict=True) if value == text(wanted)]
+            known = ", ".join(by_value) if name == "learning_rate" else allowed(wanted, by_value)
+            option = name.replace("_", "-")
+            raise UserError(f"--{option}: {wanted} is not in {arguments.study}{place}; {known}")
+        runs = by_value[wanted]
     done = [run for run in runs if finished(run, warn=True)]
     if not done:
         raise UserError(
@@ -109,10 +111,6 @@ def chosen(study: dict[str, Any], arguments: argparse.Namespace) -> list[Run]:
     for other in others:
         print(f"not drawn, but there: {', '.join(map(str, other[:4]))}", file=sys.stderr)
     return [run for run in done if problem(run) == first]
-
-
-def _value(run: Run, name: str) -> Any:
-    return run.knobs.get("lr", "") if name == "learning_rate" else getattr(run, name)
 
 
 def finished(run: Run, warn: bool = False) -> bool:
@@ -128,14 +126,13 @@ def finished(run: Run, warn: bool = False) -> bool:
 
 def draw(study: dict[str, Any], runs: list[Run]) -> Figure:
     """The curves of the best of the runs."""
-    from optlab.figures import curves  # Matplotlib: not before the options are checked
+    from optlab.figures import epochs  # Matplotlib: not before the options are checked
     from optlab.figures.reader import Reader
 
     run = runs[0]
     title = study["exercises"][run.exercise].get("title", run.exercise)
     title = f"{title}: {run.model} on {run.dataset}"
-    picture = Picture("curves", "curves", title, {}, (tuple(runs),))
-    return curves.draw(picture, Reader(study, runs))
+    return epochs.curves(Picture("", "curves", title, {}, (tuple(runs),)), Reader(study, runs))
 
 
 def show(figure: Figure, output: Path | None) -> None:

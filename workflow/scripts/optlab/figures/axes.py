@@ -9,14 +9,16 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from optlab.figures import looks, theory
-from optlab.figures.lines import Array, Line, thin
-from optlab.figures.reader import Reader
+from optlab.figures.reader import Line, Reader
+from optlab.figures.theory import Array
 from optlab.study.run import Run
 
 DECADES = 2  # losses that span more have a logarithmic axis
+POINTS = 300  # of one line; more cannot be distinguished at the width of a page
+ALL_POINTS = 20_000  # of all lines of a picture, so that the file of hundreds of lines is small
 MARKERS = 9  # of one line
 CROWD = 12  # lines of one axes; more have a colour bar and no bands, which would hide the lines
 EXACT = 6  # closed forms that are drawn in a crowd
@@ -53,6 +55,22 @@ def plot(
         band = _shown(axes, line.low[at]), _shown(axes, line.high[at])
         axes.fill_between(epoch, *band, color=look.color, alpha=0.2, lw=0, zorder=2)
     return drawn
+
+
+def thin(values: Array, lines: int = 1) -> NDArray[np.intp]:
+    """Indices of the points to draw: both ends, and the extremes of each stretch in between.
+
+    Thus no peak of the line is lost. The more ``lines`` a picture has, the longer the stretches.
+    """
+    n, points = len(values), min(POINTS, max(10, ALL_POINTS // lines))
+    if n <= points:
+        return np.arange(n)
+    width = -(-n // (points // 2 - 1))
+    starts, finite = range(0, n, width), np.isfinite(values)
+    low, high = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
+    lowest = [start + low[start : start + width].argmin() for start in starts]
+    highest = [start + high[start : start + width].argmax() for start in starts]
+    return np.unique([0, n - 1, *lowest, *highest])
 
 
 def _shown(axes: Axes, values: Array) -> Array:

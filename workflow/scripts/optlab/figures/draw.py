@@ -1,55 +1,65 @@
-"""Drawing every picture of an exercise, each by the module of its kind."""
+"""Drawing every picture of an exercise: from which data, by which function, into which file."""
 
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from optlab.figures import looks, plan, scaling_axes
-from optlab.figures.plan import Picture
+from optlab import files
+from optlab.figures import epochs, looks, plan, rates, scaling, scaling_axes, scaling_time, trials
+from optlab.figures.plan import Picture, Study
 from optlab.figures.reader import Reader
-from optlab.figures.trials import Trials
 from optlab.study import table
 from optlab.study.kinds import search
 
-Study = Mapping[str, Any]
+# Kind of picture -> the function that draws it, given the data that `_source` reads.
+DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
+    "loss": epochs.loss,
+    "final-loss": rates.final_loss,
+    "accuracy": rates.accuracy,
+    "comparison-best": epochs.comparison,
+    "comparison-lab": epochs.comparison,
+    "batches": epochs.batches,
+    "curves": epochs.curves,
+    "scaling-speedup": scaling.speedup,
+    "scaling-time": scaling_time.draw,
+    "scaling-target": scaling.target,
+    "scaling-accuracy": scaling.accuracy,
+    "scaling-settings": scaling.settings,
+    "scaling-replay": scaling.replay,
+    "search-history": trials.history,
+    "search-intermediate": trials.intermediate,
+    "search-importance": trials.importance,
+    "search-slices": trials.slices,
+}
 
 
 def draw(study: Study, exercise: str, folder: Path) -> None:
-    """Draw every picture of the exercise into ``folder``.
+    """Draw every picture of the exercise, and remove those that an earlier call left there.
 
     Raises:
         UserError: a run or a search of it has not finished.
     """
-    looks.save(folder, _figures(study, exercise))
+    source, pictures = _source(study, exercise), plan.pictures(study, exercise)
+    for picture in pictures:
+        figure = DRAWN[picture.kind](picture, source(picture))
+        files.write(folder / f"{picture.name}.svg", looks.svg(figure))
+    names = {picture.name for picture in pictures}
+    for file in folder.glob("*.svg"):
+        if file.stem not in names and looks.is_ours(file):
+            file.unlink()
 
 
-def _figures(study: Study, exercise: str) -> Iterator[tuple[str, Figure]]:
-    source = _SOURCES[study["exercises"][exercise]["kind"]](study, exercise)
-    for picture in plan.pictures(study, exercise):
-        yield picture.name, import_module(picture.module).draw(picture, source(picture))
-
-
-# What a kind of exercise gives its pictures, read once: `draw(picture, source)` of their modules.
-Source = Callable[[Picture], Any]
-
-
-def _sweep(study: Study, exercise: str) -> Source:
+def _source(study: Study, exercise: str) -> Callable[[Picture], Any]:
+    """Read the results of the exercise once; returns a function to what a picture needs of them."""
+    kind = study["exercises"][exercise]["kind"]
+    if kind == "search":
+        searches = search.searches(study, exercise)
+        found = {one.dataset: trials.Trials(one, search.finished(one)) for one in searches}
+        return lambda picture: found[picture.dataset]
+    if kind == "scaling":
+        rows = scaling_axes.source(study, exercise)
+        return lambda picture: rows
     reader = Reader(study, table.runs(study, exercise))
     return lambda picture: reader
-
-
-def _scaling(study: Study, exercise: str) -> Source:
-    rows = scaling_axes.source(study, exercise)
-    return lambda picture: rows
-
-
-def _search(study: Study, exercise: str) -> Source:
-    searches = search.searches(study, exercise)
-    trials = {one.dataset: Trials(one, search.finished(one)) for one in searches}
-    return lambda picture: trials[picture.dataset]
-
-
-_SOURCES = {"sweep": _sweep, "scaling": _scaling, "search": _search}

@@ -6,7 +6,7 @@ Each optimizer also has a line style and a marker, so that a picture can be read
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from optlab import files
 from optlab.catalogue import optimizers as catalogue
 
 CREATOR = "optlab"  # marks the files that this program may replace or remove
@@ -70,7 +69,7 @@ HEADING: dict[str, Any] = {"loc": "left", "fontsize": 8, "fontweight": "bold"}  
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # Viridis without its last sixth, whose yellow is hardly visible on white paper.
-RATES = colors.ListedColormap(colormaps["viridis"].resampled(256)(range(213)), "rates")
+RATES = colors.ListedColormap(colormaps["viridis"](range(213)))
 
 
 def looks(optimizers: Sequence[str]) -> list[Look]:
@@ -112,18 +111,20 @@ def rate_bar(figure: Figure, axes: Axes, rates: Sequence[float]) -> None:
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def figure(title: str, ratios: Sequence[float] = (1,), height: float = 3.9) -> Figure:
-    """A figure of ``height`` inches with empty axes side by side, their widths in ``ratios``."""
+def figure(
+    title: str, ratios: Sequence[float] = (1,), height: float = 3.9
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``height`` inches with axes side by side, their widths in ``ratios``."""
     width = 7.0 if len(ratios) == 1 else 8.0
     picture = Figure(figsize=(width, height), layout="constrained")
     picture.subplots(1, len(ratios), width_ratios=ratios)
     picture.suptitle(title)
-    return picture
+    return picture, picture.axes
 
 
-def grid(title: str, panels: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
-    """A figure of small panels with shared axes, and the axes of these panels."""
-    columns = min(columns, panels)
+def grid(title: str, panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of small panels with shared axes, up to four in a row, and these axes."""
+    columns = min(4, panels)
     rows = -(-panels // columns)
     picture = Figure(figsize=(8.0, 1.3 + 1.6 * rows if rows > 1 else 3.3), layout="constrained")
     picture.suptitle(title)
@@ -145,7 +146,7 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     if span > 1e4:
         axis.set_minor_locator(ticker.NullLocator())  # too small to be read, and slow to draw
     plain = low > 0.99e-4 and high < 1e5
-    axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}" if plain else power(v)))
+    axis.set_major_formatter(lambda v, _: f"{v:g}" if plain else power(v))
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
@@ -173,14 +174,3 @@ def is_ours(file: Path) -> bool:
     """Whether this program drew the SVG; it removes no others."""
     with file.open(encoding="utf-8", errors="replace") as stream:
         return f"<dc:title>{CREATOR}</dc:title>" in stream.read(2000)
-
-
-def save(folder: Path, pictures: Iterable[tuple[str, Figure]]) -> None:
-    """Write every picture as <name>.svg, and remove those that an earlier call left there."""
-    names = set()
-    for name, figure in pictures:
-        files.write(folder / f"{name}.svg", svg(figure))
-        names.add(f"{name}.svg")
-    for file in folder.glob("*.svg"):
-        if file.name not in names and is_ours(file):
-            file.unlink()

@@ -64,12 +64,6 @@ class Picture:
     dataset: str = ""
     model: str = ""
 
-    @property
-    def module(self) -> str:
-        """The module of this package that draws it; one serves both kinds of comparison."""
-        kind = "comparison" if self.kind.startswith("comparison-") else self.kind
-        return f"optlab.figures.{kind.replace('-', '_')}"
-
 
 def pictures(study: Study, exercise: str) -> list[Picture]:
     """Every picture of an exercise, each with a different name."""
@@ -141,7 +135,7 @@ def _picture(kind: str, title: str, groups: Iterable[list[Run]]) -> Picture:
 def _loss(line: list[Run], names: list[str]) -> Picture:
     """Loss against epoch for the learning rates of one optimizer, its other knobs fixed."""
     first = line[0]
-    title = ", ".join(filter(None, (words.label(first), words.knobs(first, names))))
+    title = words.settings(first, names)
     # A momentum needs no name beside its value: loss-momentum-0.8.
     known = words.values(first)
     values = [("" if n == "momentum" else f"{n}-") + text(known[n]) for n in names]

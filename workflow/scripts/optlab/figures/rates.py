@@ -1,4 +1,4 @@
-"""Figures of the last epoch against the learning rate: their points, axes, and panels."""
+"""Figures of the last epoch against the learning rate: final losses and accuracies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import ticker
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optlab.figures import looks, words
-from optlab.figures.axes import entry, legend, log_scale, outer_labels, positive_ends
-from optlab.figures.lines import Array
+from optlab.figures import looks, theory, words
+from optlab.figures.axes import CROWD, LINES, entry, legend, log_scale, outer_labels, positive_ends
 from optlab.figures.plan import Picture
 from optlab.figures.reader import Reader
+from optlab.figures.theory import Array
 from optlab.results import summary
 from optlab.results.statistics import ENDS
 
@@ -22,7 +23,94 @@ MARKED = 50  # points of a line; the markers of more would touch each other
 LEAST_ERROR = 1e-4  # drawn for an accuracy of 1, which a logarithmic axis of errors cannot show
 
 
-def points(rows: pd.DataFrame, name: str, cut: float) -> Array:
+def accuracy(picture: Picture, reader: Reader) -> Figure:
+    """Validation accuracy at the end of training, a panel for each optimizer."""
+    label = f"validation accuracy after {picture.groups[0][0].epochs} epochs"
+    return _panels(picture, reader, "val_accuracy", label)
+
+
+def final_loss(picture: Picture, reader: Reader) -> Figure:
+    """The loss that chooses between the runs; with many lines, a panel for each optimizer."""
+    first = picture.groups[0][0]
+    on = summary.chosen_on(reader.rows([run for group in picture.groups for run in group]))
+    label = reader.label(first, "validation loss" if on == "val_loss" else "training loss")
+    before = float(reader.curves(first)[0].values[on][0])
+    if len(picture.groups) > LINES:
+        return _panels(picture, reader, on, label, before)
+    return _together(picture, reader, on, f"{label}\nafter {first.epochs} epochs", before)
+
+
+def _together(picture: Picture, reader: Reader, on: str, label: str, before: float) -> Figure:
+    """A line for each optimizer and its other knobs, all in the same axes."""
+    groups = [reader.rows(group).sort_values("lr") for group in picture.groups]
+    runs = [group[0] for group in picture.groups]
+    lines = [_points(group, on, cut=10) for group in groups]
+    limits = [theory.limit_of(run) if reader.exact(run) else None for run in runs]
+    figure, (axes,) = looks.figure(picture.title, height=4.3)
+    tried = [*pd.concat(groups)["lr"], *filter(None, limits)]
+    _line_scales(axes, tried, [before, *np.concatenate(lines)[:, 1:].flat])
+    axes.set_ylabel(label)
+    styles = looks.looks([run.optimizer for run in runs])
+    entries: list[Artist] = []
+    for run, line, look in zip(runs, lines, styles, strict=True):
+        varied = words.varied(r for g in picture.groups for r in g if r.optimizer == run.optimizer)
+        line[:, 1:] = np.maximum(line[:, 1:], axes.get_ylim()[0])  # a loss of zero: the lower edge
+        marker = _plot(axes, line, look, clip_on=False).get_marker()
+        name = words.settings(run, varied)
+        entries.append(entry(name, color=look.color, ls=look.line, marker=marker))
+    colors = [look.color for look in styles]
+    entries += _crosses(axes, groups, colors)
+    entries.append(axes.axhline(before, color=looks.PLAIN, ls=":", lw=1, label="before training"))
+    _limits(axes, sorted((limit, c) for limit, c in zip(limits, colors, strict=True) if limit))
+    legend(figure, entries, side=True)
+    return figure
+
+
+def _line_scales(axes: Axes, tried: Sequence[float], values: Sequence[float]) -> None:
+    first, last = positive_ends(tried)
+    _log_scales(axes, tried, values, room=max(last / first, 10) ** 0.04, above=0.2)
+    if min(tried) > 0:
+        looks.log_axis(axes.xaxis, first, last)
+    else:
+        axes.set_xlim(-0.1 * first, last * 1.2)
+    axes.set_xlabel("learning rate")
+
+
+def _crosses(axes: Axes, groups: Sequence[pd.DataFrame], colors: Sequence[str]) -> list[Artist]:
+    """A cross at the top for each run with a diverged seed, a row for each line that has one."""
+    lost = [group.loc[group["diverged"] > 0, "lr"] for group in groups]
+    rows = [(found, color) for found, color in zip(lost, colors, strict=True) if len(found)]
+    edge = 0.7 if max(map(len, lost)) <= CROWD else 0  # the edges of a crowd would cover it
+    look: dict[str, Any] = {"ls": "", "marker": "X", "ms": 6.5, "mec": "white", "mew": edge}
+    for number, (found, color) in enumerate(rows):
+        height = [0.985 - min(0.035, 0.15 / len(rows)) * number] * len(found)
+        axes.plot(found, height, color=color, transform=axes.get_xaxis_transform(),
+                  clip_on=False, zorder=4, **look)  # fmt: skip
+    return [entry("diverges", color=looks.PLAIN, **look)] if rows else []
+
+
+def _limits(axes: Axes, limits: Sequence[tuple[float, str]]) -> None:
+    """A vertical line at each stability limit, in its colour and named above the axes."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    at = [float(to_axes.transform((limit, 1))[0]) for limit, _ in limits]
+    for (limit, color), x, place in zip(limits, at, spread(at, 0.034), strict=True):
+        axes.axvline(limit, color=color, lw=0.9, ls=(0, (4, 2)), zorder=1)
+        axes.plot([x, place], [1, 1.03], color=color, lw=0.7, clip_on=False,
+                  transform=axes.transAxes)  # fmt: skip
+        axes.text(place, 1.035, f"limit {limit:.4f}", rotation=90, ha="center", va="bottom",
+                  fontsize=7, color=color, transform=axes.transAxes)  # fmt: skip
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Ascending places, moved until they are ``gap`` apart, about the same centre."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + gap) if moved else place)
+    shift = (sum(places) - sum(moved)) / max(1, len(moved))
+    return [place + shift for place in moved]
+
+
+def _points(rows: pd.DataFrame, name: str, cut: float) -> Array:
     """Learning rate, mean, and the ends of its interval, for each run that has the figure.
 
     Accuracies become errors, which a logarithmic axis spreads. Intervals end at the mean divided by
@@ -39,7 +127,7 @@ def points(rows: pd.DataFrame, name: str, cut: float) -> Array:
     return np.stack([rate, mean, np.maximum(low, mean / cut), np.maximum(high, mean)], axis=1)
 
 
-def plot(axes: Axes, points: Array, look: looks.Look, **more: Any) -> Line2D:
+def _plot(axes: Axes, points: Array, look: looks.Look, **more: Any) -> Line2D:
     """Draw a line with its intervals; ``more`` is for Matplotlib.
 
     Many points are drawn without markers, their intervals as a band.
@@ -56,7 +144,7 @@ def plot(axes: Axes, points: Array, look: looks.Look, **more: Any) -> Line2D:
     return drawn
 
 
-def scales(
+def _log_scales(
     axes: Axes, rates: Sequence[float], values: Sequence[float], room: float, above: float
 ) -> None:
     """Make both axes logarithmic; a learning rate of zero is left of all others.
@@ -71,7 +159,7 @@ def scales(
     log_scale(axes, "y", *positive_ends(values), below=0.05, above=above)
 
 
-def panels(
+def _panels(
     picture: Picture, reader: Reader, name: str, label: str, start: float | None = None
 ) -> Figure:
     """The figure ``name`` of each optimizer in a panel, in which the others are grey.
@@ -84,7 +172,7 @@ def panels(
         summary.ordered(tried).drop_duplicates("lr").sort_values("lr")
         for _, tried in rows.groupby("optimizer", sort=False)
     ]
-    lines = [points(tried, name, cut=4) for tried in chosen]
+    lines = [_points(tried, name, cut=4) for tried in chosen]
     values = [*np.concatenate(lines)[:, 1:].flat, *([start] if start else [])]
     figure, every = looks.grid(picture.title, len(chosen))
     styles = looks.looks([tried["optimizer"].iloc[0] for tried in chosen])
@@ -92,7 +180,7 @@ def panels(
         _panel_scales(axes, rows["lr"], values, name)
         for other in lines:
             axes.plot(other[:, 0], other[:, 1], color=looks.OTHER, lw=0.7)
-        plot(axes, line, looks.Look(color, "-", "o"), ms=3.5)
+        _plot(axes, line, looks.Look(color, "-", "o"), ms=3.5)
         lost = tried.loc[tried["diverged"] > 0, "lr"]
         if len(lost):  # without a point, an artist that is not clipped has no place in a layout
             axes.plot(lost, [0.97] * len(lost), "X", color=color, ms=5, clip_on=False,
@@ -111,12 +199,12 @@ def panels(
 
 
 def _panel_scales(axes: Axes, rates: Sequence[float], values: Sequence[float], name: str) -> None:
-    scales(axes, rates, values, room=1.6, above=0.12)
+    _log_scales(axes, rates, values, room=1.6, above=0.12)
     axes.xaxis.set_major_locator(ticker.LogLocator(numticks=5))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
-    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: looks.power(v)))
+    axes.xaxis.set_major_formatter(lambda v, _: looks.power(v))
     if name.endswith("accuracy"):  # downwards, since errors are drawn
         low, high = positive_ends(values)
         axes.set_ylim(high * (high / low) ** 0.05, low / (high / low) ** 0.12)
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{1 - v:.6g}"))
+        axes.yaxis.set_major_formatter(lambda v, _: f"{1 - v:.6g}")

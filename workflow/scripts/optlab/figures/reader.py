@@ -1,13 +1,18 @@
-"""The results of a sweep, as its pictures need them."""
+"""The results of a sweep, as its pictures need them: rows of the tables, and lines over time."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from optlab.figures import lines, theory
+from optlab.figures import theory
+from optlab.figures.theory import Array
 from optlab.results import reading, summary
+from optlab.results.reading import Curve
 from optlab.study.run import Run
 
 
@@ -21,13 +26,13 @@ class Reader:
     def __init__(self, study: Mapping[str, Any], runs: Sequence[Run]):
         self._study = study
         self._table = summary.summarise(runs)
-        self._curves: dict[str, list[reading.Curve]] = {}
+        self._curves: dict[str, list[Curve]] = {}
 
     def rows(self, runs: Sequence[Run]) -> pd.DataFrame:
         """The results of these runs over their seeds: rows of `summary.summarise`."""
         return self._table.loc[[run.path for run in runs]]
 
-    def curves(self, run: Run) -> list[reading.Curve]:
+    def curves(self, run: Run) -> list[Curve]:
         """The evaluations of a run, seed by seed."""
         if run.path not in self._curves:
             self._curves[run.path] = reading.curves(run)
@@ -37,10 +42,10 @@ class Reader:
         """The run that the tables would choose."""
         return summary.ordered(self.rows(runs))["run"].iloc[0]
 
-    def lines(self, runs: Sequence[Run], name: str) -> list[lines.Line]:
-        """The figure ``name`` of each run over time."""
-        pace = lines.steps_per_epoch(c for run in runs for c in self.curves(run))
-        return [lines.line(self.curves(run), name, pace) for run in runs]
+    def lines(self, runs: Sequence[Run], name: str) -> list[Line]:
+        """The figure ``name`` of each run over time, with all of its points."""
+        pace = _steps_per_epoch(c for run in runs for c in self.curves(run))
+        return [_line(self.curves(run), name, pace) for run in runs]
 
     def exact(self, run: Run) -> bool:
         """Whether `theory` knows the run's losses."""
@@ -54,3 +59,83 @@ class Reader:
         """The name of a loss with its unit, which depends on the run's data set."""
         classes = self.has([run], "train_accuracy")
         return f"{loss} ({'cross entropy, nats' if classes else 'sum of squares'})"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A figure of one run over time; arrays are [points].
+
+    Attributes:
+        epoch: epochs trained.
+        step: steps taken.
+        mean: over the seeds that did not diverge; if all did, the values of the first to diverge.
+        low, high: the smallest and the largest value of the same seeds.
+        seeds: number of seeds of the run.
+        diverged: number of seeds that diverged.
+        diverged_step: the earliest step at which one did.
+    """
+
+    epoch: Array
+    step: Array
+    mean: Array
+    low: Array
+    high: Array
+    seeds: int
+    diverged: int
+    diverged_step: int | None
+
+    def until(self, epoch: float) -> Line:
+        """The line up to an epoch, with the next point after it."""
+        end = int(np.searchsorted(self.epoch, epoch, side="right")) + 1
+        names = ("epoch", "step", "mean", "low", "high")
+        return replace(self, **{name: getattr(self, name)[:end] for name in names})
+
+    @property
+    def leaves(self) -> bool:
+        """Whether all seeds diverged, so that the line leaves the picture."""
+        return self.diverged == self.seeds
+
+    @property
+    def note(self) -> str:
+        """The divergence in words, for the legend."""
+        if not self.diverged:
+            return ""
+        who = "diverges" if self.leaves else f"{self.diverged} of {self.seeds} seeds diverge"
+        return f" ({who}, step {self.diverged_step})"
+
+
+def _line(curves: Sequence[Curve], name: str, steps_per_epoch: float) -> Line:
+    """The line of a run, given the curve of each seed.
+
+    ``steps_per_epoch`` converts the step of a divergence to epochs.
+    """
+    lost = sorted((c for c in curves if c.diverged), key=lambda c: c.step[-1])
+    shown = [c for c in curves if not c.diverged] or lost[:1]
+    rows = min(len(c.epoch) for c in shown)
+    values = np.stack([c.values[name][:rows] for c in shown])
+    epoch, step = shown[0].epoch[:rows].copy(), shown[0].step[:rows]
+    if shown[0].diverged:
+        # The epoch is that of the next evaluation, the step that of the divergence.
+        epoch[-1] = min(epoch[-1], step[-1] / steps_per_epoch)
+        final = values[:, -1]
+        if name.endswith("loss"):
+            values[:, -1] = np.where(np.isfinite(final), final, 1e6 * max(values[0, 0], 1e-30))
+    return Line(
+        epoch=epoch,
+        step=step,
+        mean=values.mean(axis=0),
+        low=values.min(axis=0),
+        high=values.max(axis=0),
+        seeds=len(curves),
+        diverged=len(lost),
+        diverged_step=int(lost[0].step[-1]) if lost else None,
+    )
+
+
+def _steps_per_epoch(curves: Iterable[Curve]) -> float:
+    """Steps of one epoch, from the last evaluation that a seed reached; 1 if there is none."""
+    for curve in curves:
+        last = len(curve.epoch) - (2 if curve.diverged else 1)
+        if last > 0:
+            return float(curve.step[last] / curve.epoch[last])
+    return 1.0

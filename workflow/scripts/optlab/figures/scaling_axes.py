@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from optlab.figures import looks
+from optlab.figures.axes import entry
 from optlab.figures.plan import Picture
 from optlab.results import scaling
 from optlab.results.scaling import REPLAYED
@@ -89,11 +90,6 @@ def look(kind: str, color: str) -> dict[str, Any]:
     return {"color": color, "ls": style, "marker": marker}
 
 
-def entry(label: str, look: Mapping[str, Any]) -> Line2D:
-    """The entry of a line in the legend."""
-    return Line2D([], [], label=label, **look)
-
-
 def errors(axes: Axes, rows: pd.DataFrame, name: str, color: str) -> None:
     """The intervals of a column, for the rows that have one."""
     for x, mean, low, high in rows[["at", *(name + end for end in ENDS)]].to_numpy(float):
@@ -113,9 +109,9 @@ def line(axes: Axes, rows: pd.DataFrame, name: str, look: Mapping[str, Any]) -> 
 
 def oversubscribed_entry(rows: pd.DataFrame) -> list[Line2D]:
     """The entry in the legend for open marks, where there are any."""
-    look = {"color": "#333333", "marker": "o", "mfc": "white", "ls": ""}
+    look: dict[str, Any] = {"color": "#333333", "marker": "o", "mfc": "white", "ls": ""}
     words = "open: processes share cores or a device"
-    return [entry(words, look)] if rows["oversubscribed"].any() else []
+    return [entry(words, **look)] if rows["oversubscribed"].any() else []
 
 
 # -- axes, all of them logarithmic except that of accuracies ---------------------------------
@@ -137,10 +133,9 @@ def batch_axis(axes: Axes, values: Iterable[int], label: str) -> None:
 
 def _log2_axis(axes: Axes, ends: tuple[float, float], ticks: Sequence[int], label: str) -> None:
     axes.set_xscale("log", base=2)
-    axes.set_xlim(*ends)
+    axes.set(xlim=ends, xlabel=label)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(ticker.NullLocator())
-    axes.set_xlabel(label)
 
 
 def speedup_axes(axes: Axes, rows: pd.DataFrame) -> list[Line2D]:
@@ -156,12 +151,11 @@ def speedup_axes(axes: Axes, rows: pd.DataFrame) -> list[Line2D]:
     means = [*rows["speedup"].dropna(), 1.0, last]
     low = max(min([*means, *rows["speedup_low"].dropna()]), min(means) / 2) / 1.12
     high = min(max([*means, *rows["speedup_high"].dropna()]), max(means) * 2) * 1.12
-    axes.set_yscale("log")
-    axes.set_ylim(low, high)
+    axes.set(yscale="log", ylim=(low, high))
     ticks = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4]
     powers = [2.0**n for n in range(-6, 20)]
     axes.set_yticks([t for t in (ticks if high / low < FEW else powers) if low <= t <= high])
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     return axes.plot([1, last], [1, last], color="#7F7F7F", lw=0.9, ls=":", label="ideal")
 
@@ -169,8 +163,7 @@ def speedup_axes(axes: Axes, rows: pd.DataFrame) -> list[Line2D]:
 def seconds_axis(axes: Axes, seconds: Sequence[float]) -> None:
     """A y axis that covers these seconds."""
     low, high = min(seconds) / 1.3, max(seconds) * 1.3
-    axes.set_yscale("log")
-    axes.set_ylim(low, high)
+    axes.set(yscale="log", ylim=(low, high))
     looks.log_axis(axes.yaxis, low, high)
 
 

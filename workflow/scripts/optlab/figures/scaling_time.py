@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from optlab.figures import looks
 from optlab.figures import scaling_axes as shared
+from optlab.figures.axes import entry, legend
 from optlab.figures.plan import Picture
 from optlab.study.kinds.scaling import STRONG
 
@@ -38,8 +39,7 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     # From the top down, for each batch: one process, then strong and weak scaling.
     weak = (rows["gpus"] > 1) & (rows["scaling"] != STRONG)
     shown = rows.assign(weak=weak).sort_values(["batch_size", "weak", "gpus"], ascending=False)
-    figure = looks.figure(picture.title, (1, 1), height=1.7 + 0.24 * len(shown))
-    step, job = figure.axes
+    figure, (step, job) = looks.figure(picture.title, (1, 1), height=1.7 + 0.24 * len(shown))
     medians = shown["step_seconds"]
     totals = ["not measured" if pd.isna(s) else f"{1e3 * s:.3g} ms" for s in medians]
     _bars(step, STEP, shown, totals)
@@ -51,8 +51,8 @@ def draw(picture: Picture, source: pd.DataFrame) -> Figure:
     parts = [*STEP.values(), *JOB.values()]
     entries: list[Artist] = [Patch(color=color, label=label) for label, color in parts]
     if shown["oversubscribed"].any():
-        entries.append(shared.entry("* processes share cores or a device", {"ls": ""}))
-    figure.legend(handles=entries, loc="outside lower center", ncols=5, columnspacing=1.2)
+        entries.append(entry("* processes share cores or a device", ls=""))
+    legend(figure, entries, ncols=5, columnspacing=1.2)
     return figure
 
 

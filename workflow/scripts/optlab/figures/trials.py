@@ -1,16 +1,20 @@
-"""The trials of a search, as its pictures need them."""
+"""The pictures of a search, and the trials that they show."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
+from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from optlab.figures import looks
-from optlab.figures.axes import entry
+from optlab.figures.axes import entry, legend, log_scale
+from optlab.figures.plan import Picture
 from optlab.study import space
 from optlab.study.kinds.search import Search
 
@@ -20,8 +24,15 @@ MARKS: dict[str, dict[str, Any]] = {
     "complete": {"marker": "o", "color": COMPLETE, "ms": 4.5, "mec": "white", "mew": 0.4},
     "best": {"marker": "*", "color": BEST, "ms": 10, "mec": "white", "mew": 0.5},
 }
+LINES: dict[str, dict[str, Any]] = {
+    "stopped early": {"color": PRUNED, "lw": 0.9, "zorder": 2},
+    "complete": {"color": COMPLETE, "lw": 0.9, "zorder": 2, "alpha": 0.75},
+    "best": {"color": BEST, "lw": 2.2, "zorder": 4},
+}
 LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss (cross entropy)"}
 CONTINUED = "stopped ones, trained to the end later"
+FEWEST = 5  # complete trials that must have a parameter before its importance is estimated
+COLUMNS = 3  # panels of a row of slices
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class Trials:
             axes.set_ylim(low - room, high + room)
 
 
-def scatter(axes: Axes, trials: pd.DataFrame, at: Sequence[float]) -> list[Line2D]:
+def _scatter(axes: Axes, trials: pd.DataFrame, at: Sequence[float]) -> list[Line2D]:
     """Draw the last value of each trial at the place ``at``; returns the entries of a legend."""
     entries = []
     for name, look in MARKS.items():
@@ -79,3 +90,154 @@ def scatter(axes: Axes, trials: pd.DataFrame, at: Sequence[float]) -> list[Line2
             axes.plot(marked["at"], marked["value"], ls="", zorder=3, clip_on=False, **look)
         entries.append(entry(name, ls="", **look))
     return entries
+
+
+def history(picture: Picture, trials: Trials) -> Figure:
+    """Each trial's value, the best complete trial so far, and how stopped trials would have ended.
+
+    The trials are in the order in which they began. A sample of the stopped ones was trained to
+    their end when the search was over.
+    """
+    figure, (axes,) = looks.figure(f"{picture.title}: how the search went on")
+    values, complete = trials.table.set_index("number")["value"], trials.complete
+    entries = _scatter(axes, trials.table, values.index)
+    best = complete["value"].cummax() if trials.search.maximize else complete["value"].cummin()
+    entries += axes.plot([*complete["number"], values.index[-1]], [*best, best.iloc[-1]],
+                         color=BEST, lw=1.2, drawstyle="steps-post", zorder=1,
+                         label="best complete trial so far")  # fmt: skip
+    ends = {entry["number"]: entry["value"] for entry in trials.found["retrained_pruned"]}
+    ends = {number: end for number, end in ends.items() if end is not None}
+    for number, end in ends.items():
+        axes.plot([number, number], [values[number], end], color=PRUNED, lw=0.7, ls=":")
+    if ends:
+        entries += axes.plot(list(ends), list(ends.values()), "o", mfc="white", color=PRUNED,
+                             ms=4.5, zorder=3, label=CONTINUED)  # fmt: skip
+    trials.metric_axis(axes, continued=True)
+    axes.set_xlabel("trial")
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    legend(figure, entries, ncols=2)
+    return figure
+
+
+def intermediate(picture: Picture, trials: Trials) -> Figure:
+    """The metric after each epoch; trials that were stopped end in a cross."""
+    figure, (axes,) = looks.figure(f"{picture.title}: every trial, epoch by epoch", height=4.2)
+    continued = {entry["number"]: entry for entry in trials.found["retrained_pruned"]}
+    for trial in trials.table.itertuples():
+        epochs, values = zip(*trial.intermediate, strict=True)
+        axes.plot(epochs, values, **LINES[trial.mark])
+        if trial.mark == "stopped early":
+            axes.plot(epochs[-1], values[-1], "x", color=PRUNED, ms=5, zorder=3)
+        if trial.number in continued:
+            rest = continued[trial.number]["intermediate"][len(epochs) - 1 :]
+            axes.plot(*zip(*rest, strict=True), color=PRUNED, lw=0.9, ls=":", zorder=2)
+    trials.metric_axis(axes, continued=True)
+    axes.set_xlabel("epoch of the trial")
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    count = len(trials.complete)
+    entries = [
+        entry(f"best trial, number {trials.found['best']}", color=BEST, lw=2.2),
+        entry(f"other complete trials ({count - 1})", color=COMPLETE, lw=0.9),
+        entry(f"stopped early ({len(trials.table) - count})", color=PRUNED, lw=0.9, marker="x"),
+    ]
+    if continued:
+        entries.append(entry(f"{CONTINUED} ({len(continued)})", color=PRUNED, lw=0.9, ls=":"))
+    legend(figure, entries, ncols=2)
+    return figure
+
+
+def importance(picture: Picture, trials: Trials) -> Figure:
+    """The share of the difference between good and ordinary trials that a parameter explains."""
+    shares = importances(trials)
+    title = "importance of each parameter\n(PED-ANOVA over the "
+    title = f"{picture.title}: {title}{len(trials.complete)} complete trials)"
+    figure, (axes,) = looks.figure(title, height=max(2.4, 1.2 + 0.28 * len(shares)))
+    if not shares:
+        axes.text(0.5, 0.5, "too few complete trials to say", ha="center", va="center",
+                  transform=axes.transAxes)  # fmt: skip
+        axes.set_axis_off()
+        return figure
+    names = sorted(shares, key=shares.__getitem__)
+    bars = axes.barh(names, [shares[name] for name in names], color=COMPLETE, height=0.65)
+    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+    axes.set_xlim(0, 1.12 * max(shares.values()) or 1)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("share of the importance")
+    return figure
+
+
+def importances(trials: Trials) -> dict[str, float]:
+    """Optuna's PED-ANOVA of the complete trials; empty if there are too few of them.
+
+    It evaluates a conditional parameter over the trials that have it.
+    """
+    import optuna  # slow to import, and needed for no other picture
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize" if trials.search.maximize else "minimize")
+    for value, parameters in trials.complete[["value", "parameters"]].itertuples(index=False):
+        known = {name: _distribution(trials.spec(name)) for name in parameters}
+        study.add_trial(
+            optuna.trial.create_trial(value=value, params=parameters, distributions=known)
+        )
+    having = Counter(name for trial in study.trials for name in trial.params)
+    names = [name for name, number in having.items() if number >= FEWEST]
+    try:
+        return optuna.importance.get_param_importances(study, params=names) if names else {}
+    except (ValueError, RuntimeError):  # all values are equal
+        return {}
+
+
+def _distribution(spec: space.Spec) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if spec["type"] == "categorical":
+        return CategoricalDistribution([space.label(choice) for choice in spec["choices"]])
+    kind = IntDistribution if spec["type"] == "int" else FloatDistribution
+    return kind(spec["low"], spec["high"], log=spec["log"])
+
+
+def slices(picture: Picture, trials: Trials) -> Figure:
+    """The value of every trial against each parameter: a panel each, with the trials that have it.
+
+    The parameters are in the order of the space, layer by layer.
+    """
+    known = trials.search.space
+    order = list(known)
+    names = sorted(
+        {name for found in trials.table["parameters"] for name in found},
+        key=lambda name: (order.index(space.entry_of(known, name)), name),
+    )
+    rows = -(-len(names) // COLUMNS)
+    figure = Figure(figsize=(7.0, 0.9 + 2.1 * rows), layout="constrained")
+    figure.suptitle(f"{picture.title}: slices through the space")
+    panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False)
+    for name, axes in zip(names, panels.flat, strict=False):
+        having = trials.table[[name in found for found in trials.table["parameters"]]]
+        values = [found[name] for found in having["parameters"]]
+        entries = _scatter(axes, having, _positions(axes, trials.spec(name), values))
+        trials.metric_axis(axes)
+        axes.set_xlabel(name)
+        if axes not in panels[:, 0]:
+            axes.set_ylabel("")
+    for axes in panels.flat[len(names) :]:
+        axes.set_axis_off()
+    legend(figure, entries, ncols=3)
+    return figure
+
+
+def _positions(axes: Axes, spec: space.Spec, values: Sequence[Any]) -> list[float]:
+    """Prepare the horizontal axis of a panel; returns where each value of the parameter is."""
+    if spec["type"] == "categorical":
+        choices = [space.label(choice) for choice in spec["choices"]]
+        axes.set_xticks(range(len(choices)), [str(choice) for choice in choices])
+        axes.set_xlim(-0.5, len(choices) - 0.5)
+        return [choices.index(value) for value in values]
+    low, high = spec["low"], spec["high"]
+    if spec["log"]:
+        log_scale(axes, "x", low, high)
+    else:
+        room = 0.04 * (high - low) or 0.5
+        axes.set_xlim(low - room, high + room)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=spec["type"] == "int"))
+    return list(values)

@@ -40,6 +40,6 @@ def knobs(run: Run, names: Iterable[str] | None = None) -> str:
     return ", ".join(f"{name} {text(found[name])}" for name in names if name in found)
 
 
-def settings(run: Run) -> str:
-    """The optimizer of a run and its settings, as ``Momentum, lr 0.01, momentum 0.8``."""
-    return f"{label(run)}, {knobs(run)}"
+def settings(run: Run, names: Iterable[str] | None = None) -> str:
+    """The optimizer of a run and its `knobs`, as ``Momentum, lr 0.01, momentum 0.8``."""
+    return ", ".join(filter(None, (label(run), knobs(run, names))))

@@ -1,0 +1,197 @@
+"""Pictures against epochs: learning rates, optimizers, batch sizes, and training and validation."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from optlab.figures import looks, words
+from optlab.figures.axes import (
+    CROWD,
+    LINES,
+    closed_forms,
+    enlarge,
+    entry,
+    frame,
+    legend,
+    outer_labels,
+    plot,
+    thin,
+)
+from optlab.figures.looks import Look
+from optlab.figures.plan import Picture
+from optlab.figures.reader import Line, Reader
+from optlab.results import summary
+from optlab.study.run import Run
+from optlab.values import text
+
+EARLY = 0.05  # of the epochs: if a run leaves earlier, a second panel enlarges the start
+TRAINING, VALIDATION = Look("#0072B2"), Look("#D55E00", "--")
+
+
+def loss(picture: Picture, reader: Reader) -> Figure:
+    """Training loss against epoch for each learning rate; early departures also enlarged."""
+    runs = sorted((run for (run,) in picture.groups), key=lambda run: run.knobs["lr"])
+    rates = [run.knobs["lr"] for run in runs]
+    lines = reader.lines(runs, "train_loss")
+    last = max(line.epoch[-1] for line in lines)
+    leaving = max((line.epoch[-1] for line in lines if line.leaves), default=math.inf)
+    # A line that leaves before epoch 1.5 has no evaluation after the first: nothing to enlarge.
+    enlarged = 1.5 < leaving < EARLY * last
+    figure, every = looks.figure(picture.title, ratios=(1, 2.2) if enlarged else (1,))
+    for axes in every:
+        label = reader.label(runs[0], "training loss") if axes is every[0] else ""
+        frame(axes, lines, label, full=runs[0].batch_size == "full")
+        if axes is not every[-1]:
+            enlarge(axes, lines, 1.5 * leaving)
+        drawn = []
+        for rate, color, line in zip(rates, looks.rate_colors(rates), lines, strict=True):
+            look = Look(color, "--" if line.leaves else "-")
+            drawn.append(plot(axes, line, look, f"{text(rate)}{line.note}", lines=len(lines)))
+        exact = closed_forms(axes, runs, lines, reader)
+    if crowd := len(rates) > CROWD:  # a colour bar, and a legend of the lines that diverge
+        looks.rate_bar(figure, every[-1], rates)
+        lost = [number for number, line in enumerate(lines) if line.diverged]
+        drawn = [drawn[number] for number in lost]
+        if len(lost) > CROWD:
+            many = f"{len(lost)} of {len(rates)} diverge, the lowest {text(rates[lost[0]])}"
+            drawn = [entry(many, color=looks.PLAIN, lw=0.8, ls="--")]
+    title = "learning rate" if drawn else None
+    legend(figure, [*drawn, *exact], side=not crowd, title=title)
+    return figure
+
+
+def comparison(picture: Picture, reader: Reader) -> Figure:
+    """Loss against epoch of the best run of each group; with many groups, a panel for each."""
+    runs = [reader.best(group) for group in picture.groups]
+    return (_panels if len(runs) > LINES else _together)(picture.title, runs, reader)
+
+
+def _together(title: str, runs: list[Run], reader: Reader) -> Figure:
+    """All runs in the same axes, one for training and one for validation data."""
+    names = {"train_loss": "training loss"}
+    if reader.has(runs, "val_loss"):
+        names["val_loss"] = "validation loss"
+    figure, every = looks.figure(title, ratios=(1,) * len(names))
+    sets = [reader.lines(runs, name) for name in names]
+    styles = looks.looks([run.optimizer for run in runs])
+    for axes, lines, name in zip(every, sets, names.values(), strict=True):
+        label = reader.label(runs[0], name)
+        frame(axes, [*sets[0], *sets[-1]], label, full=runs[0].batch_size == "full")
+        entries = []
+        for number, (run, look, line) in enumerate(zip(runs, styles, lines, strict=True)):
+            label = f"{words.settings(run)}{line.note}"
+            entries.append(plot(axes, line, look, label, 0.75 * number / len(runs)))
+    if len(names) == 1:
+        entries += closed_forms(every[0], runs, sets[0], reader)
+    legend(figure, entries)
+    return figure
+
+
+def _panels(title: str, runs: list[Run], reader: Reader) -> Figure:
+    """A panel for each run, by rank, in which the others are grey; dashed on validation data."""
+    rows = reader.rows(runs)
+    on, runs = summary.chosen_on(rows), list(summary.ordered(rows)["run"])
+    training = reader.lines(runs, "train_loss")
+    validation = reader.lines(runs, "val_loss") if on == "val_loss" else []
+    order = "validation loss" if validation else "training loss"
+    figure, every = looks.grid(f"{title}, in the order of their {order}", len(runs))
+    colors = [look.color for look in looks.looks([run.optimizer for run in runs])]
+    for number, (run, color, axes) in enumerate(zip(runs, colors, every, strict=True)):
+        frame(axes, [*training, *validation], "", full=run.batch_size == "full")
+        for other in training:
+            at = thin(other.mean, len(runs) ** 2)
+            axes.plot(other.epoch[at], other.mean[at], color=looks.OTHER, lw=0.7, zorder=1)
+        plot(axes, training[number], Look(color), "")
+        if validation:
+            plot(axes, validation[number], Look(color, "--"), "")
+        axes.set_title(f"{number + 1}  {words.label(run)}", color=color, **looks.HEADING)
+        detail = (words.knobs(run) + training[number].note).replace(", ", "\n")
+        axes.text(0.97, 0.95, detail, transform=axes.transAxes, ha="right", va="top",
+                  fontsize=6.5, color="#333333", zorder=5)  # fmt: skip
+    outer_labels(figure, reader.label(runs[0], "loss"), every[0].get_xlabel())
+    entries = [entry("training", color="#333333", lw=1.5)]
+    if validation:
+        entries.append(entry("validation", color="#333333", lw=1.5, ls="--"))
+    legend(figure, [*entries, entry("the others, training", color=looks.OTHER)])
+    return figure
+
+
+def batches(picture: Picture, reader: Reader) -> Figure:
+    """Training loss of each optimizer on the full batch and, at the same setting, on mini-batches.
+
+    The setting is the best one on the full batch, which some optimizers are made for.
+    """
+    full = [group for group in picture.groups if group[0].batch_size == "full"]
+    best = {run.optimizer: (run.knobs, run.schedule) for run in map(reader.best, full)}
+    chosen: dict[int | str, list[Run]] = {"full": []}
+    for run in (run for group in picture.groups for run in group):
+        if best.get(run.optimizer) == (run.knobs, run.schedule):
+            chosen.setdefault(run.batch_size, []).append(run)
+    sizes = ["full", *sorted(chosen.keys() - {"full"}, reverse=True)]
+    lines = {size: reader.lines(chosen[size], "train_loss") for size in sizes}
+    styles = dict(zip(best, looks.looks(list(best)), strict=True))
+    figure, every = looks.figure(picture.title, (1,) * len(sizes), height=4.4)
+    for axes, size in zip(every, sizes, strict=True):
+        label = reader.label(chosen[size][0], "training loss") if size == "full" else ""
+        frame(axes, [line for found in lines.values() for line in found], label, log=True)
+        runs, found = chosen[size], lines[size]
+        for number, (run, line) in enumerate(zip(runs, found, strict=True)):
+            label = f"{_name(run)}, {words.knobs(run)}"
+            plot(axes, line, styles[run.optimizer], label, 0.75 * number / len(runs))
+        heading = [_pace(size, found[0]), *map(_measured, runs, found)]
+        axes.set_title("\n".join(heading), fontsize=7.5, loc="left")
+    legend(figure, every[0].get_lines())
+    return figure
+
+
+def _pace(size: int | str, line: Line) -> str:
+    """A batch size in words."""
+    if size == "full":
+        return "full batch: one step an epoch"
+    return f"batches of {size}: {round(float(line.step[-1] / line.epoch[-1]))} steps an epoch"
+
+
+def _measured(run: Run, line: Line) -> str:
+    """The end, the minimum and the rises of a line in words."""
+    lowest = int(np.nanargmin(line.mean))
+    rises = int((np.diff(line.mean) > 0).sum())
+    end, least = (text(float(f"{line.mean[at]:.2g}")) for at in (-1, lowest))
+    return (
+        f"{_name(run)}: {end} at the end, lowest {least} "
+        f"(epoch {line.epoch[lowest]:g}), rises in {rises} of {len(line.mean) - 1}"
+    )
+
+
+def _name(run: Run) -> str:
+    """SGD for every batch size: GD beside SGD would look like two optimizers."""
+    return "SGD" if run.optimizer == "sgd" else words.label(run)
+
+
+def curves(picture: Picture, reader: Reader) -> Figure:
+    """Loss and accuracy of the best run against epoch, on training and on validation data."""
+    (group,) = picture.groups
+    run = reader.best(group)
+    final = reader.rows([run]).iloc[0]
+    labels = {"loss": reader.label(run, "loss")}
+    if not np.isnan(final["train_accuracy"]):
+        labels["accuracy"] = "accuracy (fraction correct)"
+    title = f"{picture.title}\n{words.settings(run)}"
+    figure, every = looks.figure(title, ratios=(1,) * len(labels))
+    for axes, (name, label) in zip(every, labels.items(), strict=True):
+        (training,) = reader.lines([run], f"train_{name}")
+        (validation,) = reader.lines([run], f"val_{name}")
+        parts = [(training, TRAINING, "training")]
+        if np.isfinite(validation.mean).any():
+            parts.append((validation, VALIDATION, "validation"))
+        log = None if name == "loss" else False
+        frame(axes, [line for line, *_ in parts], label, log=log)
+        entries = [plot(axes, line, look, part + line.note) for line, look, part in parts]
+        test = final[f"test_{name}"]
+        if not np.isnan(test):
+            entries += axes.plot(training.epoch[-1], test, "D", ms=5, color="#000000",
+                                 mfc="none", clip_on=False, zorder=4,
+                                 label="test, at the end")  # fmt: skip
+            axes.set_title(f"test {name} {test:.4g}", loc="right", fontsize=8)
+    legend(figure, entries)
+    return figure
