@@ -4,7 +4,6 @@ Snakemake asks for this whenever it reads the workflow, so only a few records ar
 """
 
 import json
-import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -25,10 +24,9 @@ def like(folder: str, batch_size: int | str) -> Measured | None:
     ``folder`` holds one folder for each setting of the knobs, and these the runs.
     """
     found: list[Measured] = []
-    start = f"batch_size={batch_size}+"
-    for knobs in _folders(folder):
-        plans = [plan for plan in _folders(knobs) if os.path.basename(plan).startswith(start)]
-        found += filter(None, map(_measured, plans))
+    for knobs in sorted(Path(folder).glob("*")):
+        records = knobs.glob(f"batch_size={batch_size}+*/run.json")
+        found += filter(None, map(_measured, records))
         if len(found) >= 3:
             break
     if not found:
@@ -36,16 +34,9 @@ def like(folder: str, batch_size: int | str) -> Measured | None:
     return Measured(max(one.seconds for one in found), max(one.megabytes for one in found))
 
 
-def _folders(folder: str) -> list[str]:
-    try:
-        return sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
-    except OSError:
-        return []
-
-
-def _measured(folder: str) -> Measured | None:
+def _measured(file: Path) -> Measured | None:
     with suppress(OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
-        record = json.loads(Path(folder, "run.json").read_text(encoding="utf-8"))
+        record = json.loads(file.read_text(encoding="utf-8"))
         wall, settings = record["wall"], record["settings"]
         # The record of a resumed run has the times of its last seeds only.
         seeds = max(1, min(settings["seeds"], len(record["seeds"])))
