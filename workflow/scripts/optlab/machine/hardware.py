@@ -17,7 +17,7 @@ def hardware(device: str) -> dict[str, Any]:
     """The machine: host, processor, usable cores; for cuda also the GPU and its peak memory."""
     found: dict[str, Any] = {
         "host": platform.node(),
-        "cpu": _processor(),
+        "cpu": processor_of("cpu"),
         "cores": len(os.sched_getaffinity(0)),
     }
     if device == "cuda":
@@ -28,17 +28,13 @@ def hardware(device: str) -> dict[str, Any]:
     return found
 
 
+@cache
 def processor_of(device: str) -> str:
     """The name of the processor or, for cuda, of the GPU."""
-    if device == "cpu":
-        return _processor()
-    import torch
+    if device == "cuda":
+        import torch
 
-    return torch.cuda.get_device_name()
-
-
-@cache
-def _processor() -> str:
+        return torch.cuda.get_device_name()
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
