@@ -62,13 +62,8 @@ def versions() -> dict[str, str | None]:
         commit = found.stdout.decode().strip()
     except (OSError, subprocess.SubprocessError):
         commit = None
-    return {"python": platform.python_version(), "torch": torch_version(), "commit": commit}
-
-
-@cache
-def torch_version() -> str:
-    """The version of PyTorch, without importing it."""
-    return metadata.version("torch")
+    torch = metadata.version("torch")
+    return {"python": platform.python_version(), "torch": torch, "commit": commit}
 
 
 def process_start() -> float:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def fingerprint(settings: Mapping[str, Any], code: str, data: Iterable[str | Pat
         data: the prepared data set's description, and files of the user's own.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(f"{hardware.torch_version()} {code}".encode())
+    digest.update(f"{metadata.version('torch')} {code}".encode())
     for file in data:
         digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
     return digest.hexdigest()
