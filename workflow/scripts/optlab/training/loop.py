@@ -104,7 +104,7 @@ class Trainer:
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
         self.step = 0
 
-    def _parts(self, data: Dataset) -> tuple[Any, list[nn.Parameter], stepping.Gradient]:
+    def _parts(self, data: Dataset) -> tuple[Any, Sequence[Tensor], stepping.Gradient]:
         """Batches, parameters and gradient of the single replicate or of the stack."""
         if len(self.replicates) == 1:
             gradient = stepping.make_gradient(self.network, data, self.world)
