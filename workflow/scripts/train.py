@@ -123,8 +123,8 @@ class Job:
         checkpoints.load()
         finished = checkpoints.finished
         missing = wanted - {entry["seed"] for entry in finished["seeds"]}
-        report = _silent if world.rank else self.progress.update
-        if not world.rank and run.replicates == "together" and (why := run.unstackable):
+        report = self.progress.update if world.rank == 0 else lambda seed, evaluation: None
+        if world.rank == 0 and run.replicates == "together" and (why := run.unstackable):
             print(f"replicates are trained one after the other: {why}", flush=True)
         for group in groups(missing, at_once(run, run.device), checkpoints.under_way):
             outcomes = loop.train(run, data, group, report, checkpoints, world)
@@ -220,10 +220,6 @@ def measurements(run: Run, data: Any, world: World) -> dict[str, Any]:
         },
         **({"steps": steps} if steps else {}),
     }
-
-
-def _silent(seed: int, evaluation: object) -> None:
-    """The report of ranks other than 0."""
 
 
 def description(run: Run, mark: str) -> dict[str, Any]:
