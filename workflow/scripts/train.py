@@ -139,7 +139,18 @@ class Job:
 
     def write(self, facts: dict[str, Any]) -> None:
         """Write the run's two files, then remove its progress and its checkpoint."""
-        described = {**description(self.run, self.mark), "seeds": self.seeds, **facts}
+        settings = dataclasses.asdict(self.run)
+        del settings["study"]
+        program = f"workflow/scripts/{Path(sys.argv[0]).name}"
+        described = {
+            "fingerprint": self.mark,
+            "settings": settings,
+            "command": shlex.join(["python", program, *self.run.options()]),
+            "versions": hardware.versions(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "seeds": self.seeds,
+            **facts,
+        }
         record.write(self.output, self.rows, described)
         self.checkpoint.unlink(missing_ok=True)
         self.progress.finish()
@@ -219,20 +230,6 @@ def measurements(run: Run, data: Any, world: World) -> dict[str, Any]:
             "peak_memory_mb": max(usage["peak_memory_mb"] for usage in usages),
         },
         **({"steps": steps} if steps else {}),
-    }
-
-
-def description(run: Run, mark: str) -> dict[str, Any]:
-    """What ``run.json`` says of a run: its settings and the command that repeats it."""
-    settings = dataclasses.asdict(run)
-    del settings["study"]
-    program = f"workflow/scripts/{Path(sys.argv[0]).name}"
-    return {
-        "fingerprint": mark,
-        "settings": settings,
-        "command": shlex.join(["python", program, *run.options()]),
-        "versions": hardware.versions(),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
 
