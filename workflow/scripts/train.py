@@ -163,10 +163,8 @@ _MEASURED = ("examples", "hardware", "wall", "usage", "steps")
 
 def fingerprint(run: Run, device: str) -> str:
     """A hash of everything that the results of the run on this device (cpu or cuda) depend on."""
-    settings = {**run.fields(), "device": device}
-    for name in ("study", "seeds", "data"):  # of the data, the content counts and not the name
-        settings.pop(name, None)
-    settings["replicates"] = "together" if at_once(run, device) else "separate"
+    replicates = "together" if at_once(run, device) else "separate"
+    settings = {**run.fields(), "device": device, "replicates": replicates}
     code = triggers.digest("train", *run.parts)
     return record.fingerprint(settings, code, [*run.code, run.data])
 
