@@ -161,7 +161,7 @@ class Checkpoints:
             return None
         try:
             found = _load(self._file)
-            if found["mark"] == self._mark and found.keys() >= {"finished", "current", "spent"}:
+            if found["mark"] == self._mark:
                 return found
             print(f"{self._file} is of other settings or code: not used", flush=True)
         except Exception as error:  # PyTorch raises many kinds for a file that it cannot read
