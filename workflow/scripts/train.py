@@ -181,10 +181,8 @@ def wall(seeds: list[dict[str, Any]], started: float, ready: float, spent: float
 
 def at_once(run: Run, device: str) -> bool:
     """Whether the run's replicates are stacked and trained at once (`optlab.training.stacking`)."""
-    if run.replicates == "auto":
-        wanted = device == "cuda" and run.matrices
-    else:
-        wanted = run.replicates == "together"
+    faster = device == "cuda" and run.matrices
+    wanted = run.replicates == "together" or (run.replicates == "auto" and faster)
     return wanted and run.unstackable is None
 
 
