@@ -215,4 +215,4 @@ def _load(file: Path) -> State:
 
 
 def _reason(error: Exception) -> str:
-    return f"{str(error).partition(chr(10))[0]:.200}"
+    return str(error).partition("\n")[0][:200]
