@@ -7,7 +7,7 @@ import pytest
 
 from optlab.data import identity
 from optlab.errors import UserError
-from optlab.machine import earlier, resources
+from optlab.machine import resources
 from optlab.machine.resources import Site
 from optlab.study import reading, table
 
@@ -17,7 +17,7 @@ NOWHERE = Site()
 @pytest.fixture(autouse=True)
 def forget():
     identity.size.cache_clear()
-    earlier.like.cache_clear()
+    resources.earlier.cache_clear()
 
 
 @pytest.fixture
@@ -97,14 +97,14 @@ def test_a_run_like_an_earlier_one_is_predicted_from_that(needs, here):
     }
     (here / folder).mkdir(parents=True)
     (here / folder / "run.json").write_text(json.dumps(record))
-    earlier.like.cache_clear()
+    resources.earlier.cache_clear()
     after = needs()
     assert after.seconds == pytest.approx(2 + 10 * 10 * 3)
     assert after.mem_mb(1) == 6800
-    earlier.like.cache_clear()
+    resources.earlier.cache_clear()
     assert needs(batch_sizes=[50]).seconds == pytest.approx(before.seconds, rel=0.2)
     (here / folder / "run.json").write_text("{")
-    earlier.like.cache_clear()
+    resources.earlier.cache_clear()
     assert needs() == before
 
 

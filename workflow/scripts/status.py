@@ -88,12 +88,12 @@ def remaining(standings: list[Standing], cores: int) -> float | None:
     for one in standings:
         if one.state == "done":
             continue
+        seconds = one.seconds
+        if seconds is None:
+            group = known.get(one.run.exercise) or everything
+            seconds = sum(group) / len(group) * (1 - one.share)
         used = cores if one.run.timed else one.run.threads  # a timed run has the machine to itself
-        if one.state == "running" and one.seconds is not None:
-            total += one.seconds * used
-            continue
-        group = known.get(one.run.exercise) or everything
-        total += sum(group) / len(group) * used * (1 - one.share)
+        total += seconds * used
     return total / cores
 
 

@@ -123,8 +123,8 @@ class Job:
         checkpoints.load()
         finished = checkpoints.finished
         missing = wanted - {entry["seed"] for entry in finished["seeds"]}
-        report = _silent if world.rank else self.progress.update
-        if not world.rank and run.replicates == "together" and (why := run.unstackable):
+        report = self.progress.update if world.rank == 0 else lambda seed, evaluation: None
+        if world.rank == 0 and run.replicates == "together" and (why := run.unstackable):
             print(f"replicates are trained one after the other: {why}", flush=True)
         for group in groups(missing, at_once(run, run.device), checkpoints.under_way):
             outcomes = loop.train(run, data, group, report, checkpoints, world)
@@ -139,7 +139,18 @@ class Job:
 
     def write(self, facts: dict[str, Any]) -> None:
         """Write the run's two files, then remove its progress and its checkpoint."""
-        described = {**description(self.run, self.mark), "seeds": self.seeds, **facts}
+        settings = dataclasses.asdict(self.run)
+        del settings["study"]
+        program = f"workflow/scripts/{Path(sys.argv[0]).name}"
+        described = {
+            "fingerprint": self.mark,
+            "settings": settings,
+            "command": shlex.join(["python", program, *self.run.options()]),
+            "versions": hardware.versions(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "seeds": self.seeds,
+            **facts,
+        }
         record.write(self.output, self.rows, described)
         self.checkpoint.unlink(missing_ok=True)
         self.progress.finish()
@@ -152,10 +163,8 @@ _MEASURED = ("examples", "hardware", "wall", "usage", "steps")
 
 def fingerprint(run: Run, device: str) -> str:
     """A hash of everything that the results of the run on this device (cpu or cuda) depend on."""
-    settings = {**run.fields(), "device": device}
-    for name in ("study", "seeds", "data"):  # of the data, the content counts and not the name
-        settings.pop(name, None)
-    settings["replicates"] = "together" if at_once(run, device) else "separate"
+    replicates = "together" if at_once(run, device) else "separate"
+    settings = {**run.fields(), "device": device, "replicates": replicates}
     code = triggers.digest("train", *run.parts)
     return record.fingerprint(settings, code, [*run.code, run.data])
 
@@ -172,10 +181,8 @@ def wall(seeds: list[dict[str, Any]], started: float, ready: float, spent: float
 
 def at_once(run: Run, device: str) -> bool:
     """Whether the run's replicates are stacked and trained at once (`optlab.training.stacking`)."""
-    if run.replicates == "auto":
-        wanted = device == "cuda" and run.matrices
-    else:
-        wanted = run.replicates == "together"
+    faster = device == "cuda" and run.matrices
+    wanted = run.replicates == "together" or (run.replicates == "auto" and faster)
     return wanted and run.unstackable is None
 
 
@@ -219,24 +226,6 @@ def measurements(run: Run, data: Any, world: World) -> dict[str, Any]:
             "peak_memory_mb": max(usage["peak_memory_mb"] for usage in usages),
         },
         **({"steps": steps} if steps else {}),
-    }
-
-
-def _silent(seed: int, evaluation: object) -> None:
-    """The report of ranks other than 0."""
-
-
-def description(run: Run, mark: str) -> dict[str, Any]:
-    """What ``run.json`` says of a run: its settings and the command that repeats it."""
-    settings = dataclasses.asdict(run)
-    del settings["study"]
-    program = f"workflow/scripts/{Path(sys.argv[0]).name}"
-    return {
-        "fingerprint": mark,
-        "settings": settings,
-        "command": shlex.join(["python", program, *run.options()]),
-        "versions": hardware.versions(),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
 

@@ -8,7 +8,6 @@ to the job alone.
 import fcntl
 import itertools
 import os
-import re
 import tempfile
 import time
 from pathlib import Path
@@ -26,10 +25,7 @@ def present() -> list[str]:
         names = [name.strip() for name in visible.split(",")]
         valid = itertools.takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names)
         return list(dict.fromkeys(valid))  # CUDA too ignores everything after an invalid name
-    try:
-        found = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
-    except OSError:
-        return []
+    found = list(Path("/dev").glob("nvidia[0-9]*"))
     return [str(number) for number in range(len(found))]
 
 

@@ -17,7 +17,7 @@ def hardware(device: str) -> dict[str, Any]:
     """The machine: host, processor, usable cores; for cuda also the GPU and its peak memory."""
     found: dict[str, Any] = {
         "host": platform.node(),
-        "cpu": _processor(),
+        "cpu": processor_of("cpu"),
         "cores": len(os.sched_getaffinity(0)),
     }
     if device == "cuda":
@@ -28,17 +28,13 @@ def hardware(device: str) -> dict[str, Any]:
     return found
 
 
+@cache
 def processor_of(device: str) -> str:
     """The name of the processor or, for cuda, of the GPU."""
-    if device == "cpu":
-        return _processor()
-    import torch
+    if device == "cuda":
+        import torch
 
-    return torch.cuda.get_device_name()
-
-
-@cache
-def _processor() -> str:
+        return torch.cuda.get_device_name()
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -66,13 +62,8 @@ def versions() -> dict[str, str | None]:
         commit = found.stdout.decode().strip()
     except (OSError, subprocess.SubprocessError):
         commit = None
-    return {"python": platform.python_version(), "torch": torch_version(), "commit": commit}
-
-
-@cache
-def torch_version() -> str:
-    """The version of PyTorch, without importing it."""
-    return metadata.version("torch")
+    torch = metadata.version("torch")
+    return {"python": platform.python_version(), "torch": torch, "commit": commit}
 
 
 def process_start() -> float:

@@ -7,17 +7,21 @@ ignore them. Snakemake calls this for thousands of runs at every start.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from optlab.catalogue import networks
 from optlab.catalogue.networks import Shape, Work
 from optlab.data import identity
 from optlab.errors import UserError
-from optlab.machine import devices, earlier
+from optlab.machine import devices
 from optlab.study.kinds.search import Search
 from optlab.study.run import Run
 
@@ -148,16 +152,15 @@ def of_run(run: Run, definition: Mapping[str, Any], site: Site) -> Needs:
     problem = Problem.of(run.network, run.network_options, run.data, definition)
     batch = problem.batch(run.batch_size)
     gpus = wanted_gpus(run.device, run.gpus, site)
-    family = os.path.dirname(os.path.dirname(run.folder))  # same data, network and optimizer
-    measured = earlier.like(family, run.batch_size)
-    if measured:
-        epoch_seconds = measured.seconds
-    else:
-        epoch_seconds = problem.epoch_seconds(batch, run.threads * run.gpus, gpus)
+    epoch_seconds = problem.epoch_seconds(batch, run.threads * run.gpus, gpus)
     here = min(gpus, site.gpus_per_node or gpus) if gpus else run.gpus  # processes per node
     memory = here * (problem.megabytes(batch) + (GPU_BASE_MB if gpus else 0))
-    if measured and not gpus:
-        memory = max(memory, here * (1.3 * measured.megabytes + BASE_MB / 2))
+    family = os.path.dirname(os.path.dirname(run.folder))  # same data, network and optimizer
+    measured = earlier(family, run.batch_size)
+    if measured:
+        epoch_seconds = measured.seconds
+        if not gpus:
+            memory = max(memory, here * (1.3 * measured.megabytes + BASE_MB / 2))
     # On a single machine, GPU jobs of several processes request no processors for each of them.
     members = 1 if run.device == "cuda" and not site.gpus_per_node else run.gpus
     seconds = START_SECONDS + epoch_seconds * run.epochs * run.seeds
@@ -189,6 +192,42 @@ def _of_trials(search: Search, definition: Mapping[str, Any], site: Site, trials
 def wanted_gpus(device: str, gpus: int, site: Site) -> int:
     """GPUs to request: always for cuda, for auto if the site has some, never for cpu."""
     return gpus if device == "cuda" or (device == "auto" and site.gpus_per_node) else 0
+
+
+class Measured(NamedTuple):
+    """What finished runs took: seconds per epoch and seed, and peak memory in megabytes."""
+
+    seconds: float
+    megabytes: float
+
+
+@cache
+def earlier(folder: str, batch_size: int | str) -> Measured | None:
+    """The maxima over some runs in ``folder`` with this batch size; None if there are none.
+
+    ``folder`` holds one folder for each setting of the knobs, and these the runs. Only a few
+    records are read, and once, since Snakemake asks whenever it reads the workflow.
+    """
+    found: list[Measured] = []
+    for knobs in sorted(Path(folder).glob("*")):
+        records = knobs.glob(f"batch_size={batch_size}+*/run.json")
+        found += filter(None, map(_measured, records))
+        if len(found) >= 3:
+            break
+    if not found:
+        return None
+    return Measured(max(one.seconds for one in found), max(one.megabytes for one in found))
+
+
+def _measured(file: Path) -> Measured | None:
+    with suppress(OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        wall, settings = record["wall"], record["settings"]
+        # The record of a resumed run has the times of its last seeds only.
+        seeds = max(1, min(settings["seeds"], len(record["seeds"])))
+        seconds = (wall["training"] + wall["evaluation"]) / (seeds * settings["epochs"])
+        return Measured(seconds, record["usage"]["peak_memory_mb"])
+    return None
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ PAUSE = 1.0  # seconds between two updates, so that a run of many short epochs s
 
 
 class Progress:
-    """Reports on one run; ``state`` is the file that `make status` reads, None for no file."""
+    """Reports on one run; ``state`` is the file that `make status` reads."""
 
-    def __init__(self, state: Path | None, seeds: int, epochs: int, done: int = 0):
+    def __init__(self, state: Path, seeds: int, epochs: int, done: int = 0):
         self._state = state
         self._total = max(1, (seeds - done) * epochs)
         self._seeds, self._epochs = seeds, epochs
@@ -46,8 +46,7 @@ class Progress:
         """The run is complete: its progress is removed."""
         if self._bar:
             print(file=sys.stderr)
-        if self._state is not None:
-            self._state.unlink(missing_ok=True)
+        self._state.unlink(missing_ok=True)
 
     def _print(self, line: str, share: float) -> None:
         if self._bar:
@@ -58,8 +57,6 @@ class Progress:
             print(line, flush=True)
 
     def _write(self, **facts: Any) -> None:
-        if self._state is None:
-            return
         try:
             content = json.dumps({**self._facts, "updated": time.time(), **facts})
             files.write(self._state, content, durable=False)

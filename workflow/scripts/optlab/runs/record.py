@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ def fingerprint(settings: Mapping[str, Any], code: str, data: Iterable[str | Pat
     """A hash of everything that the figures of a run depend on: settings, code, data, PyTorch.
 
     Args:
-        settings: the run's settings, without its seeds.
+        settings: those of the run; its study, number of seeds and path of the data do not count.
         code: the digest of the rule's files (`optlab.triggers`).
         data: the prepared data set's description, and files of the user's own.
     """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(f"{hardware.torch_version()} {code}".encode())
+    counted = {k: v for k, v in settings.items() if k not in ("study", "seeds", "data")}
+    digest = hashlib.sha256(json.dumps(counted, sort_keys=True).encode())
+    digest.update(f"{metadata.version('torch')} {code}".encode())
     for file in data:
         digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
     return digest.hexdigest()

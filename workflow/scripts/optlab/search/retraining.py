@@ -136,9 +136,8 @@ def retrain_best(search: Search, best: Trial, folder: Path) -> None:
 
 def fingerprint(search: Search, run: Run) -> str:
     """A hash of everything that the results of the retraining depend on."""
-    settings = {k: v for k, v in run.fields().items() if k not in ("study", "seeds", "data")}
     code = triggers.digest("retrain", *search.parts)
-    return record.fingerprint(settings, code, [search.data])
+    return record.fingerprint(run.fields(), code, [search.data])
 
 
 def earlier(folder: Path, journal: Path) -> dict[int, Trial]:

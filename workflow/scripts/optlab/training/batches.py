@@ -47,9 +47,10 @@ class Batches:
     def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
         examples = len(data.train.x)
         self.is_full = settings.batch_size == "full"
-        if not self.is_full and int(settings.batch_size) > examples:
+        self.size = examples if self.is_full else int(settings.batch_size)
+        if self.size > examples:
             raise UserError(
-                f"a batch of {settings.batch_size} is more than the {examples} training examples "
+                f"a batch of {self.size} is more than the {examples} training examples "
                 f"of {data.name}; use at most {examples}, or full"
             )
         if (settings.epoch_examples or 0) > examples:
@@ -57,7 +58,6 @@ class Batches:
                 f"an epoch of {settings.epoch_examples} examples is more than the {examples} "
                 f"training examples of {data.name}"
             )
-        self.size = examples if self.is_full else int(settings.batch_size)
         self._examples = settings.epoch_examples
         self.per_epoch = 1 if self.is_full else -(-(self._examples or examples) // self.size)
         self._data, self._seed, self._world = data, seed, world

@@ -161,7 +161,7 @@ class Checkpoints:
             return None
         try:
             found = _load(self._file)
-            if found["mark"] == self._mark and found.keys() >= {"finished", "current", "spent"}:
+            if found["mark"] == self._mark:
                 return found
             print(f"{self._file} is of other settings or code: not used", flush=True)
         except Exception as error:  # PyTorch raises many kinds for a file that it cannot read
@@ -215,4 +215,4 @@ def _load(file: Path) -> State:
 
 
 def _reason(error: Exception) -> str:
-    return f"{str(error).partition(chr(10))[0]:.200}"
+    return str(error).partition("\n")[0][:200]

@@ -49,8 +49,8 @@ class Dataset:
     shape: tuple[int, ...]
     scale: float
     train: Split
-    validation: Split | None
-    test: Split | None
+    validation: Split | None = None
+    test: Split | None = None
 
     def inputs(self, x: Tensor) -> Tensor:
         """Stored inputs as float32, images scaled to [0, 1]."""
@@ -61,7 +61,7 @@ class Dataset:
         return self.inputs(x).to(dtype), y.to(dtype) if y.is_floating_point() else y
 
 
-def load(json_path: str | Path, device: str | torch.device = "cpu") -> Dataset:
+def load(json_path: str | Path, device: str = "cpu") -> Dataset:
     """Open the data set that the file ``json_path`` describes, with its tensors on the device.
 
     On a CPU the tensors are memory-mapped, so that processes share them. They must not be written
@@ -75,12 +75,11 @@ def load(json_path: str | Path, device: str | torch.device = "cpu") -> Dataset:
     tensors = _tensors(file)
     if not _fits(description, tensors):
         raise DataError(f"{file}: does not fit its description (.json); {_again(file)}")
-    if torch.device(device).type != "cpu":
-        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-    splits: dict[str, Any] = dict.fromkeys(PARTS)
-    for part in PARTS:
-        if f"x_{part}" in tensors:
-            splits[part] = Split(tensors[f"x_{part}"], tensors[f"y_{part}"])
+    splits: dict[str, Any] = {
+        part: Split(tensors[f"x_{part}"].to(device), tensors[f"y_{part}"].to(device))
+        for part in PARTS
+        if f"x_{part}" in tensors
+    }
     facts = {key: description[key] for key in _FACTS}
     return Dataset(**facts, shape=tuple(description["shape"]), **splits)
 

@@ -104,7 +104,7 @@ class Trainer:
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
         self.step = 0
 
-    def _parts(self, data: Dataset) -> tuple[Any, list[nn.Parameter], stepping.Gradient]:
+    def _parts(self, data: Dataset) -> tuple[Any, Sequence[Tensor], stepping.Gradient]:
         """Batches, parameters and gradient of the single replicate or of the stack."""
         if len(self.replicates) == 1:
             gradient = stepping.make_gradient(self.network, data, self.world)
@@ -127,13 +127,12 @@ class Trainer:
 
     def _train(self, epoch: int, checkpoints: Checkpoints) -> None:
         """Train an epoch, or the rest of it."""
-        take_step, losses, due = self.take_step, self.losses, checkpoints.due
         with self.training:
             for batch in self.batches.epoch(epoch, self.step % self.batches.per_epoch):
-                if due():
+                if checkpoints.due():
                     with self.training.paused():
                         checkpoints.save(self.state())
-                losses.append(take_step(*batch))
+                self.losses.append(self.take_step(*batch))
                 self.step += 1
 
     def _evaluate(self, epoch: int, report: Report) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch.nn import Parameter
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from optlab import custom
@@ -14,7 +14,7 @@ from optlab.training.settings import Settings
 
 
 def build(
-    settings: Settings, parameters: Iterable[Parameter], capturable: bool = False
+    settings: Settings, parameters: Iterable[Tensor], capturable: bool = False
 ) -> torch.optim.Optimizer:
     """The optimizer of a run.
 
@@ -67,6 +67,6 @@ def restore(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
         parameters = [p for group in part.param_groups for p in group["params"]]
         for number, values in state.get("state", {}).items():
             for name, value in values.items():
-                if isinstance(value, torch.Tensor):
+                if isinstance(value, Tensor):
                     loaded = part.state[parameters[number]]
                     loaded[name] = value.to(loaded[name].device, copy=True)

@@ -13,11 +13,9 @@ WEIGHTS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch
 
 def mix(model: nn.Module, device_type: str) -> None:
     """Make the network compute in bfloat16 wherever PyTorch considers it safe (autocast)."""
-    exact = model.forward
+    mixed = torch.autocast(device_type, dtype=torch.bfloat16)(model.forward)
 
     def forward(x: Tensor) -> Tensor:
-        with torch.autocast(device_type, dtype=torch.bfloat16):
-            output = exact(x)
-        return output.float()
+        return mixed(x).float()
 
     model.forward = forward

@@ -11,24 +11,22 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, stack_module_state, vmap
 
 from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import loss_function
 from optlab.training.stepping import Gradient, backward
 
-Parameters = dict[str, nn.Parameter]  # of all networks: name -> [replicates, ...]
+Parameters = dict[str, Tensor]  # of all networks: name -> [replicates, ...]
 
 
 def stack(networks: Sequence[nn.Module]) -> Parameters:
     """The stacked parameters of all networks, whose own parameters become views of them."""
-    parts = [dict(network.named_parameters()) for network in networks]
-    joint: Parameters = {}
-    for name in parts[0]:
-        joint[name] = nn.Parameter(torch.stack([part[name].detach() for part in parts]))
-        for number, part in enumerate(parts):
-            part[name].data = joint[name].data[number]
+    joint, _ = stack_module_state(list(networks))
+    for number, network in enumerate(networks):
+        for name, parameter in network.named_parameters():
+            parameter.data = joint[name].data[number]
     return joint
 
 

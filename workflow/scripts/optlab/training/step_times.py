@@ -4,7 +4,6 @@ Each part of a step is timed alone, with the device synchronized before and afte
 """
 
 import statistics
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import chain, count
@@ -19,8 +18,6 @@ from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
 
 WARM_UP, MEASURED = 5, 25  # steps
-
-Times = dict[str, list[float]]  # seconds of each part, one per measured step
 
 
 def measure(settings: Settings, data: Dataset, world: World = ALONE) -> dict[str, Any] | None:
@@ -37,31 +34,26 @@ def measure(settings: Settings, data: Dataset, world: World = ALONE) -> dict[str
     trainer = loop.Trainer(settings, data, [0], world)
     if optimizers.needs_closure(trainer.optimizer):
         return None
-    clock = loop.Clock(trainer.device)
     batches = chain.from_iterable(map(trainer.batches.epoch, count(1)))
     for _ in range(WARM_UP):
         trainer.take_step(*next(batches))
-    times: Times = defaultdict(list)
     # Full batches are gathered once, before the training.
     rows = trainer.batches.order(1)[: 0 if trainer.batches.is_full else trainer.batches.block_size]
-    for _ in range(MEASURED):
-        _take_apart(trainer, next(batches), rows, clock, times)
+    times = [_take_apart(trainer, next(batches), rows) for _ in range(MEASURED)]
     batch = trainer.batches.size
-    parts = {name: _summary(values) for name, values in times.items()}
+    parts = {name: _summary([step[name] for step in times]) for name in times[0]}
     return {"measured": MEASURED, "warm_up": WARM_UP, "examples_per_step": batch, **parts}
 
 
-def _take_apart(
-    trainer: loop.Trainer, batch: Batch, rows: torch.Tensor, clock: loop.Clock, times: Times
-) -> None:
-    """Take one step as a whole, then its parts one by one."""
+def _take_apart(trainer: loop.Trainer, batch: Batch, rows: torch.Tensor) -> dict[str, float]:
+    """Take one step as a whole, then its parts one by one; the seconds of each."""
 
     def timed(action: Callable[[], Any]) -> float:
         trainer.world.sum(torch.zeros((), device=trainer.device))  # all ranks start together
-        before = clock.seconds
+        clock = loop.Clock(trainer.device)
         with clock:
             action()
-        return clock.seconds - before
+        return clock.seconds
 
     gather = timed(lambda: list(trainer.batches.gather(rows)))
     data = gather / max(1, -(-len(rows) // trainer.batches.size))
@@ -72,11 +64,13 @@ def _take_apart(
         alone = timed(lambda: trainer.gradient(*batch))
     optimizer = timed(stepping.update_of(trainer.optimizer))
     trainer.network.zero_grad()
-    times["step"].append(data + whole)
-    times["data"].append(data)
-    times["forward_backward"].append(alone)
-    times["communication"].append(averaged - alone if trainer.world.size > 1 else 0.0)
-    times["optimizer"].append(optimizer)
+    return {
+        "step": data + whole,
+        "data": data,
+        "forward_backward": alone,
+        "communication": averaged - alone if trainer.world.size > 1 else 0.0,
+        "optimizer": optimizer,
+    }
 
 
 def _summary(values: list[float]) -> dict[str, float]:

@@ -45,7 +45,7 @@ def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Grad
 
 def make_step(
     gradient: Gradient,
-    parameters: Sequence[nn.Parameter],
+    parameters: Sequence[Tensor],
     optimizer: torch.optim.Optimizer,
     schedule: LRScheduler | None = None,
     graph: bool = False,

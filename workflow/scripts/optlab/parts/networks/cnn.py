@@ -15,8 +15,8 @@ def build(
     Raises:
         UserError: the examples are not images, or are too small for the pooling layers.
     """
-    if len(shape) != 3 or min(shape[1:]) < 2 ** len(channels):
-        least = 2 ** len(channels)
+    least = 2 ** len(channels)
+    if len(shape) != 3 or min(shape[1:]) < least:
         raise UserError(
             f"the network cnn needs images of at least {least}x{least} pixels, "
             f"but this data set's examples have the shape {list(shape)}"

@@ -4,10 +4,9 @@ Muon (K. Jordan and others, "Muon: an optimizer for hidden layers in neural netw
 the momentum of a matrix nearly orthogonal before each step, so it is defined for matrices only.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch.nn import Parameter
 from torch.optim import AdamW, Muon, Optimizer
 
@@ -58,16 +57,10 @@ class MuonWithAdamW(Optimizer):
         # The groups of the parts themselves, so that they read what a scheduler writes here.
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One step of both optimizers; a closure is evaluated once, before them."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self) -> None:  # type: ignore[override]
+        """One step of both optimizers."""
         for part in self.parts:
             part.step()
-        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """The states of both optimizers."""
