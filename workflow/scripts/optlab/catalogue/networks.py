@@ -96,15 +96,9 @@ NETWORKS: dict[str, Network] = {
 }
 
 
-def options(network: str) -> dict[str, Any]:
-    """The options of a network of the catalogue, each with its default."""
-    return dict(NETWORKS[network].options)
-
-
-def complete(network: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the network's defaults filled in."""
-    entry = NETWORKS.get(network)
-    return {**(entry.options if entry else {}), **given}
+def of(name: str) -> Network:
+    """The network of this name; of the user's own nothing is known."""
+    return NETWORKS.get(name) or Network(name, lambda shape, options: UNKNOWN, matrices=False)
 
 
 def refuses(option: str, value: Any, default: Any) -> str | None:

@@ -52,7 +52,7 @@ def options(name: str, given: Mapping[str, Any]) -> Mistakes:
     """Options of a network; those of the user's own network cannot be checked."""
     if name not in networks.NETWORKS:
         return
-    known = networks.options(name)
+    known = networks.of(name).options
     for option, value in given.items():
         if option not in known:
             message = f"the network {name} has no such option"

@@ -126,9 +126,8 @@ class Run(Settings):
         """Why this run is left out of the run table; None where it is in it."""
         if isinstance(self.batch_size, int) and self.batch_size < self.gpus:
             return f"a batch of {self.batch_size} cannot be shared by {self.gpus} processes"
-        entry = optimizers.OPTIMIZERS.get(self.optimizer)
         use = Use(self.network, self.network_options, self.batch_size, self.schedule)
-        return entry.cannot(use) if entry else None
+        return optimizers.of(self.optimizer).cannot(use)
 
     def matches(self, settings: Mapping[str, Any]) -> bool:
         """Whether ``settings`` (an optimizer, some knobs, some axes) describe this run."""
@@ -147,7 +146,8 @@ class Run(Settings):
 
     def options(self) -> list[str]:
         """The options of ``train.py`` with which a person makes this run again."""
-        changed = {k: v for k, v in self.network_options.items() if v != self._defaults.get(k)}
+        defaults = networks.of(self.network).options
+        changed = {k: v for k, v in self.network_options.items() if v != defaults.get(k)}
         options: list[tuple[str, Any]] = [
             ("exercise", self.exercise),
             ("data", self.data),
@@ -167,11 +167,6 @@ class Run(Settings):
                 options.append((field.name.replace("_", "-"), value))
         words = [word for name, value in options for word in (f"--{name}", str(value))]
         return [*words, "--timed"] if self.timed else words
-
-    @property
-    def _defaults(self) -> Mapping[str, Any]:
-        entry = networks.NETWORKS.get(self.network)
-        return entry.options if entry else {}
 
 
 # Options of `train.py` that are named where they are not at their default.
@@ -194,25 +189,25 @@ def carried(
 
     A run carries it, so that an edit of an entry changes, and so repeats, its own runs.
     """
-    entry, net = optimizers.OPTIMIZERS.get(optimizer), networks.NETWORKS.get(network)
-    arguments = optimizers.complete(optimizer, knobs) | dict(entry.fixed if entry else {})
+    entry, net = optimizers.of(optimizer), networks.of(network)
+    arguments = {**optimizers.complete(optimizer, knobs), **entry.fixed}
     arguments = {name: values.canonical(value) for name, value in arguments.items()}
     if "lr" in arguments:
         arguments["lr"] = float(arguments["lr"])
-    options = networks.complete(network, network_options or {})
+    options = {**net.options, **(network_options or {})}
     scheduler, scheduler_options = schedules.builder(schedule)
     return {
-        "network_builder": net.builder if net else network,
+        "network_builder": net.builder,
         "network_options": {name: values.canonical(value) for name, value in options.items()},
-        "matrices": bool(net and net.matrices),
-        "constant": bool(net and net.constant),
-        "optimizer_class": entry.cls if entry else optimizer,
+        "matrices": net.matrices,
+        "constant": net.constant,
+        "optimizer_class": entry.cls,
         "arguments": arguments,
-        "fused": bool(entry and entry.fused),
-        "channels_last": entry is None or entry.channels_last,
-        # Of the user's own code nothing is known.
-        "elementwise": bool(net and entry and entry.elementwise),
-        "recordable": bool(net and entry and entry.capturable),
+        "fused": entry.fused,
+        "channels_last": entry.channels_last,
+        # A network of the user's own may not bear what its optimizer could.
+        "elementwise": entry.elementwise and network in networks.NETWORKS,
+        "recordable": entry.capturable and network in networks.NETWORKS,
         "scheduler": scheduler,
         "scheduler_options": scheduler_options,
     }

@@ -54,7 +54,7 @@ def setting(space: Space, network: str, batch_size: int | str, suggest: Suggest)
                 else:
                     values.append(values[0])
         options = {"hidden" if name == "n_units" else name: v for name, v in drawn.items()}
-    for name in networks.options(network):
+    for name in networks.of(network).options:
         if name in space and name not in options:
             options[name] = take(name)
     optimizer = take("optimizer")
@@ -86,7 +86,7 @@ def _names(network: str, chosen: list[str]) -> list[str]:
     """The names that a space of this network and these optimizers may have."""
     layers = ["n_layers", "n_units"] if network == "mlp" else []
     knobs = [knob for optimizer in chosen for knob in optimizers.knobs_of(optimizer)]
-    names = ["optimizer", "lr", *knobs, "batch_size", *layers, *networks.options(network)]
+    names = ["optimizer", "lr", *knobs, "batch_size", *layers, *networks.of(network).options]
     return list(dict.fromkeys(names))
 
 
@@ -135,7 +135,7 @@ def _refused(name: str, value: Any, network: str) -> str | None:
         return None if value in known else f"unknown optimizer; {allowed(value, known)}"
     if name == "batch_size" and value == "full":
         return None
-    sizes = {"n_layers": 1, "n_units": 1, "batch_size": 1, **networks.options(network)}
+    sizes = {"n_layers": 1, "n_units": 1, "batch_size": 1, **networks.of(network).options}
     if name in sizes:
         return networks.refuses(name, value, sizes[name])
     return knob_rules.refuses(name, value)

@@ -168,11 +168,11 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
 def _useless(exercise: Mapping[str, Any], network: str) -> Iterator[Mistake]:
     """Optimizers that a sweep would skip with this network and batch size."""
     space = exercise["space"]
-    rates = [value for key, value in space.get("dropout", {}).items() if key == "high"]
-    use = Use(network, {"dropout": max(rates)} if rates else {}, exercise["batch_size"])
+    dropout = space.get("dropout", {})
+    options = {"dropout": dropout["high"]} if "high" in dropout else {}
+    use = Use(network, options, exercise["batch_size"])
     for number, name in enumerate(space.get("optimizer", {}).get("choices", ())):
-        entry = optimizers.OPTIMIZERS.get(name) if isinstance(name, str) else None
-        if entry and (reason := entry.cannot(use)):
+        if isinstance(name, str) and (reason := optimizers.of(name).cannot(use)):
             where = ("space", "optimizer", "choices", number)
             yield where, f"{show(name)} makes no sense here: {reason}"
 
