@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from optlab.catalogue.knobs import FINITE, FRACTION, whole
+
 Shape = tuple[int, ...]  # of one example
 
 OUTPUTS = 10  # assumed where work is estimated
@@ -104,15 +106,8 @@ def of(name: str) -> Network:
 def refuses(option: str, value: Any, default: Any) -> str | None:
     """What would be right instead of ``value`` for an option with this default, if it is wrong."""
     if isinstance(default, list):
-        fits = isinstance(value, list) and all(map(_is_size, value))
+        fits = isinstance(value, list) and all(map(whole(1).accepts, value))
         return None if fits else f"a list of whole numbers from 1 up, as {default}"
-    if isinstance(default, float):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if option != "dropout":
-            return None if number and math.isfinite(value) else "a finite number"
-        return None if number and 0 <= value < 1 else "a number of at least 0 and below 1"
-    return None if _is_size(value) else "a whole number from 1 up"
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if option == "dropout":
+        return FRACTION.refuses(value)
+    return (FINITE if isinstance(default, float) else whole(1)).refuses(value)
