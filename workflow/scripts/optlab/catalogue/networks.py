@@ -55,12 +55,9 @@ def _dense(widths: Sequence[int]) -> Work:
     return Work(weights, weights, 2 * sum(widths[1:]))
 
 
-def _matrix_work(shape: Shape, options: Mapping[str, Any]) -> Work:
-    return _dense([math.prod(shape), OUTPUTS])
-
-
 def _mlp_work(shape: Shape, options: Mapping[str, Any]) -> Work:
-    return _dense([math.prod(shape), *options["hidden"], OUTPUTS])
+    """Of a network of matrices: linear if it has no hidden layers."""
+    return _dense([math.prod(shape), *options.get("hidden", ()), OUTPUTS])
 
 
 def _cnn_work(shape: Shape, options: Mapping[str, Any]) -> Work:
@@ -80,13 +77,13 @@ def _cnn_work(shape: Shape, options: Mapping[str, Any]) -> Work:
 NETWORKS: dict[str, Network] = {
     "linear": Network(
         "optlab.parts.networks.linear:build",
-        _matrix_work,
+        _mlp_work,
         {"weight": 0.3, "bias": -0.3},
         hidden=False,
         constant=True,
     ),
     "softmax": Network(
-        "optlab.parts.networks.softmax:build", _matrix_work, hidden=False, constant=True
+        "optlab.parts.networks.softmax:build", _mlp_work, hidden=False, constant=True
     ),
     "mlp": Network("optlab.parts.networks.mlp:build", _mlp_work, {"hidden": [128], "dropout": 0.0}),
     "cnn": Network(
