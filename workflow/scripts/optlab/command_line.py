@@ -248,7 +248,7 @@ def to_search(arguments: argparse.Namespace) -> search.Search:
     """
     from optlab.study import reading  # needs PyYAML, which train.py does not
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = {(s.exercise, s.dataset): s for s in search.every(reading.load(arguments.study))}
     exercise, dataset = arguments.exercise, arguments.dataset
     if (exercise, dataset) not in found:
@@ -259,10 +259,6 @@ def to_search(arguments: argparse.Namespace) -> search.Search:
         raise UserError(f"the data set is not prepared: snakemake {chosen.data}")
     devices.take_for(chosen.device)
     return chosen
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _dataset_name(arguments: argparse.Namespace) -> str:
