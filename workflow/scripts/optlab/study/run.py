@@ -60,15 +60,10 @@ class Run(Settings):
         plan = {name: getattr(self, name) for name in ("batch_size", "epochs", "gpus")}
         if self.schedule != schedules.CONSTANT:
             plan["schedule"] = self.schedule
-        return "/".join(
-            (
-                self.exercise,
-                values.folder(self.optimizer),
-                f"{values.folder(self.dataset)}+{values.folder(self.model)}",
-                values.pairs(self.shown_knobs) or "defaults",
-                values.pairs(plan),
-            )
-        )
+        optimizer = values.folder(self.optimizer)
+        problem = f"{values.folder(self.dataset)}+{values.folder(self.model)}"
+        knobs = values.pairs(self.shown_knobs) or "defaults"
+        return f"{self.exercise}/{optimizer}/{problem}/{knobs}/{values.pairs(plan)}"
 
     @property
     def folder(self) -> str:
@@ -228,7 +223,8 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
         schedule: str = schedules.CONSTANT,
         **settings: Any,
     ) -> Run:
-        network, options = network_of(study, model)
+        options = dict(study["models"].get(model, {"network": model}))
+        network = options.pop("network")
         return Run(
             dataset=dataset,
             data=data[dataset],
@@ -243,9 +239,3 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
         )
 
     return make
-
-
-def network_of(study: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
-    """The network behind a model's name, and the options that the study gives it."""
-    definition = dict(study["models"].get(model, {"network": model}))
-    return definition.pop("network"), definition
