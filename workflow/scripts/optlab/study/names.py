@@ -12,7 +12,7 @@ from optlab.catalogue import knobs as knob_rules
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.datasets import BUILT_IN
 from optlab.data import identity
-from optlab.errors import DataError, Mistake, UserError, allowed, show
+from optlab.errors import DataError, Mistake, UserError, allowed, below, show
 
 Mistakes = Iterator[Mistake]
 
@@ -43,8 +43,7 @@ def data_sets(study: Mapping[str, Any], names: Iterable[str]) -> Mistakes:
 def model(definition: Mapping[str, Any]) -> Mistakes:
     """A network with options that the study defines."""
     name = definition["network"]
-    for place, message in network(name):
-        yield ("network", *place), message
+    yield from below(("network",), network(name))
     yield from options(name, {k: v for k, v in definition.items() if k != "network"})
 
 
@@ -74,16 +73,14 @@ def grid(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
     """The networks, schedules and optimizers of a sweep or a scaling exercise."""
     for number, name in enumerate(exercise["models"]):
         if name not in study["models"]:
-            for place, message in network(name, study["models"]):
-                yield ("models", number, *place), message
+            yield from below(("models", number), network(name, study["models"]))
     for number, schedule in enumerate(exercise.get("schedules", ())):
         try:
             schedules.text(schedule)
         except UserError as error:
             yield ("schedules", number), str(error)
     for name, given in exercise["optimizers"].items():
-        for place, message in optimizer(name, given):
-            yield ("optimizers", name, *place), message
+        yield from below(("optimizers", name), optimizer(name, given))
 
 
 def optimizer(name: str, given: Mapping[str, list[Any]]) -> Mistakes:

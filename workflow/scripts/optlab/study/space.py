@@ -14,7 +14,7 @@ from typing import Any
 
 from optlab.catalogue import knobs as knob_rules
 from optlab.catalogue import networks, optimizers
-from optlab.errors import Mistake, allowed, show
+from optlab.errors import Mistake, allowed, below, show
 
 Spec = Mapping[str, Any]  # one entry of the space, defaults filled in
 Space = Mapping[str, Spec]
@@ -76,7 +76,7 @@ def mistakes(space: Space, network: str) -> Iterator[Mistake]:
     for name, spec in space.items():
         if name in names:
             found = list(_spec_mistakes(spec)) or _ends(name, spec, network)
-            yield from (((name, *key), message) for key, message in found)
+            yield from below((name,), found)
         else:
             yield (name,), f"unknown name in the search space; {allowed(name, names)}"
     yield from _structure(space)

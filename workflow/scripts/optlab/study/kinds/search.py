@@ -13,7 +13,7 @@ from optlab.catalogue.datasets import SOURCES
 from optlab.catalogue.knobs import FLAG, whole
 from optlab.catalogue.optimizers import Use
 from optlab.data import identity
-from optlab.errors import Mistake, UserError, allowed, show
+from optlab.errors import Mistake, UserError, allowed, below, show
 from optlab.study import space
 from optlab.study.run import Run, carried
 
@@ -150,8 +150,7 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
     """Unknown names, wrong options, and keys that contradict each other."""
     network = exercise["network"]
     if network in networks.NETWORKS:
-        for key, message in space.mistakes(exercise["space"], network):
-            yield ("space", *key), message
+        yield from below(("space",), space.mistakes(exercise["space"], network))
         yield from _useless(exercise, network)
     else:
         known = allowed(network, networks.NETWORKS)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optlab.catalogue import optimizers, schedules
-from optlab.errors import Mistake, UserError
+from optlab.errors import Mistake, UserError, below
 from optlab.study import claims, names
 from optlab.study.run import AXES, Run, maker
 
@@ -41,10 +41,8 @@ def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[M
     """What it compares and claims has to be in its grid."""
     known = list(exercise["optimizers"])
     for number, settings in enumerate(exercise["compare"]):
-        if wrong := claims.misplaced(settings, known, runs):
-            yield ("compare", number, *wrong[0]), wrong[1]
-    for place, message in claims.mistakes(exercise["claims"], known, runs):
-        yield ("claims", *place), message
+        yield from below(("compare", number), claims.misplaced(settings, known, runs))
+    yield from below(("claims",), claims.mistakes(exercise["claims"], known, runs))
 
 
 def runs(study: Mapping[str, Any], name: str) -> Iterator[Run]:
