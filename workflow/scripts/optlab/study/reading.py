@@ -14,7 +14,7 @@ import yaml
 
 from optlab.catalogue import datasets
 from optlab.study import checks, kinds, schema
-from optlab.study.mistakes import Loader, Mistakes, StudyError, unreadable
+from optlab.study.mistakes import Loader, Mistakes
 from optlab.values import canonical
 
 INHERITED = ("seeds", "device", "threads", "precision", "replicates")
@@ -31,23 +31,14 @@ def load(path: str | Path) -> dict[str, Any]:
     """The resolved study of a YAML file: a user's, or ``study.yaml`` of a results folder.
 
     Raises:
-        StudyError: the file cannot be read or has mistakes; one line for each.
+        UserError: the file cannot be read or has mistakes; one line for each.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise StudyError(unreadable(str(path), error)) from error
+    mistakes = Mistakes()
+    text = mistakes.read(str(path))
     first, _, rest = text.partition("\n")
     if first == _RESOLVED + _hash(rest):
         return yaml.load(rest, Loader=Loader)
-    mistakes = Mistakes()
-    mistakes.index(text, str(path))
-    mistakes.check()
-    try:
-        config = yaml.load(text, Loader=Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StudyError(unreadable(str(path), error)) from error
-    return _resolve(config, mistakes)
+    return _resolve(mistakes.load(text, str(path)), mistakes)
 
 
 def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict[str, Any]:
@@ -58,12 +49,11 @@ def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict
         files: the configuration files, for the line numbers of mistakes.
 
     Raises:
-        StudyError: the mistakes, one line for each.
+        UserError: the mistakes, one line for each.
     """
     mistakes = Mistakes()
     for file in files:
-        mistakes.read(file)
-    mistakes.check()
+        mistakes.load(mistakes.read(file), file)
     return _resolve(config, mistakes)
 
 
@@ -94,6 +84,7 @@ def _hash(text: str) -> str:
 
 
 def _resolve(config: Any, mistakes: Mistakes) -> dict[str, Any]:
+    mistakes.check()
     study = _plain(config)
     schema.check(study, mistakes)
     mistakes.check()
