@@ -48,13 +48,10 @@ class Mistakes:
         if line not in self.lines:
             self.lines.append(line)
 
-    def add_all(self, key: Key, found: Iterable[Mistake]) -> None:
-        """Add the mistakes of a section, whose own keys are relative to ``key``."""
-        for place, message in found:
-            self.add((*key, *place), message)
-
-    def check(self) -> None:
-        """Raise `UserError`, with a line for each, if there are any."""
+    def check(self, found: Iterable[Mistake] = ()) -> None:
+        """Add these, and raise `UserError`, with a line for each, if there are any."""
+        for key, message in found:
+            self.add(key, message)
         if self.lines:
             raise UserError("\n".join(self.lines))
 
