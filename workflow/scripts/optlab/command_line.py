@@ -62,73 +62,58 @@ def train_parser(description: str | None) -> Parser:
     p.add_argument("--settings", metavar="JSON",
                    help="a run as the workflow passes it, in place of those below")  # fmt: skip
     _what(p.add_argument_group("what is trained"))
-    _how(p.add_argument_group("how it is trained"))
-    _where(p.add_argument_group("where it runs, and where the results go"))
+    _how(p.add_argument_group("how it is trained").add_argument)
+    _where(p.add_argument_group("where it runs, and where the results go").add_argument)
     return p
 
 
 def _what(group: Any) -> None:
-    data = group.add_mutually_exclusive_group()
+    data, add = group.add_mutually_exclusive_group(), group.add_argument
     data.add_argument("--dataset", default="digits", metavar="NAME", help="data set (digits)")
-    data.add_argument(
-        "--data", type=_file, metavar="FILE", help="or the JSON that prepare_data.py wrote"
-    )
-    group.add_argument(
-        "--model", default="mlp", metavar="NAME", help="network, or path/to/file.py:name (mlp)"
-    )
-    group.add_argument("--network", metavar="NAME", help="network, where --model is only a name")
-    group.add_argument(
-        "--model-option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the network, as hidden=[256,128]; may be repeated",
-    )
+    data.add_argument("--data", type=_file, metavar="FILE",
+                      help="or the JSON that prepare_data.py wrote")  # fmt: skip
+    add("--model", default="mlp", metavar="NAME", help="network, or path/to/file.py:name (mlp)")
+    add("--network", metavar="NAME", help="network, where --model is only a name")
+    add("--model-option", action="append", default=[], metavar="NAME=VALUE",
+        help="an option of the network, as hidden=[256,128]; may be repeated")  # fmt: skip
 
 
-def _how(group: Any) -> None:
-    def add(name: str, *more: str, **given: Any) -> None:
-        group.add_argument(f"--{name}", *more, **given)
-
-    add("optimizer", default="sgd", metavar="NAME",
+def _how(add: Callable) -> None:
+    add("--optimizer", default="sgd", metavar="NAME",
         help="name, path/to/file.py:Class or package.module:Class (sgd)")  # fmt: skip
-    rates = ("--learning_rate", "--lr")
-    add("learning-rate", *rates, dest="lr", type=_rate, metavar="LR",
+    add("--learning-rate", "--learning_rate", "--lr", dest="lr", type=_rate, metavar="LR",
         help="learning rate (the middle of the optimizer's usual ones)")  # fmt: skip
-    add("knob", action="append", default=[], metavar="NAME=VALUE",
+    add("--knob", action="append", default=[], metavar="NAME=VALUE",
         help="another knob of the optimizer, as momentum=0.8; may be repeated")  # fmt: skip
-    add("schedule", default=schedules.CONSTANT, type=_schedule, metavar="NAME",
+    add("--schedule", default=schedules.CONSTANT, type=_schedule, metavar="NAME",
         help="of the learning rate, as cosine or warmup_cosine,warmup=0.2 (constant)")  # fmt: skip
-    add("batch-size", "--batch_size", default=100, type=_batch_size, metavar="N",
+    add("--batch-size", "--batch_size", default=100, type=_batch_size, metavar="N",
         help="examples a step, or full (100)")  # fmt: skip
-    add("epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
-    add("seeds", default=1, type=_up_to(100_000), metavar="N",
+    add("--epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
+    add("--seeds", default=1, type=_up_to(100_000), metavar="N",
         help="replicates, from seed 0 up (1)")  # fmt: skip
-    add("evaluate-every", default=1, type=whole, metavar="N",
+    add("--evaluate-every", default=1, type=whole, metavar="N",
         help="epochs between two evaluations (1)")  # fmt: skip
-    add("train-loss-examples", default=10_000, type=whole, metavar="N",
+    add("--train-loss-examples", default=10_000, type=whole, metavar="N",
         help="the training loss is measured on at most this many (10000)")  # fmt: skip
-    add("precision", choices=("float32", "float64", "bfloat16"), default="float32",
+    add("--precision", choices=("float32", "float64", "bfloat16"), default="float32",
         help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
-    add("replicates", choices=REPLICATES, default="auto",
+    add("--replicates", choices=REPLICATES, default="auto",
         help="trained in one step together, separate, or where that is faster (auto)")  # fmt: skip
 
 
-def _where(group: Any) -> None:
-    def add(name: str, **given: Any) -> None:
-        group.add_argument(f"--{name}", **given)
-
-    add("device", choices=("auto", "cpu", "cuda"), default="auto",
+def _where(add: Callable) -> None:
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="auto takes a GPU where there is one (auto)")  # fmt: skip
-    add("threads", default=1, type=_up_to(1024), metavar="N", help="CPU threads (1)")
-    add("gpus", default=1, type=_up_to(4096), metavar="N",
+    add("--threads", default=1, type=_up_to(1024), metavar="N", help="CPU threads (1)")
+    add("--gpus", default=1, type=_up_to(4096), metavar="N",
         help="processes that train together (1)")  # fmt: skip
-    add("timed", action="store_true",
+    add("--timed", action="store_true",
         help="measure the parts of a step afterwards, to see where the time goes")  # fmt: skip
-    add("output", type=_folder, metavar="FOLDER",
+    add("--output", type=_folder, metavar="FOLDER",
         help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
-    add("exercise", default="hand", type=_name, metavar="NAME", help="name in the tables (hand)")
-    add("state", type=_file, metavar="FILE", help="file that reports the progress of the run")
+    add("--exercise", default="hand", type=_name, metavar="NAME", help="name in the tables (hand)")
+    add("--state", type=_file, metavar="FILE", help="file that reports the progress of the run")
 
 
 def _checked(read: Callable[[str], Any], fits: Callable[[Any], object], words: str) -> Callable:
