@@ -4,6 +4,7 @@ Every mistake is one line.
 """
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -173,28 +174,20 @@ def to_run(arguments: argparse.Namespace) -> Run:
     knobs = optimizers.complete(arguments.optimizer, knobs)
     values = {knob: [value] for knob, value in knobs.items()}
     _check(f"--optimizer {arguments.optimizer}", names.optimizer(arguments.optimizer, values))
-    run = Run(
-        study="by-hand",
-        exercise=arguments.exercise,
-        dataset=_dataset_name(arguments),
-        data=arguments.data or _prepared(arguments.dataset),
-        model=arguments.model,
-        network=network,
-        optimizer=arguments.optimizer,
-        knobs=knobs,
-        **carried(network, arguments.optimizer, knobs, options, arguments.schedule),
-        **{name: getattr(arguments, name) for name in _SAME},
-    )
+    # An option that is a field of a run has the field's name.
+    fields = {field.name for field in dataclasses.fields(Run)}
+    given = {name: value for name, value in vars(arguments).items() if name in fields}
+    given |= {
+        "study": "by-hand",
+        "dataset": _dataset_name(arguments),
+        "data": arguments.data or _prepared(arguments.dataset),
+        "network": network,
+        "knobs": knobs,
+    }
+    run = Run(**given, **carried(network, arguments.optimizer, knobs, options, arguments.schedule))
     if run.skip_reason:
         raise UserError(run.skip_reason)
     return run
-
-
-# Options that are fields of a run under the same name.
-_SAME = (
-    *("batch_size", "epochs", "gpus", "schedule", "seeds", "device", "threads", "precision"),
-    *("evaluate_every", "train_loss_examples", "replicates", "timed"),
-)
 
 
 def _passed(text: str) -> Run:
