@@ -3,6 +3,7 @@
 Each function yields mistakes, whose keys are relative to the section that it checks.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -85,16 +86,15 @@ def grid(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
 
 def optimizer(name: str, given: Mapping[str, list[Any]]) -> Mistakes:
     """An optimizer and the values of its knobs."""
-    entry = optimizers.OPTIMIZERS.get(name)
-    if entry is None and not custom.is_custom(name):
+    if custom.is_custom(name):
+        yield from own_code(name)
+        if "lr" not in given:
+            yield (), "an optimizer of your own needs the key 'lr': its learning rates"
+    elif name not in optimizers.OPTIMIZERS:
         known = allowed(name, optimizers.OPTIMIZERS)
         own = "or your own as path/to/file.py:Class or package.module:Class"
         yield (), f"unknown optimizer; {known}, {own}"
         return
-    if entry is None:
-        yield from own_code(name)
-        if "lr" not in given:
-            yield (), "an optimizer of your own needs the key 'lr': its learning rates"
     for knob, values in given.items():
         yield from _knob(name, knob, values)
 
@@ -123,8 +123,4 @@ def own_code(spec: str) -> Mistakes:
 
 
 def _missing(file: str) -> str | None:
-    try:
-        found = Path(file).is_file()
-    except (OSError, ValueError):  # not a possible name of a file
-        found = False
-    return None if found else f"there is no file {file} (seen from {Path.cwd()})"
+    return None if os.path.isfile(file) else f"there is no file {file} (seen from {Path.cwd()})"

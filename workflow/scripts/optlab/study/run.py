@@ -127,8 +127,7 @@ class Run(Settings):
     def matches(self, settings: Mapping[str, Any]) -> bool:
         """Whether ``settings`` (an optimizer, some knobs, some axes) describe this run."""
         axes = {name: getattr(self, name) for name in ("optimizer", *AXES)}
-        known = {**axes, **self.knobs}
-        return all(name in known and known[name] == value for name, value in settings.items())
+        return settings.items() <= {**axes, **self.knobs}.items()
 
     def fields(self) -> dict[str, Any]:
         """Its fields that differ from their defaults, so that a new field changes no old run."""

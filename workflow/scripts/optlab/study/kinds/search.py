@@ -151,7 +151,7 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
     network = exercise["network"]
     if network in networks.NETWORKS:
         yield from below(("space",), space.mistakes(exercise["space"], network))
-        yield from _useless(exercise, network)
+        yield from _useless(exercise)
     else:
         known = allowed(network, networks.NETWORKS)
         yield ("network",), f"unknown network {show(network)}; {known}"
@@ -169,12 +169,12 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
             yield ("datasets", number), f"{show(dataset)} {reason}"
 
 
-def _useless(exercise: Mapping[str, Any], network: str) -> Iterator[Mistake]:
+def _useless(exercise: Mapping[str, Any]) -> Iterator[Mistake]:
     """Optimizers that a sweep would skip with this network and batch size."""
     space = exercise["space"]
     dropout = space.get("dropout", {})
     options = {"dropout": dropout["high"]} if "high" in dropout else {}
-    use = Use(network, options, exercise["batch_size"])
+    use = Use(exercise["network"], options, exercise["batch_size"])
     for number, name in enumerate(space.get("optimizer", {}).get("choices", ())):
         if isinstance(name, str) and (reason := optimizers.of(name).cannot(use)):
             where = ("space", "optimizer", "choices", number)
