@@ -241,10 +241,3 @@ def shown(optimizer: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
         for knob, value in knobs.items()
         if knob in SHOWN or knob not in defaults or value != defaults[knob]
     }
-
-
-def label(optimizer: str, full_batch: bool = False) -> str:
-    """The field's name of an optimizer. SGD on the whole training set is gradient descent, GD."""
-    if optimizer == "sgd" and full_batch:
-        return "GD"
-    return of(optimizer).label
