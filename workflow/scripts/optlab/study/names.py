@@ -20,17 +20,15 @@ Mistakes = Iterator[Mistake]
 
 def data_set(name: str, definition: Mapping[str, Any]) -> Mistakes:
     """A data set that the study defines."""
-    found = list(identity.mistakes(definition))
-    yield from found
-    if found:
-        return
-    if definition["file"] and (missing := _missing(definition["file"])):
+    if found := list(identity.mistakes(definition)):
+        yield from found
+    elif definition["file"] and (missing := _missing(definition["file"])):
         yield ("file",), missing
-        return
-    try:
-        identity.prepared_path(name, definition)
-    except DataError as error:
-        yield (), str(error)
+    else:
+        try:
+            identity.prepared_path(name, definition)
+        except DataError as error:
+            yield (), str(error)
 
 
 def data_sets(study: Mapping[str, Any], names: Iterable[str]) -> Mistakes:
