@@ -33,7 +33,7 @@ def keys_of_the_schema():
         *optimizers.OPTIMIZERS,
         *(knob for entry in optimizers.OPTIMIZERS.values() for knob in entry.knobs),
         *networks.NETWORKS,
-        *(option for network in networks.NETWORKS for option in networks.options(network)),
+        *(option for entry in networks.NETWORKS.values() for option in entry.options),
         *SOURCES,
         *schedules.SCHEDULES,
         *search.SAMPLERS,

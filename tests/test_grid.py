@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from optlab.catalogue.optimizers import OPTIMIZERS
+from optlab.errors import UserError
 from optlab.study import reading, table
 from optlab.values import canonical, text
 
@@ -99,7 +100,7 @@ def test_path_and_folders_are_safe_in_a_shell(write, name):
 
 def test_two_values_of_one_folder_are_a_mistake_in_one_line(write, here):
     (here / "own.py").write_text("")
-    with pytest.raises(reading.StudyError) as caught:
+    with pytest.raises(UserError) as caught:
         reading.load(write({SGD: "own.py:S: {lr: [1], how: ['a b', 'a-b']}"}))
     assert len(str(caught.value).splitlines()) == 1
     assert "two runs would share the folder fit/own.py-S" in str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from optlab.study import checks, kinds
+from optlab.study import kinds, reading
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "workflow/scripts"
@@ -90,7 +90,7 @@ def test_the_names_of_rules_are_those_that_no_exercise_can_have():
     rules = "\n".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
     rules += (ROOT / "Snakefile").read_text()
     named = set(re.findall(r"^(?:rule|checkpoint) (\w+):", rules, re.MULTILINE))
-    assert named == set(checks.RULES)
+    assert named == set(reading.RULES)
 
 
 def test_the_environment_of_jobs_names_what_they_import():

@@ -397,8 +397,8 @@ def test_reworded_entries_plan_nothing(checkout):
     checkout.edit(
         f"{SCRIPTS}/catalogue/knobs.py",
         ('"true or false"', '"yes or no"'),
-        ('_RATE = Knob(_number(0), "a finite number of at least 0")',
-         '_RATE = Knob(_number(0), "0 or more")'),
+        ('_RATE = Rule(_number(0), "a finite number of at least 0")',
+         '_RATE = Rule(_number(0), "0 or more")'),
     )  # fmt: skip
     checkout.edit(f"{SCRIPTS}/catalogue/schedules.py", ('"the factor of each drop"', '"a factor"'))
     checkout.edit(f"{SCRIPTS}/catalogue/networks.py", ("UNKNOWN = Work(2_0", "UNKNOWN = Work(3_0"))

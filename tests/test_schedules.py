@@ -104,7 +104,7 @@ def test_schedules_multiply_the_grid_and_the_constant_one_changes_no_path(write)
 
 
 def test_a_bad_schedule_of_a_study_is_told_with_its_line(write):
-    with pytest.raises(reading.StudyError) as caught:
+    with pytest.raises(UserError) as caught:
         runs_of(write, "[constant, cosin]")
     assert str(caught.value).startswith(
         "study.yaml:8: exercises.fit.schedules.1: unknown schedule 'cosin'; there are "

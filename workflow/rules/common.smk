@@ -91,6 +91,16 @@ def search_of(w):
     return SEARCHES[f"{w.exercise}/{w.searched}"]
 
 
+def search_text(w, leave):
+    """The part of the study that a search's job reads; what cannot change its result is left out."""
+    return reading.dump(reading.part(STUDY, w.exercise, leave))
+
+
+def search_code(rule, w):
+    found = search_of(w)
+    return f"{triggers.digest(rule, *found.parts)} {found.entries}"
+
+
 @functools.cache
 def _needs(predict, path):
     """What a job asks for, computed once for all of its attempts."""

@@ -9,16 +9,6 @@ starts, and each worker must continue it.
 """
 
 
-def search_text(w, leave):
-    """The part of the study that a search's job reads; what cannot change its result is left out."""
-    return reading.dump(reading.part(STUDY, w.exercise, leave))
-
-
-def search_code(rule, w):
-    found = search_of(w)
-    return f"{triggers.digest(rule, *found.parts)} {found.entries}"
-
-
 rule search_worker:
     input:
         data=lambda w: search_of(w).data,

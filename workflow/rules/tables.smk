@@ -46,7 +46,7 @@ rule tables:
     params:
         program=PROGRAM("tables.py"),
         code=triggers.digest("tables"),
-        folder=f"{RESULTS}/tables",
+        folder=subpath(output[0], parent=True),
     shell:
         """
         python3 {params.program:q} --study {input.study:q} \

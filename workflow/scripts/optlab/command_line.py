@@ -4,6 +4,7 @@ Every mistake is one line.
 """
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -62,73 +63,58 @@ def train_parser(description: str | None) -> Parser:
     p.add_argument("--settings", metavar="JSON",
                    help="a run as the workflow passes it, in place of those below")  # fmt: skip
     _what(p.add_argument_group("what is trained"))
-    _how(p.add_argument_group("how it is trained"))
-    _where(p.add_argument_group("where it runs, and where the results go"))
+    _how(p.add_argument_group("how it is trained").add_argument)
+    _where(p.add_argument_group("where it runs, and where the results go").add_argument)
     return p
 
 
 def _what(group: Any) -> None:
-    data = group.add_mutually_exclusive_group()
+    data, add = group.add_mutually_exclusive_group(), group.add_argument
     data.add_argument("--dataset", default="digits", metavar="NAME", help="data set (digits)")
-    data.add_argument(
-        "--data", type=_file, metavar="FILE", help="or the JSON that prepare_data.py wrote"
-    )
-    group.add_argument(
-        "--model", default="mlp", metavar="NAME", help="network, or path/to/file.py:name (mlp)"
-    )
-    group.add_argument("--network", metavar="NAME", help="network, where --model is only a name")
-    group.add_argument(
-        "--model-option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the network, as hidden=[256,128]; may be repeated",
-    )
+    data.add_argument("--data", type=_file, metavar="FILE",
+                      help="or the JSON that prepare_data.py wrote")  # fmt: skip
+    add("--model", default="mlp", metavar="NAME", help="network, or path/to/file.py:name (mlp)")
+    add("--network", metavar="NAME", help="network, where --model is only a name")
+    add("--model-option", action="append", default=[], metavar="NAME=VALUE",
+        help="an option of the network, as hidden=[256,128]; may be repeated")  # fmt: skip
 
 
-def _how(group: Any) -> None:
-    def add(name: str, *more: str, **given: Any) -> None:
-        group.add_argument(f"--{name}", *more, **given)
-
-    add("optimizer", default="sgd", metavar="NAME",
+def _how(add: Callable) -> None:
+    add("--optimizer", default="sgd", metavar="NAME",
         help="name, path/to/file.py:Class or package.module:Class (sgd)")  # fmt: skip
-    rates = ("--learning_rate", "--lr")
-    add("learning-rate", *rates, dest="lr", type=_rate, metavar="LR",
+    add("--learning-rate", "--learning_rate", "--lr", dest="lr", type=_rate, metavar="LR",
         help="learning rate (the middle of the optimizer's usual ones)")  # fmt: skip
-    add("knob", action="append", default=[], metavar="NAME=VALUE",
+    add("--knob", action="append", default=[], metavar="NAME=VALUE",
         help="another knob of the optimizer, as momentum=0.8; may be repeated")  # fmt: skip
-    add("schedule", default=schedules.CONSTANT, type=_schedule, metavar="NAME",
+    add("--schedule", default=schedules.CONSTANT, type=_schedule, metavar="NAME",
         help="of the learning rate, as cosine or warmup_cosine,warmup=0.2 (constant)")  # fmt: skip
-    add("batch-size", "--batch_size", default=100, type=_batch_size, metavar="N",
+    add("--batch-size", "--batch_size", default=100, type=_batch_size, metavar="N",
         help="examples a step, or full (100)")  # fmt: skip
-    add("epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
-    add("seeds", default=1, type=_up_to(100_000), metavar="N",
+    add("--epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
+    add("--seeds", default=1, type=_up_to(100_000), metavar="N",
         help="replicates, from seed 0 up (1)")  # fmt: skip
-    add("evaluate-every", default=1, type=whole, metavar="N",
+    add("--evaluate-every", default=1, type=whole, metavar="N",
         help="epochs between two evaluations (1)")  # fmt: skip
-    add("train-loss-examples", default=10_000, type=whole, metavar="N",
+    add("--train-loss-examples", default=10_000, type=whole, metavar="N",
         help="the training loss is measured on at most this many (10000)")  # fmt: skip
-    add("precision", choices=("float32", "float64", "bfloat16"), default="float32",
+    add("--precision", choices=("float32", "float64", "bfloat16"), default="float32",
         help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
-    add("replicates", choices=REPLICATES, default="auto",
+    add("--replicates", choices=REPLICATES, default="auto",
         help="trained in one step together, separate, or where that is faster (auto)")  # fmt: skip
 
 
-def _where(group: Any) -> None:
-    def add(name: str, **given: Any) -> None:
-        group.add_argument(f"--{name}", **given)
-
-    add("device", choices=("auto", "cpu", "cuda"), default="auto",
+def _where(add: Callable) -> None:
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="auto takes a GPU where there is one (auto)")  # fmt: skip
-    add("threads", default=1, type=_up_to(1024), metavar="N", help="CPU threads (1)")
-    add("gpus", default=1, type=_up_to(4096), metavar="N",
+    add("--threads", default=1, type=_up_to(1024), metavar="N", help="CPU threads (1)")
+    add("--gpus", default=1, type=_up_to(4096), metavar="N",
         help="processes that train together (1)")  # fmt: skip
-    add("timed", action="store_true",
+    add("--timed", action="store_true",
         help="measure the parts of a step afterwards, to see where the time goes")  # fmt: skip
-    add("output", type=_folder, metavar="FOLDER",
+    add("--output", type=_folder, metavar="FOLDER",
         help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
-    add("exercise", default="hand", type=_name, metavar="NAME", help="name in the tables (hand)")
-    add("state", type=_file, metavar="FILE", help="file that reports the progress of the run")
+    add("--exercise", default="hand", type=_name, metavar="NAME", help="name in the tables (hand)")
+    add("--state", type=_file, metavar="FILE", help="file that reports the progress of the run")
 
 
 def _checked(read: Callable[[str], Any], fits: Callable[[Any], object], words: str) -> Callable:
@@ -188,28 +174,20 @@ def to_run(arguments: argparse.Namespace) -> Run:
     knobs = optimizers.complete(arguments.optimizer, knobs)
     values = {knob: [value] for knob, value in knobs.items()}
     _check(f"--optimizer {arguments.optimizer}", names.optimizer(arguments.optimizer, values))
-    run = Run(
-        study="by-hand",
-        exercise=arguments.exercise,
-        dataset=_dataset_name(arguments),
-        data=arguments.data or _prepared(arguments.dataset),
-        model=arguments.model,
-        network=network,
-        optimizer=arguments.optimizer,
-        knobs=knobs,
-        **carried(network, arguments.optimizer, knobs, options, arguments.schedule),
-        **{name: getattr(arguments, name) for name in _SAME},
-    )
+    # An option that is a field of a run has the field's name.
+    fields = {field.name for field in dataclasses.fields(Run)}
+    given = {name: value for name, value in vars(arguments).items() if name in fields}
+    given |= {
+        "study": "by-hand",
+        "dataset": _dataset_name(arguments),
+        "data": arguments.data or _prepared(arguments.dataset),
+        "network": network,
+        "knobs": knobs,
+    }
+    run = Run(**given, **carried(network, arguments.optimizer, knobs, options, arguments.schedule))
     if run.skip_reason:
         raise UserError(run.skip_reason)
     return run
-
-
-# Options that are fields of a run under the same name.
-_SAME = (
-    *("batch_size", "epochs", "gpus", "schedule", "seeds", "device", "threads", "precision"),
-    *("evaluate_every", "train_loss_examples", "replicates", "timed"),
-)
 
 
 def _passed(text: str) -> Run:
@@ -248,7 +226,7 @@ def to_search(arguments: argparse.Namespace) -> search.Search:
     """
     from optlab.study import reading  # needs PyYAML, which train.py does not
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = {(s.exercise, s.dataset): s for s in search.every(reading.load(arguments.study))}
     exercise, dataset = arguments.exercise, arguments.dataset
     if (exercise, dataset) not in found:
@@ -259,10 +237,6 @@ def to_search(arguments: argparse.Namespace) -> search.Search:
         raise UserError(f"the data set is not prepared: snakemake {chosen.data}")
     devices.take_for(chosen.device)
     return chosen
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _dataset_name(arguments: argparse.Namespace) -> str:

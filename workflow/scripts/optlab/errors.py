@@ -4,7 +4,7 @@ import errno
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Key = tuple[str | int, ...]  # of a value in a study: the keys and list positions that lead to it
@@ -19,6 +19,12 @@ class UserError(Exception):
 
 class DataError(UserError):
     """A data set, or a file that holds one, is not as it should be."""
+
+
+def below(key: Key, found: Iterable[Mistake]) -> Iterator[Mistake]:
+    """The mistakes of the section at ``key``, as seen from the section that holds it."""
+    for place, message in found:
+        yield (*key, *place), message
 
 
 def allowed(wrong: Any, known: Iterable[str]) -> str:

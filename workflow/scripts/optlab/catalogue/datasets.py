@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Definition = Mapping[
-    str, Any
-]  # a data set of a study: source, file, validation, split_seed, subset
+# A data set of a study: source, file, validation, split_seed, subset.
+Definition = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from optlab.catalogue.knobs import FINITE, FRACTION, whole
+
 Shape = tuple[int, ...]  # of one example
 
 OUTPUTS = 10  # assumed where work is estimated
@@ -53,12 +55,9 @@ def _dense(widths: Sequence[int]) -> Work:
     return Work(weights, weights, 2 * sum(widths[1:]))
 
 
-def _matrix_work(shape: Shape, options: Mapping[str, Any]) -> Work:
-    return _dense([math.prod(shape), OUTPUTS])
-
-
 def _mlp_work(shape: Shape, options: Mapping[str, Any]) -> Work:
-    return _dense([math.prod(shape), *options["hidden"], OUTPUTS])
+    """Of a network of matrices: linear if it has no hidden layers."""
+    return _dense([math.prod(shape), *options.get("hidden", ()), OUTPUTS])
 
 
 def _cnn_work(shape: Shape, options: Mapping[str, Any]) -> Work:
@@ -78,13 +77,13 @@ def _cnn_work(shape: Shape, options: Mapping[str, Any]) -> Work:
 NETWORKS: dict[str, Network] = {
     "linear": Network(
         "optlab.parts.networks.linear:build",
-        _matrix_work,
+        _mlp_work,
         {"weight": 0.3, "bias": -0.3},
         hidden=False,
         constant=True,
     ),
     "softmax": Network(
-        "optlab.parts.networks.softmax:build", _matrix_work, hidden=False, constant=True
+        "optlab.parts.networks.softmax:build", _mlp_work, hidden=False, constant=True
     ),
     "mlp": Network("optlab.parts.networks.mlp:build", _mlp_work, {"hidden": [128], "dropout": 0.0}),
     "cnn": Network(
@@ -96,29 +95,16 @@ NETWORKS: dict[str, Network] = {
 }
 
 
-def options(network: str) -> dict[str, Any]:
-    """The options of a network of the catalogue, each with its default."""
-    return dict(NETWORKS[network].options)
-
-
-def complete(network: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the network's defaults filled in."""
-    entry = NETWORKS.get(network)
-    return {**(entry.options if entry else {}), **given}
+def of(name: str) -> Network:
+    """The network of this name; of the user's own nothing is known."""
+    return NETWORKS.get(name) or Network(name, lambda shape, options: UNKNOWN, matrices=False)
 
 
 def refuses(option: str, value: Any, default: Any) -> str | None:
     """What would be right instead of ``value`` for an option with this default, if it is wrong."""
     if isinstance(default, list):
-        fits = isinstance(value, list) and all(map(_is_size, value))
+        fits = isinstance(value, list) and all(map(whole(1).accepts, value))
         return None if fits else f"a list of whole numbers from 1 up, as {default}"
-    if isinstance(default, float):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if option != "dropout":
-            return None if number and math.isfinite(value) else "a finite number"
-        return None if number and 0 <= value < 1 else "a number of at least 0 and below 1"
-    return None if _is_size(value) else "a whole number from 1 up"
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if option == "dropout":
+        return FRACTION.refuses(value)
+    return (FINITE if isinstance(default, float) else whole(1)).refuses(value)

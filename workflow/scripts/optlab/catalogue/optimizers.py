@@ -61,8 +61,7 @@ class Optimizer:
 
 
 def _muon_cannot(use: Use) -> str | None:
-    network = networks.NETWORKS.get(use.network)
-    if network is not None and not network.hidden:
+    if not networks.of(use.network).hidden:
         return f"the network {use.network} has no hidden matrix: Muon would be plain AdamW"
     return None
 
@@ -76,7 +75,7 @@ def _rprop_cannot(use: Use) -> str | None:
 def _lbfgs_cannot(use: Use) -> str | None:
     if use.batch_size != "full":
         return "L-BFGS compares gradients of one and the same loss: it needs batch_size full"
-    if networks.complete(use.network, use.network_options).get("dropout"):
+    if {**networks.of(use.network).options, **use.network_options}.get("dropout"):
         return "L-BFGS searches along a line on one and the same loss, which dropout changes"
     if use.schedule != schedules.CONSTANT:
         return "L-BFGS finds the length of each step by a line search: a schedule has no meaning"
@@ -204,10 +203,17 @@ OPTIMIZERS: dict[str, Optimizer] = {
 }
 
 
+def of(name: str) -> Optimizer:
+    """The optimizer of this name; of the user's own little is known, and figures give it a look."""
+    label, look = name.rpartition(":")[2], ("", "", "")
+    return OPTIMIZERS.get(name) or Optimizer(
+        name, {}, (), label, look, elementwise=False, capturable=False
+    )
+
+
 def knobs_of(optimizer: str) -> list[str]:
     """The knobs of an optimizer of the catalogue; none of another."""
-    entry = OPTIMIZERS.get(optimizer)
-    return ["lr", *entry.knobs] if entry else []
+    return ["lr", *OPTIMIZERS[optimizer].knobs] if optimizer in OPTIMIZERS else []
 
 
 def grid(optimizer: str, given: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
@@ -229,18 +235,9 @@ def complete(optimizer: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 def shown(optimizer: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
     """The knobs that paths and tables show."""
-    entry = OPTIMIZERS.get(optimizer)
-    defaults = entry.knobs if entry else {}
+    defaults = of(optimizer).knobs
     return {
         knob: value
         for knob, value in knobs.items()
         if knob in SHOWN or knob not in defaults or value != defaults[knob]
     }
-
-
-def label(optimizer: str, full_batch: bool = False) -> str:
-    """The field's name of an optimizer. SGD on the whole training set is gradient descent, GD."""
-    if optimizer == "sgd" and full_batch:
-        return "GD"
-    entry = OPTIMIZERS.get(optimizer)
-    return entry.label if entry else optimizer.rpartition(":")[2]

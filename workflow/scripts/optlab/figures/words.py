@@ -23,8 +23,9 @@ def varied(runs: Iterable[Run]) -> list[str]:
 
 
 def label(run: Run) -> str:
-    """The name of a run's optimizer; SGD on the whole training set is GD."""
-    return optimizers.label(run.optimizer, full_batch=run.batch_size == "full")
+    """The name of a run's optimizer; SGD on the whole training set is gradient descent, GD."""
+    is_descent = run.optimizer == "sgd" and run.batch_size == "full"
+    return "GD" if is_descent else optimizers.of(run.optimizer).label
 
 
 def knobs(run: Run, names: Iterable[str] | None = None) -> str:

@@ -243,9 +243,8 @@ class Problem:
         cls, network: str, options: Mapping[str, Any], data: str, definition: Mapping[str, Any]
     ) -> Problem:
         examples, shape = identity.size(data, definition["source"], definition.get("subset"))
-        entry = networks.NETWORKS.get(network)
-        work = entry.work(shape, {**entry.options, **options}) if entry else networks.UNKNOWN
-        return cls(examples, shape, work)
+        entry = networks.of(network)
+        return cls(examples, shape, entry.work(shape, {**entry.options, **options}))
 
     def batch(self, size: int | str) -> int:
         """Examples of a batch; ``full`` is all of them."""

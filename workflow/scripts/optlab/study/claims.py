@@ -9,7 +9,7 @@ is about; `optlab.results.verdicts` judges it.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from optlab.errors import Key, Mistake, allowed, show
+from optlab.errors import Key, Mistake, allowed, below, show
 from optlab.study.run import AXES, Run
 
 KINDS = ("value", "best", "order", "diverges_from")
@@ -41,15 +41,14 @@ def rates(settings: Settings, runs: Sequence[Run]) -> list[Run]:
     return sorted(described(others, runs), key=lambda run: run.knobs["lr"])
 
 
-def misplaced(settings: Settings, known: Sequence[str], runs: Sequence[Run]) -> Mistake | None:
-    """The mistake in these settings if they are not in the grid of an exercise, else None."""
+def misplaced(settings: Settings, known: Sequence[str], runs: Sequence[Run]) -> Iterator[Mistake]:
+    """The mistake in these settings if they are not in the grid of an exercise."""
     optimizer = settings["optimizer"]
     if optimizer not in known:
         hint = allowed(optimizer, known)
-        return ("optimizer",), f"{show(optimizer)} is not in this exercise; {hint}"
-    if not described(settings, runs):
-        return (), f"{show(settings)} is not in the exercise's grid"
-    return None
+        yield ("optimizer",), f"{show(optimizer)} is not in this exercise; {hint}"
+    elif not described(settings, runs):
+        yield (), f"{show(settings)} is not in the exercise's grid"
 
 
 def mistakes(
@@ -63,7 +62,7 @@ def mistakes(
             continue
         found = [*_of_keys(claim, kinds[0]), *_of_settings(claim, kinds[0], known, runs)]
         found = found or [((kinds[0],), text) for text in _of_runs(claim, kinds[0], runs)]
-        yield from (((number, *place), message) for place, message in found)
+        yield from below((number,), found)
 
 
 def _of_keys(claim: Claim, kind: str) -> Iterator[Mistake]:
@@ -85,9 +84,8 @@ def _of_settings(
     several = kind == "order"
     for number, settings in enumerate(claim[kind] if several else [claim[kind]]):
         place: Key = (kind, number) if several else (kind,)
-        if wrong := misplaced(settings, known, runs):
-            yield (*place, *wrong[0]), wrong[1]
-        elif len({(run.dataset, run.model) for run in described(settings, runs)}) > 1:
+        yield from below(place, misplaced(settings, known, runs))
+        if len({(run.dataset, run.model) for run in described(settings, runs)}) > 1:
             yield place, f"{show(settings)} is of several problems; add dataset or model"
 
 

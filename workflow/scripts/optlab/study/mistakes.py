@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -9,10 +10,6 @@ from optlab.errors import Key, Mistake, UserError
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_ENTRIES = 200_000
-
-
-class StudyError(UserError):
-    """The mistakes of a study, one line each."""
 
 
 class Mistakes:
@@ -24,24 +21,23 @@ class Mistakes:
         self._entries = 0
 
     def read(self, file: str) -> str:
-        """Return the text of a file and index it; an unreadable file is a mistake."""
+        """The text of a file; one that cannot be read is a mistake."""
         try:
-            text = Path(file).read_text(encoding="utf-8")
+            return Path(file).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            self.lines.append(unreadable(file, error))
+            self.lines.append(_unreadable(file, error))
             return ""
-        self.index(text, file)
-        return text
 
-    def index(self, text: str, file: str) -> None:
-        """Remember the line of each key; text that is not YAML is a mistake."""
+    def load(self, text: str, file: str) -> Any:
+        """The content of a file, whose lines are remembered; what is not YAML is a mistake."""
         try:
             root = yaml.compose(text, Loader=Loader)
             self._places.setdefault((), f"{file}: ")
             if root is not None:
                 self._walk(root, (), file)
+            return None if self.lines else yaml.load(text, Loader=Loader)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
-            self.lines.append(unreadable(file, error))
+            self.lines.append(_unreadable(file, error))
 
     def add(self, key: Key, message: str) -> None:
         """Add a mistake at ``key``, or at the nearest key above it that is in the file."""
@@ -52,15 +48,12 @@ class Mistakes:
         if line not in self.lines:
             self.lines.append(line)
 
-    def add_all(self, key: Key, found: Iterable[Mistake]) -> None:
-        """Add the mistakes of a section, whose own keys are relative to ``key``."""
-        for place, message in found:
-            self.add((*key, *place), message)
-
-    def check(self) -> None:
-        """Raise `StudyError` if there are any."""
+    def check(self, found: Iterable[Mistake] = ()) -> None:
+        """Add these, and raise `UserError`, with a line for each, if there are any."""
+        for key, message in found:
+            self.add(key, message)
         if self.lines:
-            raise StudyError("\n".join(self.lines))
+            raise UserError("\n".join(self.lines))
 
     def _walk(self, node: yaml.Node, key: Key, file: str) -> None:
         self._entries += 1
@@ -86,7 +79,7 @@ class Mistakes:
                 self._walk(child, (*key, number), file)
 
 
-def unreadable(file: str, error: Exception) -> str:
+def _unreadable(file: str, error: Exception) -> str:
     """One line on why a file cannot be read; for invalid YAML with the line number."""
     if isinstance(error, OSError):
         return f"{file}: cannot be read: {error.strerror}"

@@ -3,6 +3,7 @@
 Each function yields mistakes, whose keys are relative to the section that it checks.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,22 @@ from optlab.catalogue import knobs as knob_rules
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.datasets import BUILT_IN
 from optlab.data import identity
-from optlab.errors import DataError, Mistake, UserError, allowed, show
+from optlab.errors import DataError, Mistake, UserError, allowed, below, show
 
 Mistakes = Iterator[Mistake]
 
 
 def data_set(name: str, definition: Mapping[str, Any]) -> Mistakes:
     """A data set that the study defines."""
-    found = list(identity.mistakes(definition))
-    yield from found
-    if found:
-        return
-    if definition["file"] and (missing := _missing(definition["file"])):
+    if found := list(identity.mistakes(definition)):
+        yield from found
+    elif definition["file"] and (missing := _missing(definition["file"])):
         yield ("file",), missing
-        return
-    try:
-        identity.prepared_path(name, definition)
-    except DataError as error:
-        yield (), str(error)
+    else:
+        try:
+            identity.prepared_path(name, definition)
+        except DataError as error:
+            yield (), str(error)
 
 
 def data_sets(study: Mapping[str, Any], names: Iterable[str]) -> Mistakes:
@@ -43,8 +42,7 @@ def data_sets(study: Mapping[str, Any], names: Iterable[str]) -> Mistakes:
 def model(definition: Mapping[str, Any]) -> Mistakes:
     """A network with options that the study defines."""
     name = definition["network"]
-    for place, message in network(name):
-        yield ("network", *place), message
+    yield from below(("network",), network(name))
     yield from options(name, {k: v for k, v in definition.items() if k != "network"})
 
 
@@ -52,7 +50,7 @@ def options(name: str, given: Mapping[str, Any]) -> Mistakes:
     """Options of a network; those of the user's own network cannot be checked."""
     if name not in networks.NETWORKS:
         return
-    known = networks.options(name)
+    known = networks.of(name).options
     for option, value in given.items():
         if option not in known:
             message = f"the network {name} has no such option"
@@ -74,30 +72,27 @@ def grid(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
     """The networks, schedules and optimizers of a sweep or a scaling exercise."""
     for number, name in enumerate(exercise["models"]):
         if name not in study["models"]:
-            for place, message in network(name, study["models"]):
-                yield ("models", number, *place), message
+            yield from below(("models", number), network(name, study["models"]))
     for number, schedule in enumerate(exercise.get("schedules", ())):
         try:
             schedules.text(schedule)
         except UserError as error:
             yield ("schedules", number), str(error)
     for name, given in exercise["optimizers"].items():
-        for place, message in optimizer(name, given):
-            yield ("optimizers", name, *place), message
+        yield from below(("optimizers", name), optimizer(name, given))
 
 
 def optimizer(name: str, given: Mapping[str, list[Any]]) -> Mistakes:
     """An optimizer and the values of its knobs."""
-    entry = optimizers.OPTIMIZERS.get(name)
-    if entry is None and not custom.is_custom(name):
+    if custom.is_custom(name):
+        yield from own_code(name)
+        if "lr" not in given:
+            yield (), "an optimizer of your own needs the key 'lr': its learning rates"
+    elif name not in optimizers.OPTIMIZERS:
         known = allowed(name, optimizers.OPTIMIZERS)
         own = "or your own as path/to/file.py:Class or package.module:Class"
         yield (), f"unknown optimizer; {known}, {own}"
         return
-    if entry is None:
-        yield from own_code(name)
-        if "lr" not in given:
-            yield (), "an optimizer of your own needs the key 'lr': its learning rates"
     for knob, values in given.items():
         yield from _knob(name, knob, values)
 
@@ -126,8 +121,4 @@ def own_code(spec: str) -> Mistakes:
 
 
 def _missing(file: str) -> str | None:
-    try:
-        found = Path(file).is_file()
-    except (OSError, ValueError):  # not a possible name of a file
-        found = False
-    return None if found else f"there is no file {file} (seen from {Path.cwd()})"
+    return None if os.path.isfile(file) else f"there is no file {file} (seen from {Path.cwd()})"

@@ -6,15 +6,18 @@ row. All mistakes are collected; each is one line: file, line, key, value, what 
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from optlab.catalogue import datasets
-from optlab.study import checks, kinds, schema
-from optlab.study.mistakes import Loader, Mistakes, StudyError, unreadable
+from optlab.data.identity import known_examples
+from optlab.errors import Mistake, below
+from optlab.study import kinds, names, schema, table
+from optlab.study.mistakes import Loader, Mistakes
+from optlab.study.run import Run
 from optlab.values import canonical
 
 INHERITED = ("seeds", "device", "threads", "precision", "replicates")
@@ -22,6 +25,9 @@ INHERITED = ("seeds", "device", "threads", "precision", "replicates")
 # YAML 1.1 takes 1e-5 for a text, since it has no point; the user meant a number.
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _TEXTS = ("study", "title", "archives", "datasets", "models", "source", "file", "network", "claim")
+
+# The names of all rules; `figures_<exercise>` is one for each exercise.
+RULES = ("all", "prepare_data", "study", "train", "search_worker", "retrain", "tables")
 
 # First line of a resolved study, which is not checked again while its hash is right.
 _RESOLVED = "# Resolved, do not edit: "
@@ -31,23 +37,14 @@ def load(path: str | Path) -> dict[str, Any]:
     """The resolved study of a YAML file: a user's, or ``study.yaml`` of a results folder.
 
     Raises:
-        StudyError: the file cannot be read or has mistakes; one line for each.
+        UserError: the file cannot be read or has mistakes; one line for each.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise StudyError(unreadable(str(path), error)) from error
+    mistakes = Mistakes()
+    text = mistakes.read(str(path))
     first, _, rest = text.partition("\n")
     if first == _RESOLVED + _hash(rest):
         return yaml.load(rest, Loader=Loader)
-    mistakes = Mistakes()
-    mistakes.index(text, str(path))
-    mistakes.check()
-    try:
-        config = yaml.load(text, Loader=Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StudyError(unreadable(str(path), error)) from error
-    return _resolve(config, mistakes)
+    return _resolve(mistakes.load(text, str(path)), mistakes)
 
 
 def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict[str, Any]:
@@ -58,12 +55,11 @@ def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict
         files: the configuration files, for the line numbers of mistakes.
 
     Raises:
-        StudyError: the mistakes, one line for each.
+        UserError: the mistakes, one line for each.
     """
     mistakes = Mistakes()
     for file in files:
-        mistakes.read(file)
-    mistakes.check()
+        mistakes.load(mistakes.read(file), file)
     return _resolve(config, mistakes)
 
 
@@ -94,14 +90,12 @@ def _hash(text: str) -> str:
 
 
 def _resolve(config: Any, mistakes: Mistakes) -> dict[str, Any]:
+    mistakes.check()
     study = _plain(config)
-    schema.check(study, mistakes)
-    mistakes.check()
+    mistakes.check(schema.mistakes(study))
     _fill(study)
-    checks.check_names(study, mistakes)
-    mistakes.check()
-    checks.check_runs(study, mistakes)
-    mistakes.check()
+    mistakes.check(_of_names(study))
+    mistakes.check(_of_runs(study))
     return _ordered(study)
 
 
@@ -125,6 +119,57 @@ def _fill(study: dict[str, Any]) -> None:
         for name in exercise["datasets"]:
             if name in datasets.BUILT_IN:
                 study["datasets"].setdefault(name, datasets.built_in(name))
+
+
+def _of_names(study: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Mistakes in what the study names, and in what each kind of exercise requires."""
+    for name, dataset in study["datasets"].items():
+        yield from below(("datasets", name), names.data_set(name, dataset))
+    for name, model in study["models"].items():
+        yield from below(("models", name), names.model(model))
+    rules = (*RULES, *(f"figures_{name}" for name in study["exercises"]))
+    for name, exercise in study["exercises"].items():
+        key = ("exercises", name)
+        if name in rules:
+            yield key, f"an exercise cannot be called '{name}': a rule has this name"
+        yield from below(key, names.data_sets(study, exercise["datasets"]))
+        yield from below(key, kinds.of(exercise).mistakes(study, exercise))
+
+
+def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Mistakes in rows of the run table, and in what each kind of exercise requires of its runs."""
+    runs, skipped = table.runs(study), table.skipped(study)
+    validator = schema.validator(schema.load("runs"))
+    seen: set[str] = set()
+    for run in runs:
+        key = ("exercises", run.exercise)
+        if run.path in seen:
+            yield key, f"two runs would share the folder {run.path}"
+        seen.add(run.path)
+        if message := _too_large(run, study["datasets"][run.dataset]):
+            yield (*key, "batch_sizes"), message
+        row = {name: getattr(run, name) for name in validator.schema["properties"]}
+        for error in validator.iter_errors(row):
+            name = ".".join(map(str, error.absolute_path))
+            yield key, f"the run {run.path}: {name}: {error.message}"
+    for name, exercise in study["exercises"].items():
+        own = [run for run in runs if run.exercise == name]
+        reasons = dict.fromkeys(why for run, why in skipped if run.exercise == name)
+        if reasons and not own:
+            yield ("exercises", name), f"nothing is left to train: {'; '.join(reasons)}"
+        yield from below(("exercises", name), kinds.of(exercise).run_mistakes(exercise, own))
+
+
+def _too_large(run: Run, definition: Mapping[str, Any]) -> str | None:
+    """Why a batch is too large, if the size of the training set is known before preparation."""
+    examples = known_examples(run.data, definition)
+    if examples is None or not isinstance(run.batch_size, int) or run.batch_size <= examples:
+        return None
+    together = f" ({run.gpus} processes together)" if run.gpus > 1 else ""
+    return (
+        f"a batch of {run.batch_size}{together} is more than the {examples} training examples "
+        f"of {run.dataset}; use at most {examples}"
+    )
 
 
 def _ordered(study: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,15 +60,10 @@ class Run(Settings):
         plan = {name: getattr(self, name) for name in ("batch_size", "epochs", "gpus")}
         if self.schedule != schedules.CONSTANT:
             plan["schedule"] = self.schedule
-        return "/".join(
-            (
-                self.exercise,
-                values.folder(self.optimizer),
-                f"{values.folder(self.dataset)}+{values.folder(self.model)}",
-                values.pairs(self.shown_knobs) or "defaults",
-                values.pairs(plan),
-            )
-        )
+        optimizer = values.folder(self.optimizer)
+        problem = f"{values.folder(self.dataset)}+{values.folder(self.model)}"
+        knobs = values.pairs(self.shown_knobs) or "defaults"
+        return f"{self.exercise}/{optimizer}/{problem}/{knobs}/{values.pairs(plan)}"
 
     @property
     def folder(self) -> str:
@@ -126,15 +121,13 @@ class Run(Settings):
         """Why this run is left out of the run table; None where it is in it."""
         if isinstance(self.batch_size, int) and self.batch_size < self.gpus:
             return f"a batch of {self.batch_size} cannot be shared by {self.gpus} processes"
-        entry = optimizers.OPTIMIZERS.get(self.optimizer)
         use = Use(self.network, self.network_options, self.batch_size, self.schedule)
-        return entry.cannot(use) if entry else None
+        return optimizers.of(self.optimizer).cannot(use)
 
     def matches(self, settings: Mapping[str, Any]) -> bool:
         """Whether ``settings`` (an optimizer, some knobs, some axes) describe this run."""
         axes = {name: getattr(self, name) for name in ("optimizer", *AXES)}
-        known = {**axes, **self.knobs}
-        return all(name in known and known[name] == value for name, value in settings.items())
+        return settings.items() <= {**axes, **self.knobs}.items()
 
     def fields(self) -> dict[str, Any]:
         """Its fields that differ from their defaults, so that a new field changes no old run."""
@@ -147,7 +140,8 @@ class Run(Settings):
 
     def options(self) -> list[str]:
         """The options of ``train.py`` with which a person makes this run again."""
-        changed = {k: v for k, v in self.network_options.items() if v != self._defaults.get(k)}
+        defaults = networks.of(self.network).options
+        changed = {k: v for k, v in self.network_options.items() if v != defaults.get(k)}
         options: list[tuple[str, Any]] = [
             ("exercise", self.exercise),
             ("data", self.data),
@@ -167,11 +161,6 @@ class Run(Settings):
                 options.append((field.name.replace("_", "-"), value))
         words = [word for name, value in options for word in (f"--{name}", str(value))]
         return [*words, "--timed"] if self.timed else words
-
-    @property
-    def _defaults(self) -> Mapping[str, Any]:
-        entry = networks.NETWORKS.get(self.network)
-        return entry.options if entry else {}
 
 
 # Options of `train.py` that are named where they are not at their default.
@@ -194,25 +183,25 @@ def carried(
 
     A run carries it, so that an edit of an entry changes, and so repeats, its own runs.
     """
-    entry, net = optimizers.OPTIMIZERS.get(optimizer), networks.NETWORKS.get(network)
-    arguments = optimizers.complete(optimizer, knobs) | dict(entry.fixed if entry else {})
+    entry, net = optimizers.of(optimizer), networks.of(network)
+    arguments = {**optimizers.complete(optimizer, knobs), **entry.fixed}
     arguments = {name: values.canonical(value) for name, value in arguments.items()}
     if "lr" in arguments:
         arguments["lr"] = float(arguments["lr"])
-    options = networks.complete(network, network_options or {})
+    options = {**net.options, **(network_options or {})}
     scheduler, scheduler_options = schedules.builder(schedule)
     return {
-        "network_builder": net.builder if net else network,
+        "network_builder": net.builder,
         "network_options": {name: values.canonical(value) for name, value in options.items()},
-        "matrices": bool(net and net.matrices),
-        "constant": bool(net and net.constant),
-        "optimizer_class": entry.cls if entry else optimizer,
+        "matrices": net.matrices,
+        "constant": net.constant,
+        "optimizer_class": entry.cls,
         "arguments": arguments,
-        "fused": bool(entry and entry.fused),
-        "channels_last": entry is None or entry.channels_last,
-        # Of the user's own code nothing is known.
-        "elementwise": bool(net and entry and entry.elementwise),
-        "recordable": bool(net and entry and entry.capturable),
+        "fused": entry.fused,
+        "channels_last": entry.channels_last,
+        # A network of the user's own may not bear what its optimizer could.
+        "elementwise": entry.elementwise and network in networks.NETWORKS,
+        "recordable": entry.capturable and network in networks.NETWORKS,
         "scheduler": scheduler,
         "scheduler_options": scheduler_options,
     }
@@ -233,7 +222,8 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
         schedule: str = schedules.CONSTANT,
         **settings: Any,
     ) -> Run:
-        network, options = network_of(study, model)
+        options = dict(study["models"].get(model, {"network": model}))
+        network = options.pop("network")
         return Run(
             dataset=dataset,
             data=data[dataset],
@@ -248,9 +238,3 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
         )
 
     return make
-
-
-def network_of(study: Mapping[str, Any], model: str) -> tuple[str, dict[str, Any]]:
-    """The network behind a model's name, and the options that the study gives it."""
-    definition = dict(study["models"].get(model, {"network": model}))
-    return definition.pop("network"), definition

@@ -8,15 +8,9 @@ from typing import Any
 import yaml
 
 from optlab.errors import Mistake, allowed, show
-from optlab.study.mistakes import Loader, Mistakes
+from optlab.study.mistakes import Loader
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
-
-
-def check(study: Any, mistakes: Mistakes) -> None:
-    """Check a configuration against its schema, and fill in defaults."""
-    for error in validator(load("config")).iter_errors(study):
-        mistakes.add_all((), _mistakes(error))
 
 
 def load(name: str) -> dict[str, Any]:
@@ -44,6 +38,12 @@ def validator(schema: dict[str, Any]) -> Any:
     finite = usual.redefine("number", lambda _, v: usual.is_type(v, "number") and v - v == 0)
     extended = validators.extend(Draft202012Validator, {"properties": fill}, type_checker=finite)
     return extended(schema)
+
+
+def mistakes(study: Any) -> Iterator[Mistake]:
+    """What is wrong with a configuration by its schema, which also fills in defaults."""
+    for error in validator(load("config")).iter_errors(study):
+        yield from _mistakes(error)
 
 
 def _mistakes(error: Any) -> Iterator[Mistake]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from optlab.catalogue import knobs as knob_rules
 from optlab.catalogue import networks, optimizers
-from optlab.errors import Mistake, allowed, show
+from optlab.errors import Mistake, allowed, below, show
 
 Spec = Mapping[str, Any]  # one entry of the space, defaults filled in
 Space = Mapping[str, Spec]
@@ -54,7 +54,7 @@ def setting(space: Space, network: str, batch_size: int | str, suggest: Suggest)
                 else:
                     values.append(values[0])
         options = {"hidden" if name == "n_units" else name: v for name, v in drawn.items()}
-    for name in networks.options(network):
+    for name in networks.of(network).options:
         if name in space and name not in options:
             options[name] = take(name)
     optimizer = take("optimizer")
@@ -76,7 +76,7 @@ def mistakes(space: Space, network: str) -> Iterator[Mistake]:
     for name, spec in space.items():
         if name in names:
             found = list(_spec_mistakes(spec)) or _ends(name, spec, network)
-            yield from (((name, *key), message) for key, message in found)
+            yield from below((name,), found)
         else:
             yield (name,), f"unknown name in the search space; {allowed(name, names)}"
     yield from _structure(space)
@@ -86,7 +86,7 @@ def _names(network: str, chosen: list[str]) -> list[str]:
     """The names that a space of this network and these optimizers may have."""
     layers = ["n_layers", "n_units"] if network == "mlp" else []
     knobs = [knob for optimizer in chosen for knob in optimizers.knobs_of(optimizer)]
-    names = ["optimizer", "lr", *knobs, "batch_size", *layers, *networks.options(network)]
+    names = ["optimizer", "lr", *knobs, "batch_size", *layers, *networks.of(network).options]
     return list(dict.fromkeys(names))
 
 
@@ -135,7 +135,7 @@ def _refused(name: str, value: Any, network: str) -> str | None:
         return None if value in known else f"unknown optimizer; {allowed(value, known)}"
     if name == "batch_size" and value == "full":
         return None
-    sizes = {"n_layers": 1, "n_units": 1, "batch_size": 1, **networks.options(network)}
+    sizes = {"n_layers": 1, "n_units": 1, "batch_size": 1, **networks.of(network).options}
     if name in sizes:
         return networks.refuses(name, value, sizes[name])
     return knob_rules.refuses(name, value)

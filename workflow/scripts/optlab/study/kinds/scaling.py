@@ -56,7 +56,7 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
         yield ("optimizers",), "a scaling exercise compares numbers of GPUs: give one optimizer"
     for name, knobs in exercise["optimizers"].items():
         for knob, values in knobs.items():
-            if isinstance(values, list) and len(values) > 1:
+            if len(values) > 1:
                 words = "a scaling exercise compares numbers of GPUs: give one value"
                 yield ("optimizers", name, knob), words
     if 1 not in exercise["gpus"]:

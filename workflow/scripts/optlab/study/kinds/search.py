@@ -10,15 +10,16 @@ from typing import Any
 from optlab import triggers
 from optlab.catalogue import networks, optimizers
 from optlab.catalogue.datasets import SOURCES
+from optlab.catalogue.knobs import FLAG, whole
 from optlab.catalogue.optimizers import Use
 from optlab.data import identity
-from optlab.errors import Mistake, UserError, allowed, show
+from optlab.errors import Mistake, UserError, allowed, below, show
 from optlab.study import space
 from optlab.study.run import Run, carried
 
 TABLES = {"trials": "trials of the searches", "search": "searches"}
 
-# Options with their defaults, named as in Optuna: flags, and whole numbers from LEAST (or 0) up.
+# Options with their defaults, named as in Optuna. Those without a rule are whole numbers from 0 up.
 SAMPLERS: dict[str, dict[str, Any]] = {
     "tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": False, "group": False},
     "random": {},
@@ -30,8 +31,12 @@ PRUNERS: dict[str, dict[str, Any]] = {
     "successive_halving": {"min_resource": 1, "reduction_factor": 4, "min_early_stopping_rate": 0},
     "none": {},
 }
-LEAST = dict.fromkeys(("n_ei_candidates", "interval_steps", "n_min_trials", "min_resource"), 1)
-LEAST["reduction_factor"] = 2
+RULES = {
+    **dict.fromkeys(("multivariate", "group"), FLAG),
+    **dict.fromkeys(("n_ei_candidates", "interval_steps", "n_min_trials"), whole(1)),
+    "min_resource": whole(1),
+    "reduction_factor": whole(2),
+}
 
 # Keys of the section on which the retraining does not depend, and those on which no trial does.
 NOT_RETRAINING = ("title", "workers")
@@ -145,9 +150,8 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
     """Unknown names, wrong options, and keys that contradict each other."""
     network = exercise["network"]
     if network in networks.NETWORKS:
-        for key, message in space.mistakes(exercise["space"], network):
-            yield ("space", *key), message
-        yield from _useless(exercise, network)
+        yield from below(("space",), space.mistakes(exercise["space"], network))
+        yield from _useless(exercise)
     else:
         known = allowed(network, networks.NETWORKS)
         yield ("network",), f"unknown network {show(network)}; {known}"
@@ -165,14 +169,14 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
             yield ("datasets", number), f"{show(dataset)} {reason}"
 
 
-def _useless(exercise: Mapping[str, Any], network: str) -> Iterator[Mistake]:
+def _useless(exercise: Mapping[str, Any]) -> Iterator[Mistake]:
     """Optimizers that a sweep would skip with this network and batch size."""
     space = exercise["space"]
-    rates = [value for key, value in space.get("dropout", {}).items() if key == "high"]
-    use = Use(network, {"dropout": max(rates)} if rates else {}, exercise["batch_size"])
+    dropout = space.get("dropout", {})
+    options = {"dropout": dropout["high"]} if "high" in dropout else {}
+    use = Use(exercise["network"], options, exercise["batch_size"])
     for number, name in enumerate(space.get("optimizer", {}).get("choices", ())):
-        entry = optimizers.OPTIMIZERS.get(name) if isinstance(name, str) else None
-        if entry and (reason := entry.cannot(use)):
+        if isinstance(name, str) and (reason := optimizers.of(name).cannot(use)):
             where = ("space", "optimizer", "choices", number)
             yield where, f"{show(name)} makes no sense here: {reason}"
 
@@ -183,22 +187,13 @@ def _options(kind: str, given: Mapping[str, Any], table: Mapping[str, Any]) -> I
     if name not in table:
         yield (kind, "name"), f"unknown {kind} {show(name)}; {allowed(name, table)}"
         return
-    known = {"name": name, **table[name]}
+    known = ["name", *table[name]]
     for option, value in given.items():
         if option not in known:
             message = f"the {kind} {name} has no option '{option}'"
             yield (kind, option), f"{message}; {allowed(option, known)}"
-        elif reason := _refused(option, value, known[option]):
+        elif option != "name" and (reason := RULES.get(option, whole(0)).refuses(value)):
             yield (kind, option), f"{show(value)} is not allowed; {reason}"
-
-
-def _refused(option: str, value: Any, default: Any) -> str | None:
-    """What would be allowed instead of ``value``; None if it is allowed."""
-    least = LEAST.get(option, 0)
-    if isinstance(default, bool):
-        return None if isinstance(value, bool) else "true or false"
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    return None if whole or option == "name" else f"a whole number from {least} up"
 
 
 def _unfit(definition: Mapping[str, Any] | None, metric: str) -> str | None:

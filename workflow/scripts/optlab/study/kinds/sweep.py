@@ -5,16 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optlab.catalogue import optimizers, schedules
-from optlab.errors import Mistake, UserError
+from optlab.errors import Mistake, UserError, below
 from optlab.study import claims, names
-from optlab.study.run import Run, maker
+from optlab.study.run import AXES, Run, maker
 
-TABLES = {
-    "runs": "runs",
-    "best": "best settings",
-    "optimizers": "optimizers",
-    "claims": "claims",
-}
+TABLES = {"runs": "runs", "best": "best settings", "optimizers": "optimizers", "claims": "claims"}
 
 
 def fill(exercise: dict[str, Any]) -> None:
@@ -41,35 +36,23 @@ def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[M
     """What it compares and claims has to be in its grid."""
     known = list(exercise["optimizers"])
     for number, settings in enumerate(exercise["compare"]):
-        if wrong := claims.misplaced(settings, known, runs):
-            yield ("compare", number, *wrong[0]), wrong[1]
-    for place, message in claims.mistakes(exercise["claims"], known, runs):
-        yield ("claims", *place), message
+        yield from below(("compare", number), claims.misplaced(settings, known, runs))
+    yield from below(("claims",), claims.mistakes(exercise["claims"], known, runs))
 
 
 def runs(study: Mapping[str, Any], name: str) -> Iterator[Run]:
     """The grid: every combination of the exercise's axes and of each optimizer's knobs."""
     exercise, make = study["exercises"][name], maker(study, name)
-    axes = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules")
+    keys = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules")
+    axes = {axis: exercise[key] for axis, key in zip(AXES, keys, strict=True)}
     for optimizer, grid in exercise["optimizers"].items():
-        points = [dict(zip(grid, values, strict=True)) for values in _product(grid.values())]
-        for dataset, model, batch_size, epochs, gpus, schedule in _product(map(exercise.get, axes)):
-            for knobs in points:
-                yield make(
-                    dataset=dataset,
-                    model=model,
-                    optimizer=optimizer,
-                    knobs=knobs,
-                    batch_size=batch_size,
-                    epochs=epochs,
-                    gpus=gpus,
-                    schedule=schedule,
-                    replicates=_replicates(exercise),
-                )
+        for place, knobs in itertools.product(_points(axes), _points(grid)):
+            yield make(optimizer=optimizer, knobs=knobs, replicates=_replicates(exercise), **place)
 
 
-def _product(axes: Any) -> Iterator[tuple[Any, ...]]:
-    return itertools.product(*axes)
+def _points(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values of these axes."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 def _replicates(exercise: Mapping[str, Any]) -> str:
