@@ -1,7 +1,5 @@
 """The results of a study for a notebook: tidy DataFrames, made where they are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +22,6 @@ class Frames:
 
     study: Mapping[str, Any]
 
-    @classmethod
-    def of(cls, folder: str | Path) -> Frames:
-        file = Path(folder, "study.yaml")
-        if not file.is_file():
-            raise UserError(f"{folder}: not the results of a study: there is no {file.name} in it")
-        return cls(studies.load(file))
-
     @cached_property
     def runs(self) -> pd.DataFrame:
         """A row a run: its settings, and each figure's mean over the seeds with its interval."""
@@ -52,3 +43,15 @@ class Frames:
     def scaling(self) -> pd.DataFrame:
         """The rows of the scaling table; empty where no exercise measures scaling."""
         return scaling_tables.frame(self.study)
+
+
+def load(folder: str | Path) -> Frames:
+    """The results of a finished study, from its folder ``results/<study>``.
+
+    Raises:
+        UserError: it is not such a folder, or its study is damaged.
+    """
+    file = Path(folder, "study.yaml")
+    if not file.is_file():
+        raise UserError(f"{folder}: not the results of a study: there is no {file.name} in it")
+    return Frames(studies.load(file))
