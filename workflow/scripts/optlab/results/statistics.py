@@ -47,6 +47,11 @@ class Comparison:
     pairs: int
 
 
+def with_ends(*names: str) -> list[str]:
+    """The columns of these figures: each its mean and the ends of its interval."""
+    return [name + end for name in names for end in ENDS]
+
+
 def cells(name: str, found: Estimate | None) -> dict[str, Any]:
     """The columns of a figure and of the ends of its interval."""
     values = (found.mean, found.low, found.high) if found else (None, None, None)
@@ -63,7 +68,7 @@ def intervals(values: pd.DataFrame, by: str) -> pd.DataFrame:
     half = stdtrit(count - 1, (1 + LEVEL) / 2) * groups.std() / np.sqrt(count)
     ends = zip((mean, mean - half, mean + half), ENDS, strict=True)
     parts = pd.concat([part.add_suffix(end) for part, end in ends], axis=1)
-    return parts[[name + end for name in values.columns for end in ENDS]]
+    return parts[with_ends(*values.columns)]
 
 
 def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate | None:

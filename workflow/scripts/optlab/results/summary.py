@@ -9,11 +9,11 @@ from optlab.catalogue import schedules
 from optlab.catalogue.knobs import SHOWN
 from optlab.results import reading
 from optlab.results.reading import FIGURES
-from optlab.results.statistics import ENDS, intervals
+from optlab.results.statistics import intervals, with_ends
 from optlab.study.run import Run
 
 PROBLEM = ["exercise", "dataset", "model"]
-CELLS = [name + end for name in FIGURES for end in ENDS]
+CELLS = with_ends(*FIGURES)
 
 
 def summarise(runs: Sequence[Run]) -> pd.DataFrame:

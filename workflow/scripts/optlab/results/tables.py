@@ -8,7 +8,7 @@ import pandas as pd
 
 from optlab import files
 from optlab.results import comparison, scaling, searches, summary, verdicts
-from optlab.results.statistics import ENDS
+from optlab.results.statistics import with_ends
 from optlab.results.summary import CELLS, PROBLEM
 from optlab.study import kinds, table
 from optlab.study.kinds import search
@@ -19,11 +19,10 @@ Study = Mapping[str, Any]
 TRIED = ["settings", "diverged_settings", "lr_at_edge"]
 COMPARED = [
     *("rank", "verdict"),
-    *(f"{part}_accuracy{end}" for part in ("train", "val", "test") for end in ENDS),
-    *(f"seconds{end}" for end in ENDS),
+    *with_ends("train_accuracy", "val_accuracy", "test_accuracy", "seconds"),
     *comparison.target_cells((), None),
     *("seeds", "diverged", *TRIED),
-    *(f"test_difference{end}" for end in ENDS),
+    *with_ends("test_difference"),
     *("p", "p_holm"),
 ]
 
