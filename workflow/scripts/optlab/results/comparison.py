@@ -57,7 +57,7 @@ def _rank(group: pd.DataFrame, target: float | None) -> pd.DataFrame:
     adjusted = iter(holm([test.p for test in tests if test is not None]))
     rows: list[dict[str, Any]] = []
     for place, (run, test) in enumerate(zip(group["run"], tests, strict=True), 1):
-        p_holm = next(adjusted) if test else None
+        p_holm = next(adjusted) if test else math.nan
         verdict = "the best on validation data" if place == 1 else _verdict(test, p_holm)
         rows.append(
             {
@@ -66,7 +66,7 @@ def _rank(group: pd.DataFrame, target: float | None) -> pd.DataFrame:
                 **target_cells(reading.curves(run), target),
                 **cells("test_difference", test.difference if test else None),
                 "p": test.p if test else math.nan,
-                "p_holm": math.nan if p_holm is None else p_holm,
+                "p_holm": p_holm,
             }
         )
     return pd.concat([group, pd.DataFrame(rows, index=group.index)], axis=1)
@@ -78,9 +78,9 @@ def paired(first: pd.Series, second: pd.Series) -> tuple[list[float], list[float
     return list(first), list(second)
 
 
-def _verdict(test: Comparison | None, p_holm: float | None) -> str:
+def _verdict(test: Comparison | None, p_holm: float) -> str:
     """What the paired test says of an optimizer and the one of rank 1."""
-    if test is None or p_holm is None:
+    if test is None:
         return TOO_FEW
     if p_holm >= 1 - LEVEL:
         return "no difference shown"
@@ -122,8 +122,3 @@ def first_hit(curve: Curve, target: float) -> tuple[float, float] | None:
         return None
     first = int(there.argmax())
     return float(curve.epoch[first]), float(curve.seconds[first])
-
-
-def targets_of(study: Mapping[str, Any]) -> dict[str, float | None]:
-    """The target accuracy of each exercise."""
-    return {name: one.get("target_accuracy") for name, one in study["exercises"].items()}

@@ -26,9 +26,6 @@ COMPARED = [
     *("p", "p_holm"),
 ]
 
-# The columns of tables that may have no rows.
-EMPTY = {"optimizers": [*PROBLEM, "optimizer"], "claims": list(verdicts.COLUMNS)}
-
 
 def tables(study: Study) -> dict[str, pd.DataFrame]:
     """Every table of the study, by name.
@@ -60,11 +57,13 @@ def runs(every: pd.DataFrame) -> pd.DataFrame:
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of sweeps: the best settings, their ranks, and the claims."""
     best = summary.best(every[[not run.timed for run in every["run"]]])
-    ranked = comparison.rank(best, comparison.targets_of(study))
+    targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
+    ranked = comparison.rank(best, targets)
+    empty = pd.DataFrame(columns=[*PROBLEM, "optimizer"])
     chosen = ["chosen_on", "seeds", "diverged", "status", *TRIED]
     return {
         "best": _select(best, [*chosen, *CELLS]),
-        "optimizers": ranked if ranked.empty else _select(ranked, COMPARED),
+        "optimizers": empty if ranked.empty else _select(ranked, COMPARED),
         "claims": _claims(study, every),
     }
 
@@ -76,7 +75,7 @@ def _claims(study: Study, every: pd.DataFrame) -> pd.DataFrame:
         for name, exercise in study["exercises"].items()
         for claim in exercise.get("claims", ())
     ]
-    return pd.DataFrame(rows, columns=list(verdicts.COLUMNS))
+    return pd.DataFrame(rows, columns=verdicts.COLUMNS)
 
 
 def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -95,8 +94,6 @@ def write_all(folder: Path, found: Mapping[str, pd.DataFrame]) -> None:
 
 def write(folder: Path, name: str, frame: pd.DataFrame) -> None:
     """Write a table as TSV: six digits, p-values with three, empty cells for what is missing."""
-    if frame.empty:
-        frame = pd.DataFrame(columns=EMPTY[name])
     shown = {column: frame[column].map(_format(column, frame[column])) for column in frame}
     content = pd.DataFrame(shown).to_csv(sep="\t", index=False, lineterminator="\n")
     files.write(folder / f"{name}.tsv", content)

@@ -27,10 +27,10 @@ HOLDS, FAILS, UNSHOWN = "holds", "does not hold", "no difference shown"  # of a 
 Summary: TypeAlias = pd.Series  # a row of `summary.summarise`
 
 # The columns of claims.tsv.
-COLUMNS = (
+COLUMNS = [
     *("exercise", "claim", "figure", "published"),
     *("measured", "measured_low", "measured_high", "verdict"),
-)
+]
 
 
 def judge(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
