@@ -21,6 +21,7 @@ from optlab.results.statistics import (
     holm,
     paired_t_test,
 )
+from optlab.study.run import Run
 
 TOO_FEW = "not enough seeds to say"
 INFINITE = Estimate(float("inf"))
@@ -52,8 +53,8 @@ def _comparable(group: pd.DataFrame) -> pd.Series:
 
 
 def _rank(group: pd.DataFrame, target: float | None) -> pd.DataFrame:
-    accuracy = [summary.by_seed(run, "test_accuracy") for run in group["run"]]
-    tests = [None, *(paired_t_test(*paired(own, accuracy[0])) for own in accuracy[1:])]
+    best, *others = group["run"]
+    tests = [None, *(paired_t_test(*paired(run, best, "test_accuracy")) for run in others)]
     adjusted = iter(holm([test.p for test in tests if test is not None]))
     rows: list[dict[str, Any]] = []
     for place, (run, test) in enumerate(zip(group["run"], tests, strict=True), 1):
@@ -72,10 +73,12 @@ def _rank(group: pd.DataFrame, target: float | None) -> pd.DataFrame:
     return pd.concat([group, pd.DataFrame(rows, index=group.index)], axis=1)
 
 
-def paired(first: pd.Series, second: pd.Series) -> tuple[list[float], list[float]]:
-    """The values of the seeds that both have, in the same order."""
-    first, second = first.align(second, join="inner")
-    return list(first), list(second)
+def paired(one: Run, other: Run, figure: str) -> tuple[list[float], list[float]]:
+    """A figure of two runs, after the last epoch, for the seeds that diverged in neither."""
+    last = reading.finals([one, other])
+    values = last.loc[last["status"] == "ok", figure].astype(float).unstack("path")
+    values = values.reindex(columns=[one.path, other.path]).dropna()
+    return list(values[one.path]), list(values[other.path])
 
 
 def _verdict(test: Comparison | None, p_holm: float) -> str:

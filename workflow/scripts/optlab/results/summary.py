@@ -103,9 +103,3 @@ def _edge(chosen: Run, tried: Sequence[Run]) -> str:
     if len(rates) < 2:
         return "only"
     return {rates[0]: "lowest", rates[-1]: "highest"}.get(chosen.knobs["lr"], "")
-
-
-def by_seed(run: Run, figure: str) -> pd.Series:
-    """A figure of each seed that did not diverge, after its last epoch, indexed by the seed."""
-    last = reading.finals([run]).droplevel("path")
-    return last.loc[last["status"] == "ok", figure].astype(float).dropna()

@@ -158,7 +158,7 @@ def _better(one: Summary, other: Summary, figure: str) -> tuple[float, float] | 
     """How much better one run is than another, and the p-value; None where seeds are too few."""
     if bool(one["diverged"]) != bool(other["diverged"]):
         return (1.0 if other["diverged"] else -1.0), 0.0
-    first, second = paired(*(summary.by_seed(row["run"], figure) for row in (one, other)))
+    first, second = paired(one["run"], other["run"], figure)
     if one["diverged"] and not first:
         return 0.0, 1.0
     if first and one["run"].is_deterministic and other["run"].is_deterministic:
