@@ -17,8 +17,7 @@ def shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
 
     Rows are first sorted by the bytes of x, then of y, and then permuted.
     """
-    order = np.argsort(_row_bytes(y), kind="stable")
-    order = order[np.argsort(_row_bytes(x)[order], kind="stable")]
+    order = np.lexsort((_row_bytes(y), _row_bytes(x)))
     return order[np.random.RandomState(seed).permutation(len(order))]
 
 
