@@ -18,8 +18,7 @@ from optlab.study.kinds.search import Search
 
 def work(search: Search, number: int) -> dict[str, Any]:
     """Run trials until the search has enough; returns the record of this worker."""
-    data = trials.trial_data(search, trials.load(search))
-    journal = Journal(search, search.journal())
+    data, journal = trials.trial_data(search), Journal(search)
     states: Counter[str] = Counter()
     with Worker(number, journal.path) as worker:
         while trial := journal.claim(worker):
