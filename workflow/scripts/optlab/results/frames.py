@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from optlab.errors import UserError
-from optlab.results import reading, searches, summary, tables
-from optlab.results import scaling as scaling_tables
+from optlab.results import reading, scaling, searches, summary, tables
 from optlab.study import reading as studies
 from optlab.study import table
 from optlab.study.kinds import search
@@ -42,7 +41,7 @@ class Frames:
     @cached_property
     def scaling(self) -> pd.DataFrame:
         """The rows of the scaling table; empty where no exercise measures scaling."""
-        return scaling_tables.frame(self.study)
+        return scaling.frame(self.study)
 
 
 def load(folder: str | Path) -> Frames:

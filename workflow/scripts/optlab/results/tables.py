@@ -85,18 +85,16 @@ def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def write_all(folder: Path, found: Mapping[str, pd.DataFrame]) -> None:
-    """Write the tables of a study, and remove those of kinds that it no longer has."""
+    """Write the tables of a study as TSV, and remove those of kinds that it no longer has.
+
+    Numbers have six digits, p-values three; a cell is empty where there is no value.
+    """
     for name, frame in found.items():
-        write(folder, name, frame)
+        shown = {column: frame[column].map(_format(column, frame[column])) for column in frame}
+        content = pd.DataFrame(shown).to_csv(sep="\t", index=False, lineterminator="\n")
+        files.write(folder / f"{name}.tsv", content)
     for name in {name for kind in kinds.KINDS.values() for name in kind.TABLES} - found.keys():
         (folder / f"{name}.tsv").unlink(missing_ok=True)
-
-
-def write(folder: Path, name: str, frame: pd.DataFrame) -> None:
-    """Write a table as TSV: six digits, p-values with three, empty cells for what is missing."""
-    shown = {column: frame[column].map(_format(column, frame[column])) for column in frame}
-    content = pd.DataFrame(shown).to_csv(sep="\t", index=False, lineterminator="\n")
-    files.write(folder / f"{name}.tsv", content)
 
 
 def _format(column: str, values: pd.Series) -> Any:

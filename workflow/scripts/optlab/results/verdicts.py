@@ -74,7 +74,7 @@ def _value(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
 def _last_digit(number: float) -> float:
     """One unit of a number's last digit: 0.001 for 0.992."""
     exponent = Decimal(repr(number)).as_tuple().exponent
-    return float(Decimal((0, (1,), int(exponent))))
+    return float(f"1e{exponent}")
 
 
 def _best(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
