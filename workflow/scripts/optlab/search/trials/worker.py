@@ -49,11 +49,11 @@ def run(search: Search, journal: Any, trial: Any, data: Any) -> str:
 
     def report(row: Any) -> None:
         facts["seconds"] = round(row.seconds, 3)
-        if row.epoch == 0 and row.status == "ok":
-            return
         if row.status != "ok":
             facts["status"] = "diverged"
             raise optuna.TrialPruned
+        if row.epoch == 0:
+            return
         facts.update(epochs=row.epoch, val_loss=row.val_loss, val_accuracy=row.val_accuracy)
         trial.report(getattr(row, search.metric), row.epoch)
         if row.epoch < search.epochs and trial.should_prune():
