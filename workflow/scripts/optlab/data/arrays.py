@@ -22,14 +22,14 @@ class Arrays:
     """A data set as its source provides it.
 
     x_train, x_test: uint8 [N, C, H, W] or float32 [N, ...]; y_train, y_test: int64 [N] (classes
-    from 0) or float32 [N, ...]. The test arrays are None if there is no test set. Multiplied by
+    from 0) or float32 [N, ...]. The test arrays are empty if there is no test set. Multiplied by
     `scale`, the pixels of images are in [0, 1].
     """
 
     x_train: np.ndarray
     y_train: np.ndarray
-    x_test: np.ndarray | None
-    y_test: np.ndarray | None
+    x_test: np.ndarray
+    y_test: np.ndarray
     scale: float
 
     @property
