@@ -107,9 +107,8 @@ def _diverges_from(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     tried = _of(claims.rates(claim["diverges_from"], table["run"]), table)
     good = [one["run"].knobs["lr"] for one in tried if not one["diverged"]]
     bad = [one["run"].knobs["lr"] for one in tried if one["diverged"]]
-    parts = ([f"ok up to lr={text(good[-1])}"] if good else []) + (
-        [f"diverges from lr={text(bad[0])}"] if bad else ["none diverges"]
-    )
+    parts = [f"ok up to lr={text(good[-1])}"] if good else []
+    parts.append(f"diverges from lr={text(bad[0])}" if bad else "none diverges")
     claimed = claim["diverges_from"]["lr"]
     holds = bad[:1] == [claimed] and all(rate < claimed for rate in good)
     return _row(_words(claim["diverges_from"]), ", ".join(parts), HOLDS if holds else FAILS)
