@@ -24,7 +24,6 @@ from optlab.results.statistics import (
 from optlab.study.run import Run
 
 TOO_FEW = "not enough seeds to say"
-INFINITE = Estimate(float("inf"))
 
 
 def rank(best: pd.DataFrame, targets: Mapping[str, float | None]) -> pd.DataFrame:
@@ -65,7 +64,7 @@ def _rank(group: pd.DataFrame, target: float | None) -> pd.DataFrame:
                 "rank": place,
                 "verdict": verdict,
                 **target_cells(reading.curves(run), target),
-                **cells("test_difference", test.difference if test else None),
+                **cells("test_difference", test.difference if test else Estimate()),
                 "p": test.p if test else math.nan,
                 "p_holm": p_holm,
             }
@@ -96,7 +95,7 @@ def _verdict(test: Comparison | None, p_holm: float) -> str:
 def target_cells(curves: Sequence[Curve], target: float | None) -> dict[str, Any]:
     """The columns on the time to a validation accuracy: see `to_target`."""
     if target is None:
-        reached, epochs, seconds = math.nan, None, None
+        reached, epochs, seconds = math.nan, Estimate(), Estimate()
     else:
         reached, epochs, seconds = to_target(curves, target)
     return {
@@ -114,8 +113,10 @@ def to_target(curves: Sequence[Curve], target: float) -> tuple[int, Estimate, Es
     reach it; infinite where none does.
     """
     found = [hit for curve in curves if (hit := first_hit(curve, target)) is not None]
-    epochs, seconds = ([times[i] for times in found] for i in (0, 1))
-    return len(found), geometric(epochs) or INFINITE, geometric(seconds) or INFINITE
+    if not found:
+        return 0, Estimate(math.inf), Estimate(math.inf)
+    epochs, seconds = (geometric(times) for times in zip(*found, strict=True))
+    return len(found), epochs, seconds
 
 
 def first_hit(curve: Curve, target: float) -> tuple[float, float] | None:

@@ -65,7 +65,7 @@ def amdahl(times: pd.DataFrame) -> Amdahl | None:
     half = quantile(n - 1) * math.sqrt(variance)
     ends = [share - half, share + half]
     seeds = estimate(list(_least_squares(ratios.dropna())))
-    if seeds and not math.isnan(seeds.low):
+    if not math.isnan(seeds.low):
         ends += [seeds.low, seeds.high]
     return Amdahl(Estimate(share, min(ends), max(ends)), float(abs(means / fitted - 1).max()))
 

@@ -18,9 +18,9 @@ ENDS = ("", "_low", "_high")  # of the columns of a figure: its mean, and the en
 
 
 class Estimate(NamedTuple):
-    """A mean over seeds and its interval; the interval is empty (NaN) for a single seed."""
+    """A mean over seeds and its interval: NaN for a single seed; for none, so is the mean."""
 
-    mean: float
+    mean: float = math.nan
     low: float = math.nan
     high: float = math.nan
 
@@ -37,9 +37,9 @@ def with_ends(*names: str) -> list[str]:
     return [name + end for name in names for end in ENDS]
 
 
-def cells(name: str, found: Estimate | None) -> dict[str, Any]:
+def cells(name: str, found: Estimate) -> dict[str, float]:
     """The columns of a figure and of the ends of its interval."""
-    return dict(zip(with_ends(name), found or Estimate(math.nan), strict=True))
+    return dict(zip(with_ends(name), found, strict=True))
 
 
 def intervals(values: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -52,30 +52,27 @@ def intervals(values: pd.DataFrame, by: str) -> pd.DataFrame:
     return parts[with_ends(*values.columns)]
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
+def estimate(values: Sequence[float]) -> Estimate:
     """Mean and t interval, mean +- t((1 + LEVEL) / 2; n - 1) s / sqrt(n), of one value a seed.
 
-    s is the standard deviation with n - 1 in the denominator. None where there are no values.
+    s is the standard deviation with n - 1 in the denominator.
     """
     n = len(values)
-    if not n:
-        return None
-    mean = math.fsum(values) / n
-    if n == 1:
+    mean = math.fsum(values) / n if n else math.nan
+    if n < 2:
         return Estimate(mean)
     half = float(quantile(n - 1)) * _deviation(values, mean) / math.sqrt(n)
     return Estimate(mean, mean - half, mean + half)
 
 
-def geometric(values: Sequence[float]) -> Estimate | None:
+def geometric(values: Sequence[float]) -> Estimate:
     """The geometric mean of positive values, one a seed, and the t interval of their logarithms.
 
-    None where there are no values. A value of zero makes the mean zero, without an interval.
+    A value of zero makes the mean zero, without an interval.
     """
     if any(value == 0 for value in values):
         return Estimate(0.0)
-    found = estimate([math.log(value) for value in values])
-    return found and Estimate(*map(math.exp, found))
+    return Estimate(*map(math.exp, estimate([math.log(value) for value in values])))
 
 
 def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison | None:
@@ -92,7 +89,6 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison
     if n < FEWEST_PAIRS:
         return None
     found = estimate(differences)
-    assert found is not None
     error = _deviation(differences, found.mean) / math.sqrt(n)
     if error == 0:  # seeds that make no difference at all
         return Comparison(found, 0.0 if found.mean else 1.0)
