@@ -21,7 +21,6 @@ REPLAYED = "replayed"  # `scaling` of rows that are computed by the original lab
 # Rows that agree in these columns are compared; they differ in `gpus` only.
 COMPARED = [*PROBLEM, "scaling", "batch_size", "epochs", "device", "machines"]
 
-
 _SUMMARY = ["device", "seeds", "diverged", "status", *with_ends("val_accuracy", "test_accuracy")]
 
 # The columns of scaling.tsv.
