@@ -3,6 +3,7 @@
 import json
 import os
 from types import SimpleNamespace
+from unittest.mock import Mock, call
 
 import psutil
 import pytest
@@ -105,6 +106,14 @@ def test_each_member_is_reported_once_and_only_when_its_line_is_complete(tmp_pat
     bundle.report.write_text("done\tout/1\nfailed\tout/0\ndone\tout/1\n")
     assert [(m.jobid, well) for m, well in bundle.news()] == [(0, False)]
     assert list(bundle.open) == ["out/2"]
+
+
+def test_a_submitted_bundle_notes_the_start_of_each_member():
+    members = [job(n) for n in range(3)]
+    for member in members:
+        member.register = Mock()
+    bundles.Bundle(members, 3).register(external_jobid="77")
+    assert all(m.register.call_args_list == [call(external_jobid="77")] for m in members)
 
 
 def test_a_refusal_that_is_final_says_how_to_cure_it():

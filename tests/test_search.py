@@ -107,11 +107,11 @@ def work(*changes, worker=0):
 
 
 def trials(found):
-    return retraining.read(found, found.journal())
+    return retraining.read(found)
 
 
 def journal(found):
-    return Journal(found, found.journal())
+    return Journal(found)
 
 
 def drawn(some):

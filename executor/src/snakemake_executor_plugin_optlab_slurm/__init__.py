@@ -8,6 +8,7 @@ means for each member.
 """
 
 import asyncio
+import itertools
 import json
 import shlex
 import subprocess
@@ -64,7 +65,7 @@ class Executor(slurm.Executor):
         self._gathered: list[Any] = []
         self._gathering = threading.Lock()
         self._timer: threading.Timer | None = None
-        self._submitted = 0
+        self._numbers = itertools.count(1)  # of bundles, which two threads submit
         self._ends = False
         # If the profile names none, SLURM's defaults hold; the plugin would guess and warn.
         self._fallback_account_arg = self._fallback_partition = ""
@@ -113,8 +114,7 @@ class Executor(slurm.Executor):
         """The shell command of a SLURM job: a program that reads the long rest from a file."""
         if not isinstance(job, Bundle):
             return super().format_job_exec(job)
-        self._submitted += 1
-        file = Path(self.tmpdir, f"bundle-{self._submitted}.json")
+        file = Path(self.tmpdir, f"bundle-{next(self._numbers)}.json")
         job.report = file.with_suffix(".report")
         content = {"command": self._command(job), "targets": [*job.open], "report": str(job.report)}
         file.write_text(json.dumps(content), encoding="utf-8")
@@ -143,16 +143,6 @@ class Executor(slurm.Executor):
             *("--wait-for-files-file", str(awaited)),
             *("--allowed-rules", *sorted({rule for job in bundle.members for rule in job.rules})),
         ]
-
-    def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
-        bundle = job_info.job
-        if not isinstance(bundle, Bundle):
-            super().report_job_submission(job_info, register_job)
-            return
-        for member in bundle.members:
-            member.register(external_jobid=job_info.external_jobid)
-        with self.lock:
-            self.active_jobs.append(job_info)
 
     def _report_job_error_threadsafe(self, job_info: SubmittedJobInfo, msg: str) -> None:
         """A submission failed. After a final refusal the jobs are not tried again."""

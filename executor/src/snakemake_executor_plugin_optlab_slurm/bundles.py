@@ -54,6 +54,11 @@ class Bundle:
     def is_group(self) -> bool:
         return False
 
+    def register(self, external_jobid: str) -> None:
+        """Note for each member that it has been started."""
+        for member in self.members:
+            member.register(external_jobid=external_jobid)
+
     def news(self) -> list[tuple[Any, bool]]:
         """The members that have ended since the last call, each with whether it succeeded."""
         try:

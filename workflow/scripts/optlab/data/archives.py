@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from optlab.data import arrays
 from optlab.data.arrays import Arrays
 from optlab.errors import DISK_FULL, DataError
 
@@ -46,8 +47,9 @@ def read(dataset: str, archives: str | None, temporary: Path) -> Arrays:
         raise DataError(_advice(dataset, needed, archives)) from error
     finally:
         socket.setdefaulttimeout(patience)
+    x_train, x_test = (arrays.inputs(dataset, np.asarray(part.data)) for part in (train, test))
     y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
-    return Arrays(_images(train.data), y_train, _images(test.data), y_test, scale=1 / 255)
+    return Arrays(x_train, y_train, x_test, y_test, scale=1 / 255)
 
 
 def torchvision() -> Any:
@@ -116,11 +118,3 @@ def _advice(dataset: str, needed: dict[str, str], archives: str | None) -> str:
         f"in {folder} and name <folder> with the config key 'archives' or with the environment "
         "variable OPTLAB_ARCHIVES"
     )
-
-
-def _images(data: Any) -> np.ndarray:
-    """[N, H, W] or [N, H, W, C] as [N, C, H, W]."""
-    images = np.asarray(data)
-    if images.ndim == 3:
-        return images[:, None]
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

@@ -22,14 +22,14 @@ class Arrays:
     """A data set as its source provides it.
 
     x_train, x_test: uint8 [N, C, H, W] or float32 [N, ...]; y_train, y_test: int64 [N] (classes
-    from 0) or float32 [N, ...]. The test arrays are None if there is no test set. Multiplied by
+    from 0) or float32 [N, ...]. The test arrays are empty if there is no test set. Multiplied by
     `scale`, the pixels of images are in [0, 1].
     """
 
     x_train: np.ndarray
     y_train: np.ndarray
-    x_test: np.ndarray | None
-    y_test: np.ndarray | None
+    x_test: np.ndarray
+    y_test: np.ndarray
     scale: float
 
     @property
@@ -49,7 +49,7 @@ def read_npz(file: Path) -> Arrays:
     """
     try:
         found = _load(file)
-        clean = {n: (_inputs if n.startswith("x") else _targets)(n, a) for n, a in found.items()}
+        clean = {n: (inputs if n.startswith("x") else _targets)(n, a) for n, a in found.items()}
         _check_pairs(clean)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
@@ -92,7 +92,7 @@ def _member(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     return array
 
 
-def _inputs(name: str, x: np.ndarray) -> np.ndarray:
+def inputs(name: str, x: np.ndarray) -> np.ndarray:
     """x as uint8 [N, C, H, W] or float32 [N, ...] (at least two axes)."""
     if x.dtype.kind == "f":
         return _floats(name, x)

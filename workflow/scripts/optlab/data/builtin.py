@@ -9,7 +9,7 @@ from optlab.data.arrays import Arrays
 def line() -> Arrays:
     """Four points of y = 1 - x, without a test set; x and y are float32 [4, 1]."""
     x = np.array([[1], [2], [3], [4]], dtype=np.float32)
-    return Arrays(x, 1 - x, None, None, scale=1.0)
+    return Arrays(x, 1 - x, x[:0], x[:0], scale=1.0)
 
 
 def digits() -> Arrays:

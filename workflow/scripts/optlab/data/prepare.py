@@ -39,7 +39,8 @@ def prepare(name: str, definition: Definition, output: Path, folder: str | None)
     _unfinished.add(temporary)
     try:
         temporary.mkdir(parents=True)
-        _prepare(name, definition, output, folder, temporary)
+        whole = _read(definition, folder, temporary)
+        _write(*_split(name, definition, whole), temporary, output)
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in DISK_FULL:
@@ -56,28 +57,21 @@ def abandon() -> None:
         _unfinished.discard(temporary)
 
 
-def _prepare(
-    name: str, definition: Definition, output: Path, folder: str | None, temporary: Path
-) -> None:
-    """Write both files in the temporary folder, then rename them, tensors first."""
-    stored, description = _split(name, definition, folder, temporary)
-    tensors, draft = temporary / "tensors", temporary / "description"
-    _save(stored, tensors)
-    draft.write_text(json.dumps(description, indent=2) + "\n")
-    os.replace(tensors, output.with_suffix(".pt"))
-    try:
-        os.replace(draft, output)
-    except BaseException:
-        output.with_suffix(".pt").unlink(missing_ok=True)
-        raise
+def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays:
+    """The data set as its source provides it."""
+    published = SOURCES[definition["source"]].published
+    if published:
+        return archives.read(published, folder, temporary)
+    if definition["source"] == NPZ:
+        return arrays.read_npz(Path(definition["file"]))
+    return getattr(builtin, definition["source"])()
 
 
 def _split(
-    name: str, definition: Definition, folder: str | None, temporary: Path
+    name: str, definition: Definition, whole: Arrays
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The stored arrays by name, and their description."""
     source = SOURCES[definition["source"]]
-    whole = _read(definition, folder, temporary)
     subset, seed = definition.get("subset"), definition.get("split_seed", 0)
     if definition["source"] == "line":
         stored = {"x_train": whole.x_train, "y_train": whole.y_train}
@@ -103,16 +97,6 @@ def _split(
         "sha256": _content(stored),
     }
     return stored, description
-
-
-def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays:
-    """The data set as its source provides it."""
-    published = SOURCES[definition["source"]].published
-    if published:
-        return archives.read(published, folder, temporary)
-    if definition["source"] == NPZ:
-        return arrays.read_npz(Path(definition["file"]))
-    return getattr(builtin, definition["source"])()
 
 
 def _validation(definition: Definition, examples: int) -> int | float:
@@ -145,11 +129,21 @@ def _content(stored: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _save(stored: dict[str, np.ndarray], file: Path) -> None:
-    """Save the arrays as tensors. Raises OSError."""
+def _write(
+    stored: dict[str, np.ndarray], description: dict[str, Any], temporary: Path, output: Path
+) -> None:
+    """Write both files in the temporary folder, then rename them, tensors first."""
     import torch
 
     # Through memory: if torch writes the file, it hides why a write failed.
     content = io.BytesIO()
     torch.save({name: torch.from_numpy(x) for name, x in stored.items()}, content)
-    file.write_bytes(content.getbuffer())
+    tensors, draft = temporary / "tensors", temporary / "description"
+    tensors.write_bytes(content.getbuffer())
+    draft.write_text(json.dumps(description, indent=2) + "\n")
+    os.replace(tensors, output.with_suffix(".pt"))
+    try:
+        os.replace(draft, output)
+    except BaseException:
+        output.with_suffix(".pt").unlink(missing_ok=True)
+        raise

@@ -17,8 +17,7 @@ def shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
 
     Rows are first sorted by the bytes of x, then of y, and then permuted.
     """
-    order = np.argsort(_row_bytes(y), kind="stable")
-    order = order[np.argsort(_row_bytes(x)[order], kind="stable")]
+    order = np.lexsort((_row_bytes(y), _row_bytes(x)))
     return order[np.random.RandomState(seed).permutation(len(order))]
 
 
@@ -56,13 +55,12 @@ def split(
     order = shuffled(arrays.x_train, arrays.y_train, seed)
     order = _keep(order, arrays, subset, 1 if validation == 0 else 2)
     held_out = _held_out(order, arrays, _count(validation, len(order)))
+    test_order = shuffled(arrays.x_test, arrays.y_test, TEST_SEED)
     parts = {
         "train": (arrays.x_train, arrays.y_train, order[~held_out]),
         "validation": (arrays.x_train, arrays.y_train, order[held_out]),
+        "test": (arrays.x_test, arrays.y_test, test_order),
     }
-    if arrays.x_test is not None and arrays.y_test is not None:
-        test_order = shuffled(arrays.x_test, arrays.y_test, TEST_SEED)
-        parts["test"] = (arrays.x_test, arrays.y_test, test_order)
     return {
         f"{letter}_{part}": values[rows]
         for part, (x, y, rows) in parts.items()

@@ -12,20 +12,6 @@ For a notebook, `load` gives the results of a study as DataFrames:
 Needs NumPy, SciPy (its special functions) and pandas. Imports `runs.metrics`, `study`, `catalogue`.
 """
 
-from __future__ import annotations
+from optlab.results.frames import load
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from optlab.results.frames import Frames
-
-
-def load(folder: str) -> Frames:
-    """The results of a finished study, from its folder ``results/<study>``.
-
-    Raises:
-        UserError: a run or a search of the study has not finished, or its files are damaged.
-    """
-    from optlab.results.frames import Frames
-
-    return Frames.of(folder)
+__all__ = ["load"]

@@ -21,9 +21,9 @@ from optlab.results.statistics import (
     holm,
     paired_t_test,
 )
+from optlab.study.run import Run
 
 TOO_FEW = "not enough seeds to say"
-INFINITE = Estimate(float("inf"))
 
 
 def rank(best: pd.DataFrame, targets: Mapping[str, float | None]) -> pd.DataFrame:
@@ -52,35 +52,37 @@ def _comparable(group: pd.DataFrame) -> pd.Series:
 
 
 def _rank(group: pd.DataFrame, target: float | None) -> pd.DataFrame:
-    accuracy = [summary.by_seed(run, "test_accuracy") for run in group["run"]]
-    tests = [None, *(paired_t_test(*paired(own, accuracy[0])) for own in accuracy[1:])]
+    best, *others = group["run"]
+    tests = [None, *(paired_t_test(*paired(run, best, "test_accuracy")) for run in others)]
     adjusted = iter(holm([test.p for test in tests if test is not None]))
     rows: list[dict[str, Any]] = []
     for place, (run, test) in enumerate(zip(group["run"], tests, strict=True), 1):
-        p_holm = next(adjusted) if test else None
+        p_holm = next(adjusted) if test else math.nan
         verdict = "the best on validation data" if place == 1 else _verdict(test, p_holm)
         rows.append(
             {
                 "rank": place,
                 "verdict": verdict,
                 **target_cells(reading.curves(run), target),
-                **cells("test_difference", test.difference if test else None),
+                **cells("test_difference", test.difference if test else Estimate()),
                 "p": test.p if test else math.nan,
-                "p_holm": math.nan if p_holm is None else p_holm,
+                "p_holm": p_holm,
             }
         )
     return pd.concat([group, pd.DataFrame(rows, index=group.index)], axis=1)
 
 
-def paired(first: pd.Series, second: pd.Series) -> tuple[list[float], list[float]]:
-    """The values of the seeds that both have, in the same order."""
-    first, second = first.align(second, join="inner")
-    return list(first), list(second)
+def paired(one: Run, other: Run, figure: str) -> tuple[list[float], list[float]]:
+    """A figure of two runs, after the last epoch, for the seeds that diverged in neither."""
+    last = reading.finals([one, other])
+    values = last.loc[last["status"] == "ok", figure].astype(float).unstack("path")
+    values = values.reindex(columns=[one.path, other.path]).dropna()
+    return list(values[one.path]), list(values[other.path])
 
 
-def _verdict(test: Comparison | None, p_holm: float | None) -> str:
+def _verdict(test: Comparison | None, p_holm: float) -> str:
     """What the paired test says of an optimizer and the one of rank 1."""
-    if test is None or p_holm is None:
+    if test is None:
         return TOO_FEW
     if p_holm >= 1 - LEVEL:
         return "no difference shown"
@@ -93,7 +95,7 @@ def _verdict(test: Comparison | None, p_holm: float | None) -> str:
 def target_cells(curves: Sequence[Curve], target: float | None) -> dict[str, Any]:
     """The columns on the time to a validation accuracy: see `to_target`."""
     if target is None:
-        reached, epochs, seconds = math.nan, None, None
+        reached, epochs, seconds = math.nan, Estimate(), Estimate()
     else:
         reached, epochs, seconds = to_target(curves, target)
     return {
@@ -111,8 +113,10 @@ def to_target(curves: Sequence[Curve], target: float) -> tuple[int, Estimate, Es
     reach it; infinite where none does.
     """
     found = [hit for curve in curves if (hit := first_hit(curve, target)) is not None]
-    epochs, seconds = ([times[i] for times in found] for i in (0, 1))
-    return len(found), geometric(epochs) or INFINITE, geometric(seconds) or INFINITE
+    if not found:
+        return 0, Estimate(math.inf), Estimate(math.inf)
+    epochs, seconds = (geometric(times) for times in zip(*found, strict=True))
+    return len(found), epochs, seconds
 
 
 def first_hit(curve: Curve, target: float) -> tuple[float, float] | None:
@@ -122,8 +126,3 @@ def first_hit(curve: Curve, target: float) -> tuple[float, float] | None:
         return None
     first = int(there.argmax())
     return float(curve.epoch[first]), float(curve.seconds[first])
-
-
-def targets_of(study: Mapping[str, Any]) -> dict[str, float | None]:
-    """The target accuracy of each exercise."""
-    return {name: one.get("target_accuracy") for name, one in study["exercises"].items()}

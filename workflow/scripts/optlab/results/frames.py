@@ -1,7 +1,5 @@
 """The results of a study for a notebook: tidy DataFrames, made where they are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from optlab.errors import UserError
-from optlab.results import reading, searches, summary, tables
-from optlab.results import scaling as scaling_tables
+from optlab.results import reading, scaling, searches, summary, tables
 from optlab.study import reading as studies
 from optlab.study import table
 from optlab.study.kinds import search
@@ -23,13 +20,6 @@ class Frames:
     """The results of a finished study; see `optlab.results`."""
 
     study: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, folder: str | Path) -> Frames:
-        file = Path(folder, "study.yaml")
-        if not file.is_file():
-            raise UserError(f"{folder}: not the results of a study: there is no {file.name} in it")
-        return cls(studies.load(file))
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -51,4 +41,16 @@ class Frames:
     @cached_property
     def scaling(self) -> pd.DataFrame:
         """The rows of the scaling table; empty where no exercise measures scaling."""
-        return scaling_tables.frame(self.study)
+        return scaling.frame(self.study)
+
+
+def load(folder: str | Path) -> Frames:
+    """The results of a finished study, from its folder ``results/<study>``.
+
+    Raises:
+        UserError: it is not such a folder, or its study is damaged.
+    """
+    file = Path(folder, "study.yaml")
+    if not file.is_file():
+        raise UserError(f"{folder}: not the results of a study: there is no {file.name} in it")
+    return Frames(studies.load(file))

@@ -1,8 +1,7 @@
 """The metrics of finished runs, read fast: of 10,000 files only what is needed is parsed."""
 
 import io
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -53,23 +52,20 @@ def finals(runs: Iterable[Run]) -> pd.DataFrame:
         header, own = last_lines(run)
         lines.setdefault(header, []).extend(own)
         paths.setdefault(header, []).extend([run.path] * len(own))
-    frames = [_table(header, own).assign(path=paths[header]) for header, own in lines.items()]
+    frames = []
+    for header, own in lines.items():
+        content = io.BytesIO(b"\n".join([header, *own]))
+        frames.append(pd.read_csv(content, sep="\t").assign(path=paths[header]))
     return pd.concat(frames).set_index(["path", "seed"])
 
 
 def evaluations(runs: Iterable[Run]) -> pd.DataFrame:
     """Every row of every run, its path in front."""
-    frames = []
-    for run in runs:
-        header, _, body = _content(run)[1].partition(b"\n")
-        frames.append(_table(header, [body]).assign(path=run.path))
+    frames = [
+        pd.read_csv(io.BytesIO(_content(run)[1]), sep="\t").assign(path=run.path) for run in runs
+    ]
     everything = pd.concat(frames, ignore_index=True)
     return everything[["path", *everything.columns.drop("path")]]
-
-
-def _table(header: bytes, lines: Sequence[bytes]) -> pd.DataFrame:
-    content = io.BytesIO(b"\n".join([header, *lines]))
-    return pd.read_csv(content, sep="\t")
 
 
 def last_lines(run: Run) -> tuple[bytes, list[bytes]]:
@@ -83,9 +79,8 @@ def last_lines(run: Run) -> tuple[bytes, list[bytes]]:
         if not body.endswith(b"\n"):
             raise ValueError("cut off")
         # All rows of a file begin alike up to the seed, by which each seed's last is found.
-        start = b"".join(
-            cell + b"\t" for cell in body.split(b"\t", _names(header).index("seed"))[:-1]
-        )
+        before = body.split(b"\t", _names(header).index("seed"))[:-1]
+        start = b"\t".join([*before, b""])
         columns, lines = header.count(b"\t"), []
         for seed in range(run.seeds):
             at = body.rfind(b"%s%d\t" % (start, seed))
@@ -120,8 +115,7 @@ def curves(run: Run) -> list[Curve]:
 
 def _curve(seed: int, rows: list[list[bytes]], column: Mapping[str, int]) -> Curve:
     def values(name: str) -> NDArray[np.float64]:
-        at = column[name]
-        return np.array(list(_numbers(row[at] for row in rows)))
+        return np.array([float(row[column[name]] or "nan") for row in rows])
 
     return Curve(
         seed=seed,
@@ -131,10 +125,6 @@ def _curve(seed: int, rows: list[list[bytes]], column: Mapping[str, int]) -> Cur
         seconds=values("seconds"),
         values={name: values(name) for name in CURVES},
     )
-
-
-def _numbers(cells: Iterable[bytes]) -> Iterator[float]:
-    return (float(cell) if cell else math.nan for cell in cells)
 
 
 def _content(run: Run) -> tuple[Path, bytes]:

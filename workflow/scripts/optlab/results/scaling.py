@@ -12,7 +12,7 @@ import pandas as pd
 
 from optlab.results import summary, timed
 from optlab.results.scaling_laws import amdahl, karp_flatt, replayed_evaluations
-from optlab.results.statistics import ENDS, cells, geometric
+from optlab.results.statistics import ENDS, cells, geometric, with_ends
 from optlab.results.summary import PROBLEM
 from optlab.study.kinds.scaling import STRONG, Point, points
 
@@ -21,26 +21,21 @@ REPLAYED = "replayed"  # `scaling` of rows that are computed by the original lab
 # Rows that agree in these columns are compared; they differ in `gpus` only.
 COMPARED = [*PROBLEM, "scaling", "batch_size", "epochs", "device", "machines"]
 
-
-def _with_ends(*names: str) -> list[str]:
-    return [name + end for name in names for end in ENDS]
-
-
-_SUMMARY = ["device", "seeds", "diverged", "status", *_with_ends("val_accuracy", "test_accuracy")]
+_SUMMARY = ["device", "seeds", "diverged", "status", *with_ends("val_accuracy", "test_accuracy")]
 
 # The columns of scaling.tsv.
 COLUMNS = [
     *(*PROBLEM, "scaling", "batch_size", "epochs", "gpus", "device", "hardware", "oversubscribed"),
     *("global_batch", "lr", "seeds", "diverged", "status"),
-    *_with_ends("seconds", "seconds_per_epoch", "samples_per_second", "speedup", "efficiency"),
-    *_with_ends("karp_flatt", "serial_share"),
+    *with_ends("seconds", "seconds_per_epoch", "samples_per_second", "speedup", "efficiency"),
+    *with_ends("karp_flatt", "serial_share"),
     *("serial_fit_error", "evaluations", "gain_from_evaluation"),
-    *_with_ends("step_seconds"),
+    *with_ends("step_seconds"),
     *timed.SHARES,
     *("start_up_seconds", "evaluation_seconds", "seconds_per_evaluation", "wall_seconds"),
     *("peak_memory_mb", "gpu_peak_memory_mb"),
-    *_with_ends("val_accuracy", "test_accuracy"),
-    *("target_accuracy", "reached_target", *_with_ends("seconds_to_target"), "path"),
+    *with_ends("val_accuracy", "test_accuracy"),
+    *("target_accuracy", "reached_target", *with_ends("seconds_to_target"), "path"),
 ]
 PICTURED = ["training_seconds", "clock", "hits"]  # further columns, for pictures: see `timed.read`
 

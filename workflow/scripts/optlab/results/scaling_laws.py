@@ -62,10 +62,10 @@ def amdahl(times: pd.DataFrame) -> Amdahl | None:
     share = float(_least_squares(means))
     fitted = amdahl_time(share, p)
     variance = ((means - fitted) ** 2).sum() / (n - 1) / ((1 - 1 / p) ** 2).sum()
-    half = quantile(0.975, n - 1) * math.sqrt(variance)
+    half = quantile(n - 1) * math.sqrt(variance)
     ends = [share - half, share + half]
     seeds = estimate(list(_least_squares(ratios.dropna())))
-    if seeds and seeds.low is not None and seeds.high is not None:
+    if not math.isnan(seeds.low):
         ends += [seeds.low, seeds.high]
     return Amdahl(Estimate(share, min(ends), max(ends)), float(abs(means / fitted - 1).max()))
 

@@ -4,13 +4,9 @@ Source: Student, "The probable error of a mean", Biometrika 6 (1908) 1-25; formu
 text, for example NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.2 and 1.3.5.3.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,75 +17,62 @@ FEWEST_PAIRS = 3  # with fewer, a test would say nothing and look as if it did
 ENDS = ("", "_low", "_high")  # of the columns of a figure: its mean, and the ends of its interval
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds and its interval; the interval is empty (None) for a single seed."""
+class Estimate(NamedTuple):
+    """A mean over seeds and its interval: NaN for a single seed; for none, so is the mean."""
 
-    mean: float
-    low: float | None = None
-    high: float | None = None
-
-    def mapped(self, function: Callable[[float], float]) -> Estimate:
-        """The estimate of a monotone function of what was estimated; its ends stay in order."""
-        if self.low is None or self.high is None:
-            return Estimate(function(self.mean))
-        low, high = sorted((function(self.low), function(self.high)))
-        return Estimate(function(self.mean), low, high)
+    mean: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A paired t-test: mean difference (first - second), its interval, and the two-sided p."""
 
     difference: Estimate
-    t: float
     p: float
-    pairs: int
 
 
-def cells(name: str, found: Estimate | None) -> dict[str, Any]:
+def with_ends(*names: str) -> list[str]:
+    """The columns of these figures: each its mean and the ends of its interval."""
+    return [name + end for name in names for end in ENDS]
+
+
+def cells(name: str, found: Estimate) -> dict[str, float]:
     """The columns of a figure and of the ends of its interval."""
-    values = (found.mean, found.low, found.high) if found else (None, None, None)
-    return {
-        name + end: math.nan if value is None else value
-        for end, value in zip(ENDS, values, strict=True)
-    }
+    return dict(zip(with_ends(name), found, strict=True))
 
 
 def intervals(values: pd.DataFrame, by: str) -> pd.DataFrame:
     """`estimate` for each column and each group of rows: three columns a figure (`ENDS`)."""
     groups = values.groupby(by, sort=False)
     mean, count = groups.mean(), groups.count()
-    half = stdtrit(count - 1, (1 + LEVEL) / 2) * groups.std() / np.sqrt(count)
+    half = quantile(count - 1) * groups.std() / np.sqrt(count)
     ends = zip((mean, mean - half, mean + half), ENDS, strict=True)
     parts = pd.concat([part.add_suffix(end) for part, end in ends], axis=1)
-    return parts[[name + end for name in values.columns for end in ENDS]]
+    return parts[with_ends(*values.columns)]
 
 
-def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate | None:
-    """Mean and t interval, mean +- t((1 + level) / 2; n - 1) s / sqrt(n), of one value a seed.
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean and t interval, mean +- t((1 + LEVEL) / 2; n - 1) s / sqrt(n), of one value a seed.
 
-    s is the standard deviation with n - 1 in the denominator. None where there are no values.
+    s is the standard deviation with n - 1 in the denominator.
     """
     n = len(values)
-    if not n:
-        return None
-    mean = math.fsum(values) / n
-    if n == 1:
+    mean = math.fsum(values) / n if n else math.nan
+    if n < 2:
         return Estimate(mean)
-    half = quantile((1 + level) / 2, n - 1) * _deviation(values, mean) / math.sqrt(n)
+    half = float(quantile(n - 1)) * _deviation(values, mean) / math.sqrt(n)
     return Estimate(mean, mean - half, mean + half)
 
 
-def geometric(values: Sequence[float]) -> Estimate | None:
+def geometric(values: Sequence[float]) -> Estimate:
     """The geometric mean of positive values, one a seed, and the t interval of their logarithms.
 
-    None where there are no values. A value of zero makes the mean zero, without an interval.
+    A value of zero makes the mean zero, without an interval.
     """
     if any(value == 0 for value in values):
         return Estimate(0.0)
-    found = estimate([math.log(value) for value in values])
-    return found and found.mapped(math.exp)
+    return Estimate(*map(math.exp, estimate([math.log(value) for value in values])))
 
 
 def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison | None:
@@ -106,13 +89,10 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison
     if n < FEWEST_PAIRS:
         return None
     found = estimate(differences)
-    assert found is not None
     error = _deviation(differences, found.mean) / math.sqrt(n)
     if error == 0:  # seeds that make no difference at all
-        t = math.copysign(math.inf, found.mean) if found.mean else 0.0
-        return Comparison(found, t, 0.0 if found.mean else 1.0, n)
-    t = found.mean / error
-    return Comparison(found, t, float(2 * stdtr(n - 1, -abs(t))), n)
+        return Comparison(found, 0.0 if found.mean else 1.0)
+    return Comparison(found, float(2 * stdtr(n - 1, -abs(found.mean / error))))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -129,10 +109,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-@lru_cache
-def quantile(probability: float, freedom: int) -> float:
-    """The quantile of Student's t distribution."""
-    return float(stdtrit(freedom, probability))
+def quantile(freedom: Any) -> Any:
+    """The quantile t((1 + LEVEL) / 2) of Student's distribution with these degrees of freedom."""
+    return stdtrit(freedom, (1 + LEVEL) / 2)
 
 
 def _deviation(values: Sequence[float], mean: float) -> float:

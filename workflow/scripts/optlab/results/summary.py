@@ -9,11 +9,11 @@ from optlab.catalogue import schedules
 from optlab.catalogue.knobs import SHOWN
 from optlab.results import reading
 from optlab.results.reading import FIGURES
-from optlab.results.statistics import ENDS, intervals
+from optlab.results.statistics import intervals, with_ends
 from optlab.study.run import Run
 
 PROBLEM = ["exercise", "dataset", "model"]
-CELLS = [name + end for name in FIGURES for end in ENDS]
+CELLS = with_ends(*FIGURES)
 
 
 def summarise(runs: Sequence[Run]) -> pd.DataFrame:
@@ -103,9 +103,3 @@ def _edge(chosen: Run, tried: Sequence[Run]) -> str:
     if len(rates) < 2:
         return "only"
     return {rates[0]: "lowest", rates[-1]: "highest"}.get(chosen.knobs["lr"], "")
-
-
-def by_seed(run: Run, figure: str) -> pd.Series:
-    """A figure of each seed that did not diverge, after its last epoch, indexed by the seed."""
-    last = reading.finals([run]).droplevel("path")
-    return last.loc[last["status"] == "ok", figure].astype(float).dropna()

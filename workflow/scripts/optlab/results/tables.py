@@ -8,7 +8,7 @@ import pandas as pd
 
 from optlab import files
 from optlab.results import comparison, scaling, searches, summary, verdicts
-from optlab.results.statistics import ENDS
+from optlab.results.statistics import with_ends
 from optlab.results.summary import CELLS, PROBLEM
 from optlab.study import kinds, table
 from optlab.study.kinds import search
@@ -19,16 +19,12 @@ Study = Mapping[str, Any]
 TRIED = ["settings", "diverged_settings", "lr_at_edge"]
 COMPARED = [
     *("rank", "verdict"),
-    *(f"{part}_accuracy{end}" for part in ("train", "val", "test") for end in ENDS),
-    *(f"seconds{end}" for end in ENDS),
+    *with_ends("train_accuracy", "val_accuracy", "test_accuracy", "seconds"),
     *comparison.target_cells((), None),
     *("seeds", "diverged", *TRIED),
-    *(f"test_difference{end}" for end in ENDS),
+    *with_ends("test_difference"),
     *("p", "p_holm"),
 ]
-
-# The columns of tables that may have no rows.
-EMPTY = {"optimizers": [*PROBLEM, "optimizer"], "claims": list(verdicts.COLUMNS)}
 
 
 def tables(study: Study) -> dict[str, pd.DataFrame]:
@@ -61,11 +57,13 @@ def runs(every: pd.DataFrame) -> pd.DataFrame:
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of sweeps: the best settings, their ranks, and the claims."""
     best = summary.best(every[[not run.timed for run in every["run"]]])
-    ranked = comparison.rank(best, comparison.targets_of(study))
+    targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
+    ranked = comparison.rank(best, targets)
+    empty = pd.DataFrame(columns=[*PROBLEM, "optimizer"])
     chosen = ["chosen_on", "seeds", "diverged", "status", *TRIED]
     return {
         "best": _select(best, [*chosen, *CELLS]),
-        "optimizers": ranked if ranked.empty else _select(ranked, COMPARED),
+        "optimizers": empty if ranked.empty else _select(ranked, COMPARED),
         "claims": _claims(study, every),
     }
 
@@ -77,7 +75,7 @@ def _claims(study: Study, every: pd.DataFrame) -> pd.DataFrame:
         for name, exercise in study["exercises"].items()
         for claim in exercise.get("claims", ())
     ]
-    return pd.DataFrame(rows, columns=list(verdicts.COLUMNS))
+    return pd.DataFrame(rows, columns=verdicts.COLUMNS)
 
 
 def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -87,20 +85,16 @@ def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def write_all(folder: Path, found: Mapping[str, pd.DataFrame]) -> None:
-    """Write the tables of a study, and remove those of kinds that it no longer has."""
+    """Write the tables of a study as TSV, and remove those of kinds that it no longer has.
+
+    Numbers have six digits, p-values three; a cell is empty where there is no value.
+    """
     for name, frame in found.items():
-        write(folder, name, frame)
+        shown = {column: frame[column].map(_format(column, frame[column])) for column in frame}
+        content = pd.DataFrame(shown).to_csv(sep="\t", index=False, lineterminator="\n")
+        files.write(folder / f"{name}.tsv", content)
     for name in {name for kind in kinds.KINDS.values() for name in kind.TABLES} - found.keys():
         (folder / f"{name}.tsv").unlink(missing_ok=True)
-
-
-def write(folder: Path, name: str, frame: pd.DataFrame) -> None:
-    """Write a table as TSV: six digits, p-values with three, empty cells for what is missing."""
-    if frame.empty:
-        frame = pd.DataFrame(columns=EMPTY[name])
-    shown = {column: frame[column].map(_format(column, frame[column])) for column in frame}
-    content = pd.DataFrame(shown).to_csv(sep="\t", index=False, lineterminator="\n")
-    files.write(folder / f"{name}.tsv", content)
 
 
 def _format(column: str, values: pd.Series) -> Any:

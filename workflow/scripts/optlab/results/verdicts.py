@@ -27,10 +27,10 @@ HOLDS, FAILS, UNSHOWN = "holds", "does not hold", "no difference shown"  # of a 
 Summary: TypeAlias = pd.Series  # a row of `summary.summarise`
 
 # The columns of claims.tsv.
-COLUMNS = (
+COLUMNS = [
     *("exercise", "claim", "figure", "published"),
     *("measured", "measured_low", "measured_high", "verdict"),
-)
+]
 
 
 def judge(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _value(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
 def _last_digit(number: float) -> float:
     """One unit of a number's last digit: 0.001 for 0.992."""
     exponent = Decimal(repr(number)).as_tuple().exponent
-    return float(Decimal((0, (1,), int(exponent))))
+    return float(f"1e{exponent}")
 
 
 def _best(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
@@ -107,9 +107,8 @@ def _diverges_from(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     tried = _of(claims.rates(claim["diverges_from"], table["run"]), table)
     good = [one["run"].knobs["lr"] for one in tried if not one["diverged"]]
     bad = [one["run"].knobs["lr"] for one in tried if one["diverged"]]
-    parts = ([f"ok up to lr={text(good[-1])}"] if good else []) + (
-        [f"diverges from lr={text(bad[0])}"] if bad else ["none diverges"]
-    )
+    parts = [f"ok up to lr={text(good[-1])}"] if good else []
+    parts.append(f"diverges from lr={text(bad[0])}" if bad else "none diverges")
     claimed = claim["diverges_from"]["lr"]
     holds = bad[:1] == [claimed] and all(rate < claimed for rate in good)
     return _row(_words(claim["diverges_from"]), ", ".join(parts), HOLDS if holds else FAILS)
@@ -144,12 +143,7 @@ def _sign(figure: str) -> int:
 
 def _verdict(pairs: Sequence[tuple[Summary, Summary]], figure: str) -> str:
     """Whether the first of each pair is the better one: all are, as claimed, or one is worse."""
-    runs = {one["run"].path: one["run"] for pair in pairs for one in pair}
-    seeds = {path: summary.by_seed(run, figure) for path, run in runs.items()}
-    tests = [
-        _better(one, other, seeds[one["run"].path], seeds[other["run"].path], _sign(figure))
-        for one, other in pairs
-    ]
+    tests = [_better(one, other, figure) for one, other in pairs]
     done = [test for test in tests if test is not None]
     shown = [p < 1 - LEVEL for p in holm([p for _, p in done])]
     if any(sure and gain <= 0 for (gain, _), sure in zip(done, shown, strict=True)):
@@ -159,23 +153,18 @@ def _verdict(pairs: Sequence[tuple[Summary, Summary]], figure: str) -> str:
     return HOLDS if all(shown) else UNSHOWN
 
 
-def _better(
-    one: Summary, other: Summary, own: pd.Series, others: pd.Series, sign: int
-) -> tuple[float, float] | None:
-    """How much better one run is than another, and the p-value; None where seeds are too few.
-
-    ``own`` and ``others`` are their figures, seed by seed.
-    """
+def _better(one: Summary, other: Summary, figure: str) -> tuple[float, float] | None:
+    """How much better one run is than another, and the p-value; None where seeds are too few."""
     if bool(one["diverged"]) != bool(other["diverged"]):
         return (1.0 if other["diverged"] else -1.0), 0.0
-    first, second = paired(own, others)
+    first, second = paired(one["run"], other["run"], figure)
     if one["diverged"] and not first:
         return 0.0, 1.0
     if first and one["run"].is_deterministic and other["run"].is_deterministic:
-        gain = sign * (second[0] - first[0])
+        gain = _sign(figure) * (second[0] - first[0])
         return gain, 0.0 if gain else 1.0
     test = paired_t_test(first, second)
-    return None if test is None else (-sign * test.difference.mean, test.p)
+    return None if test is None else (-_sign(figure) * test.difference.mean, test.p)
 
 
 def _words(settings: Mapping[str, Any], one: Summary | None = None, figure: str = "") -> str:

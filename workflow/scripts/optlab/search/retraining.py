@@ -17,7 +17,6 @@ from optlab.search.trials import trial as one_trial
 from optlab.search.trials.journal import Journal
 from optlab.study import space
 from optlab.study.kinds.search import Search
-from optlab.study.run import Run
 from optlab.study.space import Setting
 from optlab.training import loop
 
@@ -31,30 +30,30 @@ def retrain(search: Search, folder: Path) -> None:
     Raises:
         UserError: no worker has run, or no trial is complete.
     """
-    journal = search.journal()
-    trials = read(search, journal)
+    trials = read(search)
     best = best_of(search, trials)
     retrain_best(search, best, folder / "best")
     facts = {
-        "journal": journal.name,
+        "journal": search.journal().name,
         "metric": search.metric,
         "epochs": search.epochs,
         "best": best["number"],
-        "retrained_pruned": retrain_pruned(search, trials, best, earlier(folder, journal)),
+        "retrained_pruned": retrain_pruned(search, trials, best, earlier(search, folder)),
         "trials": trials,
     }
     files.write(folder / "trials.json", json.dumps(facts) + "\n")
 
 
-def read(search: Search, path: Path) -> list[Trial]:
+def read(search: Search) -> list[Trial]:
     """The trials that the search asks for; those of dead workers are marked as failed.
 
     Raises:
         UserError: no worker has run.
     """
+    path = search.journal()
     if not path.is_file():
         raise UserError(f"there is no journal {path}: let search.py run trials first")
-    journal = Journal(search, path)
+    journal = Journal(search)
     journal.fail_dead()
     return [_trial(search, trial) for trial in journal.counted()]
 
@@ -111,7 +110,8 @@ def retrain_best(search: Search, best: Trial, folder: Path) -> None:
     """Train and test the best setting for every seed; no trial has used these seeds."""
     examples = search.epoch_examples if search.retrain == "budget" else None
     run = one_trial.run_of(search, setting_of(search, best), examples)
-    mark = fingerprint(search, run)
+    code = triggers.digest("retrain", *search.parts)
+    mark = record.fingerprint(run.fields(), code, [search.data])
     rows, seeds = record.kept(folder, mark, search.seeds)
     data = one_trial.load(search)
     for seed in sorted(set(range(search.seeds)) - {entry["seed"] for entry in seeds}):
@@ -134,17 +134,11 @@ def retrain_best(search: Search, best: Trial, folder: Path) -> None:
     record.write(folder, rows, facts)
 
 
-def fingerprint(search: Search, run: Run) -> str:
-    """A hash of everything that the results of the retraining depend on."""
-    code = triggers.digest("retrain", *search.parts)
-    return record.fingerprint(run.fields(), code, [search.data])
-
-
-def earlier(folder: Path, journal: Path) -> dict[int, Trial]:
+def earlier(search: Search, folder: Path) -> dict[int, Trial]:
     """By number, the pruned trials that an earlier call has trained to their end."""
     try:
         facts = json.loads((folder / "trials.json").read_text(encoding="utf-8"))
-        same = facts["journal"] == journal.name
+        same = facts["journal"] == search.journal().name
         return {entry["number"]: entry for entry in facts["retrained_pruned"]} if same else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -157,7 +151,7 @@ def retrain_pruned(
     # Ranked by a random number of each trial, so that more trials change little of the sample.
     pruned = [t for t in trials if t["state"] == "pruned" and t["status"] == "ok"]
     pruned.sort(key=lambda t: random.Random(f"{search.seed}/{t['number']}").random())
-    data = one_trial.trial_data(search, one_trial.load(search))
+    data = one_trial.trial_data(search)
     found = []
     for trial in pruned[: search.retrain_pruned]:
         entry = known.get(trial["number"])

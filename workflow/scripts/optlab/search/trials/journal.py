@@ -46,7 +46,8 @@ class LostError(Exception):
 class Journal:
     """The trials of a search."""
 
-    def __init__(self, search: Search, path: Path):
+    def __init__(self, search: Search):
+        path = search.journal()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._search = path, search
         lock = JournalFileOpenLock(str(path))  # needs no links, which some file systems lack

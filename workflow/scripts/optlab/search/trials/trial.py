@@ -17,6 +17,9 @@ from optlab.training.evaluation import Evaluation
 
 TRAIN_LOSS_EXAMPLES = 1000  # few, because the training loss of a trial is only for information
 
+# Fields that a search and its runs have in common.
+_SAME = ("study", "exercise", "dataset", "data", "epochs", "precision", "threads", "seeds")
+
 
 def load(search: Search) -> Dataset:
     """The prepared data set on the search's device; also sets the number of threads."""
@@ -24,7 +27,7 @@ def load(search: Search) -> Dataset:
     return datasets.load(Path(search.data), devices.resolve(search.device))
 
 
-def trial_data(search: Search, data: Dataset) -> Dataset:
+def trial_data(search: Search) -> Dataset:
     """The data set as trials use it: with the budget's validation examples, without a test set.
 
     Prepared examples are in random order, so the first ones are a sample.
@@ -32,6 +35,7 @@ def trial_data(search: Search, data: Dataset) -> Dataset:
     Raises:
         UserError: there are fewer validation examples than the budget asks for, or none.
     """
+    data = load(search)
     held_out = data.validation
     if held_out is None:
         raise UserError(f"the data set {data.name} has no validation examples to judge trials on")
@@ -47,23 +51,16 @@ def run_of(search: Search, chosen: Setting, epoch_examples: int | None) -> Run:
     """A setting as a run on a device of this machine."""
     network, optimizer = search.network, chosen.optimizer
     return Run(
-        study=search.study,
-        exercise=search.exercise,
-        dataset=search.dataset,
-        data=search.data,
+        **{name: getattr(search, name) for name in _SAME},
         model=network,
         network=network,
         optimizer=optimizer,
         knobs=chosen.knobs,
         **carried(network, optimizer, chosen.knobs, chosen.network_options),
         batch_size=chosen.batch_size,
-        epochs=search.epochs,
         epoch_examples=epoch_examples,
         train_loss_examples=TRAIN_LOSS_EXAMPLES,
-        precision=search.precision,
         device=devices.resolve(search.device),
-        threads=search.threads,
-        seeds=search.seeds,
     )
 
 

@@ -18,8 +18,7 @@ from optlab.study.kinds.search import Search
 
 def work(search: Search, number: int) -> dict[str, Any]:
     """Run trials until the search has enough; returns the record of this worker."""
-    data = trials.trial_data(search, trials.load(search))
-    journal = Journal(search, search.journal())
+    data, journal = trials.trial_data(search), Journal(search)
     states: Counter[str] = Counter()
     with Worker(number, journal.path) as worker:
         while trial := journal.claim(worker):
@@ -50,11 +49,11 @@ def run(search: Search, journal: Any, trial: Any, data: Any) -> str:
 
     def report(row: Any) -> None:
         facts["seconds"] = round(row.seconds, 3)
-        if row.epoch == 0 and row.status == "ok":
-            return
         if row.status != "ok":
             facts["status"] = "diverged"
             raise optuna.TrialPruned
+        if row.epoch == 0:
+            return
         facts.update(epochs=row.epoch, val_loss=row.val_loss, val_accuracy=row.val_accuracy)
         trial.report(getattr(row, search.metric), row.epoch)
         if row.epoch < search.epochs and trial.should_prune():
