@@ -160,6 +160,10 @@ BROKEN = {
         *(RATE, "lr: {type: float, low: -0.1, high: 0.1}"),
         f"19: {SPACE}.lr.low: -0.1 is not allowed; a finite number of at least 0",
     ),
+    "optimizer in a list": (
+        *("choices: [adam, rmsprop, sgd]", "choices: [[adam]]"),
+        f'18: {SPACE}.optimizer.choices.0: ["adam"] is not allowed; unknown optimizer; ',
+    ),
     "no choices": (
         *("choices: [adam, rmsprop, sgd]", "choices: []"),
         f"18: {SPACE}.optimizer.choices: the list is empty; give at least one value",

@@ -108,8 +108,9 @@ def chosen(study: dict[str, Any], arguments: argparse.Namespace) -> list[Run]:
         )
     problem = attrgetter("exercise", *AXES)
     first, *others = dict.fromkeys(map(problem, done))
-    for other in others:
-        print(f"not drawn, but there: {', '.join(map(str, other[:4]))}", file=sys.stderr)
+    for *names, size, epochs, gpus in others:
+        plan = f"batch size {size}, epochs {epochs}, gpus {gpus}"
+        print(f"not drawn, but there: {', '.join(names)}, {plan}", file=sys.stderr)
     return [run for run in done if problem(run) == first]
 
 

@@ -131,7 +131,7 @@ def _ends(name: str, spec: Spec, network: str) -> Iterator[Mistake]:
 def _refused(name: str, value: Any, network: str) -> str | None:
     """What would be allowed instead of ``value``; None if it is allowed."""
     if name == "optimizer":
-        known = optimizers.OPTIMIZERS
+        known = list(optimizers.OPTIMIZERS)  # a list, since a value may not be hashable
         return None if value in known else f"unknown optimizer; {allowed(value, known)}"
     if name == "batch_size" and value == "full":
         return None
