@@ -76,23 +76,23 @@ def take(count: int) -> list[str]:
     check(count, len(names))
     waiting = False
     while True:
-        locks = {name: lock for name in names if (lock := _lock(name)) is not None}
-        if len(locks) >= count:
+        taken = {}
+        for name in names:
+            if len(taken) < count and (lock := _lock(name)) is not None:
+                taken[name] = lock
+        if len(taken) == count:
             break
-        for lock in locks.values():  # hold all or none, so that two runs never block each other
+        for lock in taken.values():  # hold all or none, so that two runs never block each other
             os.close(lock)
         if not waiting:
             print(f"waiting for {count} free GPU(s) of {len(names)}", flush=True)
             waiting = True
         time.sleep(PAUSE)
-    taken = list(locks)[:count]
-    _held.extend(locks.pop(name) for name in taken)
-    for lock in locks.values():
-        os.close(lock)
+    _held.extend(taken.values())
     if "CUDA_VISIBLE_DEVICES" not in os.environ:  # these numbers follow the bus, not the speed
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
-    return taken
+    return list(taken)
 
 
 def check(count: int, there: int, key: str = "gpus") -> None:
