@@ -35,7 +35,7 @@ def speedup(picture: Picture, source: pd.DataFrame) -> Figure:
     shown = shared.longest(picture, source)
     epochs = shared.epochs_text(shown["epochs"].iloc[0])
     figure, (axes,) = looks.figure(f"{picture.title}\n{epochs}", height=4.4)
-    axes.set_ylabel("speed-up (samples a second\nagainst one)")
+    axes.set_ylabel("speed-up (examples per second\nrelative to one process)")
     entries = shared.speedup_axes(axes, shown)
     for label, rows, look in shared.lines_of(shown):
         known = rows[rows["speedup"].notna()]

@@ -98,7 +98,7 @@ def history(picture: Picture, trials: Trials) -> Figure:
     The trials are in the order in which they began. A sample of the stopped ones was trained to
     their end when the search was over.
     """
-    figure, (axes,) = looks.figure(f"{picture.title}: how the search went on")
+    figure, (axes,) = looks.figure(f"{picture.title}: optimization history")
     values, complete = trials.table.set_index("number")["value"], trials.complete
     entries = _scatter(axes, trials.table, values.index)
     best = complete["value"].cummax() if trials.search.maximize else complete["value"].cummin()
