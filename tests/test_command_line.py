@@ -54,6 +54,8 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
     assert (again.path, again.schedule) == (planned.path, "cosine,final=0.1")
     assert replace(again, study=planned.study) == planned
     assert run("--settings", planned.text()) == planned
+    later = replace(planned, first_seed=1_000_000)
+    assert replace(run(*later.options()), study=planned.study) == later
     with pytest.raises(UserError, match=r"^--settings: not a run of this version: "):
         run("--settings", '{"speed": 3}')
 
@@ -63,6 +65,7 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
     [
         ("--epochs 0", "--epochs: '0' is not allowed; a whole number from 1 up"),
         ("--seeds -1", "--seeds: '-1' is not allowed; a whole number from 1 to 100000"),
+        ("--first-seed -1", "--first-seed: '-1' is not allowed; a whole number from 0 to 1000000"),
         ("--threads 9999", "--threads: '9999' is not allowed; a whole number from 1 to 1024"),
         ("--gpus 1.5", "--gpus: '1.5' is not allowed; a whole number from 1 to 4096"),
         ("--exercise a/b", "--exercise: 'a/b' is not allowed; up to 100 letters, digits"),
@@ -152,6 +155,26 @@ def test_a_run_by_hand_is_trained_and_says_where_its_results_are(here, capsys):
     folder = Path(capsys.readouterr().out.splitlines()[-1].removeprefix("results: "))
     rows = metrics.read(folder / "metrics.tsv")
     assert len(rows) == 5 and {row["schedule"] for row in rows} == {"cosine"}
+
+
+def test_seeds_that_begin_later_are_those_trained_one_at_a_time(here, capsys):
+    words = "--dataset digits --model softmax --epochs 2 --device cpu --output"
+
+    def trained(folder, first, seeds):
+        assert train.main([*words.split(), folder, "--first-seed", first, "--seeds", seeds]) == 0
+        told = capsys.readouterr().out
+        return told, [{**row, "seconds": None} for row in metrics.read(Path(folder, "metrics.tsv"))]
+
+    alone = [row for seed in range(3) for row in trained(f"{seed}", f"{100_000 + seed}", "1")[1]]
+    _, two = trained("all", "100000", "2")
+    told, all_of_them = trained("all", "100000", "3")
+    assert [row["seed"] for row in alone[::3]] == ["100000", "100001", "100002"]
+    assert all_of_them == alone and two == alone[:6]
+    assert "seed 3/3" in told and not {"seed 1/3", "seed 2/3"} & {
+        line[:8] for line in told.split("\n")
+    }
+    told, fewer = trained("all", "100001", "2")
+    assert fewer == alone[3:] and "seed" not in told
 
 
 def test_a_network_that_is_too_large_is_told_in_one_line(here, capsys):

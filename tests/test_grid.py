@@ -9,7 +9,8 @@ import pytest
 
 from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.errors import UserError
-from optlab.study import reading, table
+from optlab.study import reading, schema, table
+from optlab.study.run import CONFIRMATION
 from optlab.values import canonical, text
 
 SGD = "sgd:\n        lr: [0.01]"
@@ -96,6 +97,25 @@ def test_path_and_folders_are_safe_in_a_shell(write, name):
     for path in (run.folder, run.log, run.state):
         assert shlex.quote(path).strip("'") == path and not set(path) & set(" '\"$*?{}\\&;|<>()")
         assert not Path(path).is_absolute() and ".." not in path
+
+
+def test_seeds_of_confirmation_lie_apart(write):
+    (run,) = runs(write())
+    assert run.folder == f"results/tiny/runs/{run.path}"
+    assert replace(run, first_seed=CONFIRMATION - 1).folder == run.folder
+    apart = replace(run, first_seed=CONFIRMATION)
+    assert list(apart.seed_numbers) == [100_000, 100_001] and apart.path == run.path
+    assert apart.folder == f"results/tiny/confirm/{run.path}"
+    assert apart.state == f"results/tiny/state/confirm/{run.path}.json"
+    assert apart.log == f"results/tiny/logs/confirm/{run.path}.log"
+    assert schema.load("config")["properties"]["seeds"]["maximum"] == CONFIRMATION
+
+
+def test_where_seeds_begin_changes_no_text_unless_it_is_said(write):
+    (run,) = runs(write())
+    assert run.text() == replace(run, first_seed=0).text() and "first_seed" not in run.text()
+    assert "--first-seed" not in run.options()
+    assert "first_seed" in replace(run, first_seed=1).text()
 
 
 def test_two_values_of_one_folder_are_a_mistake_in_one_line(write, here):

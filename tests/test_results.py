@@ -3,6 +3,7 @@
 import csv
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,15 @@ def test_seeds_beyond_those_of_the_study_are_left_out():
     assert found["seeds"] == 2
     assert found["train_loss"] == pytest.approx(0.2)
     assert [curve.seed for curve in reading.curves(run)] == [0, 1]
+
+
+def test_the_seeds_of_a_run_may_begin_later():
+    _, (first, *_) = sweep(seeds=2)
+    run = replace(first, first_seed=9)
+    rows = [row(run, seed, 2, 0.1 * seed, val_loss=0.5) for seed in (1, 8, 9, 10, 11)]
+    write(run, rows)
+    assert reading.finals([run]).index.get_level_values("seed").tolist() == [9, 10]
+    assert [curve.seed for curve in reading.curves(run)] == [9, 10]
 
 
 def test_seed_10_is_not_taken_for_seed_1():

@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import status as program
+from optlab import files
 from optlab.runs.progress import Progress
 from optlab.study import reading, table
 
@@ -42,7 +45,7 @@ def train(run):
 
 def tell(run, epoch=1):
     """The state file that a run leaves after an epoch of its first seed; its process is ours."""
-    progress = Progress(Path(run.state), run.seeds, run.epochs)
+    progress = Progress(Path(run.state), run.seed_numbers, run.epochs)
     row = SimpleNamespace(
         epoch=epoch, step=epoch, status="ok", seconds=0.1, train_loss=1.0,
         val_loss=None, val_accuracy=None, test_accuracy=None,
@@ -69,6 +72,16 @@ def test_nothing_begun_is_all_waiting(runs, here):
         "  time left on 2 cores: unknown yet",
     ]
     assert [file.name for file in here.iterdir()] == ["study.yaml"]  # nothing is written
+
+
+def test_a_run_is_done_when_its_own_seeds_are(runs, here):
+    later = replace(runs[0], first_seed=1)
+    files.write(Path(later.folder, "metrics.tsv"), "")
+    for seeds, state in (((0, 1), "waiting"), ((1, 2), "done"), ((0, 1, 2), "done")):
+        record = {"seeds": [{"seed": seed} for seed in seeds], "wall": {"total": 6.0}}
+        files.write(Path(later.folder, "run.json"), json.dumps(record))
+        found = program.standing(later)
+        assert (found.state, found.seconds) == (state, 12 / len(seeds) if state == "done" else None)
 
 
 def test_each_run_is_counted_where_it_stands(runs):

@@ -56,9 +56,9 @@ def standing(run: Run) -> Standing:
 def _standing(run: Run) -> Standing:
     record = _read(Path(run.folder, "run.json"))
     if record and Path(run.folder, "metrics.tsv").exists():
-        seeds = len(record["seeds"])
-        if seeds >= run.seeds:
-            return Standing(run, "done", record["wall"]["total"] * run.seeds / max(1, seeds))
+        seeds = {entry["seed"] for entry in record["seeds"]}
+        if seeds.issuperset(run.seed_numbers):
+            return Standing(run, "done", record["wall"]["total"] * run.seeds / len(seeds))
     news = _read(Path(run.state))
     if not news:
         return Standing(run, "waiting")

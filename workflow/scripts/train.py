@@ -75,8 +75,10 @@ class Job:
             devices.take_for(self.run.device, processes.processes_here(self.run.gpus))
         self.device = devices.resolve(self.run.device)
         self.mark = fingerprint(self.run, self.device)
-        self.rows, self.seeds = record.kept(self.output, self.mark, self.run.seeds)
-        self.progress = Progress(self.state, self.run.seeds, self.run.epochs, len(self.seeds))
+        self.rows, self.seeds = record.kept(self.output, self.mark, self.run.seed_numbers)
+        self.progress = Progress(
+            self.state, self.run.seed_numbers, self.run.epochs, len(self.seeds)
+        )
 
     def do(self, words: Sequence[str], interruption: Interruption) -> int:
         """Train the missing seeds in the number of processes that the run has.
@@ -97,7 +99,7 @@ class Job:
     def train(self, interruption: Interruption) -> None:
         """Train the missing seeds; rank 0 writes the results."""
         world = processes.join(self.device)
-        wanted = set(range(self.run.seeds)) - world.follow({seed["seed"] for seed in self.seeds})
+        wanted = set(self.run.seed_numbers) - world.follow({seed["seed"] for seed in self.seeds})
         checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world, self.started)
         with checkpoints.patience():
             facts = self.train_seeds(wanted, checkpoints, world)

@@ -92,7 +92,9 @@ def _how(add: Callable) -> None:
         help="examples a step, or full (100)")  # fmt: skip
     add("--epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
     add("--seeds", default=1, type=_up_to(100_000), metavar="N",
-        help="replicates, from seed 0 up (1)")  # fmt: skip
+        help="replicates (1)")  # fmt: skip
+    add("--first-seed", default=0, type=_up_to(1_000_000, least=0), metavar="N",
+        help="seed of the first replicate; the others follow (0)")  # fmt: skip
     add("--evaluate-every", default=1, type=whole, metavar="N",
         help="epochs between two evaluations (1)")  # fmt: skip
     add("--train-loss-examples", default=10_000, type=whole, metavar="N",
@@ -130,8 +132,9 @@ def _checked(read: Callable[[str], Any], fits: Callable[[Any], object], words: s
     return value
 
 
-def _up_to(most: int) -> Callable:
-    return _checked(int, lambda number: 1 <= number <= most, f"a whole number from 1 to {most}")
+def _up_to(most: int, least: int = 1) -> Callable:
+    words = f"a whole number from {least} to {most}"
+    return _checked(int, lambda number: least <= number <= most, words)
 
 
 whole = _checked(int, lambda number: number >= 1, "a whole number from 1 up")

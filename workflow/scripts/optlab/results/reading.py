@@ -82,7 +82,7 @@ def last_lines(run: Run) -> tuple[bytes, list[bytes]]:
         before = body.split(b"\t", _names(header).index("seed"))[:-1]
         start = b"\t".join([*before, b""])
         columns, lines = header.count(b"\t"), []
-        for seed in range(run.seeds):
+        for seed in run.seed_numbers:
             at = body.rfind(b"%s%d\t" % (start, seed))
             if at < 0 or (at and body[at - 1 : at] != b"\n"):
                 raise UserError(f"{path}: seed {seed} is missing; train this run again")
@@ -108,7 +108,9 @@ def curves(run: Run) -> list[Curve]:
         column = {name: names.index(name) for name in _COLUMNS}
         rows = [line.split(b"\t") for line in lines]
         blocks = groupby(rows, key=lambda row: int(row[column["seed"]]))
-        return [_curve(seed, list(block), column) for seed, block in blocks if seed < run.seeds]
+        return [
+            _curve(seed, list(block), column) for seed, block in blocks if seed in run.seed_numbers
+        ]
     except (ValueError, IndexError) as error:
         raise _broken(path) from error
 

@@ -15,9 +15,9 @@ PAUSE = 1.0  # seconds between two updates, so that a run of many short epochs s
 class Progress:
     """Reports on one run; ``state`` is the file that `make status` reads."""
 
-    def __init__(self, state: Path, seeds: int, epochs: int, done: int = 0):
+    def __init__(self, state: Path, seeds: range, epochs: int, done: int = 0):
         self._state = state
-        self._total = max(1, (seeds - done) * epochs)
+        self._total = max(1, (len(seeds) - done) * epochs)
         self._seeds, self._epochs = seeds, epochs
         self._past: dict[int, int] = {}  # seed -> epochs trained
         self._start = time.monotonic()
@@ -64,8 +64,8 @@ class Progress:
             print(f"cannot write {self._state}: {error}", file=sys.stderr)
 
 
-def _line(seed: int, seeds: int, epochs: int, evaluation: Any, left: float | None) -> str:
-    parts = [f"seed {seed + 1}/{seeds}", f"epoch {evaluation.epoch}/{epochs}"]
+def _line(seed: int, seeds: range, epochs: int, evaluation: Any, left: float | None) -> str:
+    parts = [f"seed {seeds.index(seed) + 1}/{len(seeds)}", f"epoch {evaluation.epoch}/{epochs}"]
     for name in ("train_loss", "val_loss", "val_accuracy", "test_accuracy"):
         value = getattr(evaluation, name)
         if value is not None:

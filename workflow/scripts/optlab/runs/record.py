@@ -14,16 +14,18 @@ from optlab.runs import metrics
 from optlab.study.run import Run
 from optlab.values import text
 
+_UNCOUNTED = ("study", "seeds", "first_seed", "data")
+
 
 def fingerprint(settings: Mapping[str, Any], code: str, data: Iterable[str | Path]) -> str:
     """A hash of everything that the figures of a run depend on: settings, code, data, PyTorch.
 
     Args:
-        settings: those of the run; its study, number of seeds and path of the data do not count.
+        settings: those of the run; its study, its seeds and the path of the data do not count.
         code: the digest of the rule's files (`optlab.triggers`).
         data: the prepared data set's description, and files of the user's own.
     """
-    counted = {k: v for k, v in settings.items() if k not in ("study", "seeds", "data")}
+    counted = {k: v for k, v in settings.items() if k not in _UNCOUNTED}
     digest = hashlib.sha256(json.dumps(counted, sort_keys=True).encode())
     digest.update(f"{metadata.version('torch')} {code}".encode())
     for file in data:
@@ -31,8 +33,8 @@ def fingerprint(settings: Mapping[str, Any], code: str, data: Iterable[str | Pat
     return digest.hexdigest()
 
 
-def kept(folder: Path, mark: str, seeds: int) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
-    """The rows, and the record of each seed, that an earlier call of the same run left.
+def kept(folder: Path, mark: str, seeds: range) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
+    """The rows, and the record of each of these seeds, that an earlier call of the same run left.
 
     Nothing is kept of a run with another fingerprint, or whose two files do not belong together.
     """
@@ -44,8 +46,8 @@ def kept(folder: Path, mark: str, seeds: int) -> tuple[list[metrics.Row], list[d
             return [], []
         rows = metrics.read(folder / "metrics.tsv")
         return (
-            [row for row in rows if int(row["seed"]) < seeds],
-            [entry for entry in record["seeds"] if entry["seed"] < seeds],
+            [row for row in rows if int(row["seed"]) in seeds],
+            [entry for entry in record["seeds"] if entry["seed"] in seeds],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return [], []

@@ -112,7 +112,7 @@ def retrain_best(search: Search, best: Trial, folder: Path) -> None:
     run = one_trial.run_of(search, setting_of(search, best), examples)
     code = triggers.digest("retrain", *search.parts)
     mark = record.fingerprint(run.fields(), code, [search.data])
-    rows, seeds = record.kept(folder, mark, search.seeds)
+    rows, seeds = record.kept(folder, mark, range(search.seeds))
     data = one_trial.load(search)
     for seed in sorted(set(range(search.seeds)) - {entry["seed"] for entry in seeds}):
         (outcome,) = loop.train(run, data, [seed])

@@ -18,6 +18,9 @@ AXES = ("dataset", "model", "batch_size", "epochs", "gpus", "schedule")
 
 REPLICATES = ("auto", "together", "separate")
 
+# Seeds from here on confirm a result. Those of tuning end below: the schema's maximum of `seeds`.
+CONFIRMATION = 100_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Settings):
@@ -31,6 +34,7 @@ class Run(Settings):
         schedule: of the learning rate, in the form of `schedules.text`.
         gpus: number of processes that train one replicate together.
         seeds: number of replicates.
+        first_seed: the seed of the first replicate; the others follow.
         threads: CPU threads of each process.
         replicates: trained together, separate, or (auto) together where that is faster.
     """
@@ -46,12 +50,13 @@ class Run(Settings):
     schedule: str = schedules.CONSTANT
     gpus: int = 1
     seeds: int = 1
+    first_seed: int = 0
     threads: int = 1
     replicates: str = "auto"
 
     @cached_property
     def path(self) -> str:
-        """The run's folder below ``results/<study>/runs``, in which every axis can be read.
+        """The run's folder below that of all runs (see `folder`), in which every axis can be read.
 
         Its parts are wildcards, and every executor of Snakemake must be able to name the job: no
         commas, which separate the wildcards of ``--target-jobs``, and nothing that has a meaning
@@ -66,19 +71,33 @@ class Run(Settings):
         return f"{self.exercise}/{optimizer}/{problem}/{knobs}/{values.pairs(plan)}"
 
     @property
+    def seed_numbers(self) -> range:
+        """The seeds of its replicates."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether its seeds are those of confirmation, whose files lie apart from other runs'."""
+        return self.first_seed >= CONFIRMATION
+
+    @property
     def folder(self) -> str:
         """The run's folder, relative to the working directory."""
-        return f"results/{self.study}/runs/{self.path}"
+        return f"results/{self.study}/{'confirm' if self.confirms else 'runs'}/{self.path}"
 
     @property
     def state(self) -> str:
         """The file in which an unfinished run reports its progress."""
-        return f"results/{self.study}/state/{self.path}.json"
+        return f"results/{self.study}/state/{self._part}{self.path}.json"
 
     @property
     def log(self) -> str:
         """The log of the run's job."""
-        return f"results/{self.study}/logs/{self.path}.log"
+        return f"results/{self.study}/logs/{self._part}{self.path}.log"
+
+    @property
+    def _part(self) -> str:
+        return "confirm/" if self.confirms else ""
 
     @property
     def tensors(self) -> str:
@@ -164,7 +183,7 @@ class Run(Settings):
 
 
 # Options of `train.py` that are named where they are not at their default.
-_OPTIONS = ("schedule", "evaluate_every", "train_loss_examples", "replicates")
+_OPTIONS = ("schedule", "first_seed", "evaluate_every", "train_loss_examples", "replicates")
 
 
 def _default(field: dataclasses.Field) -> Any:
