@@ -280,7 +280,7 @@ def test_table():
         "published": "0.9",
         "measured": "0.8",
         "measured_low": "0.551586",
-        "measured_high": "1.04841",
+        "measured_high": "1",
         "verdict": "agrees",
     }
     assert (second["claim"], second["verdict"]) == ("Two lines", "holds")

@@ -32,7 +32,7 @@ def end(run, loss, test, **more):
 
 
 def ranked(runs, targets=None):
-    return comparison.rank(summary.best(summary.summarise(runs)), targets or {})
+    return comparison.rank(summary.best(summary.summarise(runs), {}), targets or {})
 
 
 def test_rank_is_by_validation_loss_and_the_test_is_paired():

@@ -20,14 +20,9 @@ OPTIMIZERS = (
 )
 DATASETS = "line, digits, mnist, fashion_mnist, cifar10"
 NETWORKS = "linear, softmax, mlp, cnn, or your own as path/to/file.py:name"
-STUDY_KEYS = (
-    "study, seeds, device, threads, precision, replicates, archives, datasets, models, exercises"
-)
-EXERCISE_KEYS = (
-    "kind, title, datasets, models, epochs, batch_sizes, gpus, schedules, evaluate_every, "
-    "train_loss_examples, target_accuracy, seeds, device, threads, precision, replicates, "
-    "optimizers, compare, claims"
-)
+SCHEMA = schema.load("config")
+STUDY_KEYS = ", ".join(SCHEMA["properties"])
+EXERCISE_KEYS = ", ".join(SCHEMA["$defs"]["sweep"]["properties"])
 SGD = "sgd:\n        lr: [0.01]"
 OPTIMIZER = "exercises.fit.optimizers"
 RATE = "a finite number of at least 0"

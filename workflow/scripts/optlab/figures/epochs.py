@@ -91,10 +91,10 @@ def _together(title: str, runs: list[Run], reader: Reader) -> Figure:
 def _panels(title: str, runs: list[Run], reader: Reader) -> Figure:
     """A panel for each run, by rank, in which the others are grey; dashed on validation data."""
     rows = reader.rows(runs)
-    on, runs = summary.chosen_on(rows), list(summary.ordered(rows)["run"])
+    on, runs = summary.loss_shown(rows), list(reader.ordered(rows)["run"])
     training = reader.lines(runs, "train_loss")
     validation = reader.lines(runs, "val_loss") if on == "val_loss" else []
-    order = "validation loss" if validation else "training loss"
+    order = words.figure(summary.chosen_on(rows, reader.metric(runs[0])))
     figure, every = looks.grid(f"{title}, in the order of their {order}", len(runs))
     colors = [look.color for look in looks.looks([run.optimizer for run in runs])]
     for number, (run, color, axes) in enumerate(zip(runs, colors, every, strict=True)):

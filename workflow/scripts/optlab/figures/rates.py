@@ -32,7 +32,7 @@ def accuracy(picture: Picture, reader: Reader) -> Figure:
 def final_loss(picture: Picture, reader: Reader) -> Figure:
     """The loss that chooses between the runs; with many lines, a panel for each optimizer."""
     first = picture.groups[0][0]
-    on = summary.chosen_on(reader.rows([run for group in picture.groups for run in group]))
+    on = summary.loss_shown(reader.rows([run for group in picture.groups for run in group]))
     label = reader.label(first, "validation loss" if on == "val_loss" else "training loss")
     before = float(reader.curves(first)[0].values[on][0])
     if len(picture.groups) > LINES:
@@ -169,7 +169,7 @@ def _panels(
     """
     rows = reader.rows([run for group in picture.groups for run in group])
     chosen = [
-        summary.ordered(tried).drop_duplicates("lr").sort_values("lr")
+        reader.ordered(tried).drop_duplicates("lr").sort_values("lr")
         for _, tried in rows.groupby("optimizer", sort=False)
     ]
     lines = [_points(tried, name, cut=4) for tried in chosen]

@@ -40,7 +40,15 @@ class Reader:
 
     def best(self, runs: Sequence[Run]) -> Run:
         """The run that the tables would choose."""
-        return summary.ordered(self.rows(runs))["run"].iloc[0]
+        return self.ordered(self.rows(runs))["run"].iloc[0]
+
+    def ordered(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """These rows from the best to the worst, by the exercise's metric."""
+        return summary.ordered(rows, self.metric(rows["run"].iloc[0]))
+
+    def metric(self, run: Run) -> str:
+        """The metric of the run's exercise."""
+        return self._study["exercises"][run.exercise]["metric"]
 
     def lines(self, runs: Sequence[Run], name: str) -> list[Line]:
         """The figure ``name`` of each run over time, with all of its points."""

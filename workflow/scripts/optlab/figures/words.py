@@ -8,6 +8,13 @@ from optlab.study.run import Run
 from optlab.values import text
 
 
+def figure(name: str) -> str:
+    """A figure of the tables in words: validation loss for ``val_loss``."""
+    part, _, rest = name.partition("_")
+    parts = {"train": "training", "val": "validation", "test": "test"}
+    return f"{parts[part]} {rest}"
+
+
 def values(run: Run) -> dict[str, Any]:
     """The settings in which runs of one optimizer can differ: its knobs and the schedule."""
     return {**run.knobs, "schedule": run.schedule}

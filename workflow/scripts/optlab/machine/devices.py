@@ -76,7 +76,7 @@ def take(count: int) -> list[str]:
     check(count, len(names))
     waiting = False
     while True:
-        taken = {}
+        taken: dict[str, int] = {}
         for name in names:
             if len(taken) < count and (lock := _lock(name)) is not None:
                 taken[name] = lock

@@ -48,7 +48,8 @@ def rank(best: pd.DataFrame, targets: Mapping[str, float | None]) -> pd.DataFram
 def _comparable(group: pd.DataFrame) -> pd.Series:
     """Whether there is validation data, and accuracies, unless every seed diverged."""
     classes = group.filter(regex="accuracy$").notna().any(axis=1)
-    return (group["chosen_on"] == "val_loss") & (classes | (group["diverged"] == group["seeds"]))
+    judged = group["chosen_on"].str.startswith("val_")
+    return judged & (classes | (group["diverged"] == group["seeds"]))
 
 
 def _rank(group: pd.DataFrame, target: float | None) -> pd.DataFrame:

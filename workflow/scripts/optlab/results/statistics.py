@@ -15,6 +15,7 @@ from scipy.special import stdtr, stdtrit
 LEVEL = 0.95  # of every interval in tables and figures
 FEWEST_PAIRS = 3  # with fewer, a test would say nothing and look as if it did
 ENDS = ("", "_low", "_high")  # of the columns of a figure: its mean, and the ends of its interval
+_POSITIVE = ("loss", "seconds", "epoch", "_to_target")  # endings of figures that are at least 0
 
 
 class Estimate(NamedTuple):
@@ -32,22 +33,39 @@ class Comparison(NamedTuple):
     p: float
 
 
+def possible(name: str) -> tuple[float, float]:
+    """The lowest and the highest value that a figure of this name can have."""
+    if name.endswith("accuracy"):
+        return 0.0, 1.0
+    return (0.0 if name.endswith(_POSITIVE) else -math.inf), math.inf
+
+
 def with_ends(*names: str) -> list[str]:
     """The columns of these figures: each its mean and the ends of its interval."""
     return [name + end for name in names for end in ENDS]
 
 
 def cells(name: str, found: Estimate) -> dict[str, float]:
-    """The columns of a figure and of the ends of its interval."""
-    return dict(zip(with_ends(name), found, strict=True))
+    """The columns of a figure and of the ends of its interval.
+
+    The interval is cut to what is possible: the true value lies there, so the coverage stays.
+    """
+    low, high = possible(name)
+    cut = Estimate(found.mean, max(low, found.low), min(high, found.high))
+    return dict(zip(with_ends(name), cut, strict=True))
 
 
 def intervals(values: pd.DataFrame, by: str) -> pd.DataFrame:
-    """`estimate` for each column and each group of rows: three columns a figure (`ENDS`)."""
+    """`estimate` for each column and each group of rows: three columns a figure (`ENDS`).
+
+    As in `cells`, intervals are cut to what is possible.
+    """
     groups = values.groupby(by, sort=False)
     mean, count = groups.mean(), groups.count()
     half = quantile(count - 1) * groups.std() / np.sqrt(count)
-    ends = zip((mean, mean - half, mean + half), ENDS, strict=True)
+    least, most = np.array([possible(name) for name in values.columns]).T
+    low, high = (mean - half).clip(lower=least, axis=1), (mean + half).clip(upper=most, axis=1)
+    ends = zip((mean, low, high), ENDS, strict=True)
     parts = pd.concat([part.add_suffix(end) for part, end in ends], axis=1)
     return parts[with_ends(*values.columns)]
 

@@ -1,6 +1,6 @@
 """Runs summarised over their seeds, and the best setting of each optimizer, as DataFrames."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from optlab.study.run import Run
 
 PROBLEM = ["exercise", "dataset", "model"]
 CELLS = with_ends(*FIGURES)
+AUTO = "auto"  # the metric of an exercise that names none
 
 
 def summarise(runs: Sequence[Run]) -> pd.DataFrame:
@@ -65,31 +66,51 @@ def settings(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, dtype=object).set_index("path")
 
 
-def chosen_on(table: pd.DataFrame) -> str:
-    """The loss that decides between runs: on validation data, else on training data."""
+def loss_shown(table: pd.DataFrame) -> str:
+    """The loss to look at: on validation data, else on training data."""
     return "val_loss" if table["val_loss"].notna().any() else "train_loss"
 
 
-def ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """The runs from the best to the worst: fewest diverged seeds, then the lowest loss.
+def chosen_on(table: pd.DataFrame, metric: str = AUTO) -> str:
+    """The figure that decides between runs: the metric on validation data, else a loss.
 
-    Of runs with the same loss the first stays first.
+    Args:
+        metric: accuracy, loss, or auto: accuracy where there are classes.
     """
-    loss = table[chosen_on(table)].fillna(np.inf)
-    return table.iloc[np.lexsort((loss, table["diverged"]))]
+    accuracies = metric != "loss" and table["val_accuracy"].notna().any()
+    return "val_accuracy" if accuracies else loss_shown(table)
 
 
-def best(table: pd.DataFrame) -> pd.DataFrame:
+def ordered(table: pd.DataFrame, metric: str = AUTO) -> pd.DataFrame:
+    """The runs from the best to the worst: fewest diverged seeds, then the metric, then the loss.
+
+    Of runs with the same figures the first stays first.
+    """
+    figure = chosen_on(table, metric)
+    keys = (
+        sign(name) * table[name].fillna(np.inf * sign(name)) for name in (loss_shown(table), figure)
+    )
+    return table.iloc[np.lexsort((*keys, table["diverged"]))]
+
+
+def sign(figure: str) -> int:
+    """1 where lower is better, -1 where higher is."""
+    return -1 if figure.endswith("accuracy") else 1
+
+
+def best(table: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
     """The best setting of each optimizer on each problem, in the study's order.
 
-    Further columns: ``chosen_on``; ``settings``, how many were tried; ``diverged_settings``;
+    ``metrics`` is the metric of each exercise. Further columns: ``chosen_on``; ``settings``, how
+    many were tried; ``diverged_settings``;
     ``lr_at_edge``, whether the learning rate is the ``lowest``, the ``highest`` or the ``only`` one
     that was tried, so that a better one may be outside the grid.
     """
     groups = [group for _, group in table.groupby([*PROBLEM, "optimizer"], sort=False)]
-    chosen = [ordered(group).iloc[0] for group in groups]
+    known = [metrics.get(group["exercise"].iloc[0], AUTO) for group in groups]
+    chosen = [ordered(group, one).iloc[0] for group, one in zip(groups, known, strict=True)]
     return table.loc[[row["run"].path for row in chosen]].assign(
-        chosen_on=[chosen_on(group) for group in groups],
+        chosen_on=[chosen_on(group, one) for group, one in zip(groups, known, strict=True)],
         settings=[len(group) for group in groups],
         diverged_settings=[int((group["diverged"] > 0).sum()) for group in groups],
         lr_at_edge=[

@@ -56,7 +56,8 @@ def runs(every: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of sweeps: the best settings, their ranks, and the claims."""
-    best = summary.best(every[[not run.timed for run in every["run"]]])
+    metrics = {name: one.get("metric", "") for name, one in study["exercises"].items()}
+    best = summary.best(every[[not run.timed for run in every["run"]]], metrics)
     targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
     ranked = comparison.rank(best, targets)
     empty = pd.DataFrame(columns=[*PROBLEM, "optimizer"])
@@ -71,7 +72,10 @@ def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _claims(study: Study, every: pd.DataFrame) -> pd.DataFrame:
     """A row for each statement of the study's sources."""
     rows = [
-        {"exercise": name, **verdicts.judge(claim, every[every["exercise"] == name])}
+        {
+            "exercise": name,
+            **verdicts.judge(claim, every[every["exercise"] == name], exercise["metric"]),
+        }
         for name, exercise in study["exercises"].items()
         for claim in exercise.get("claims", ())
     ]

@@ -16,6 +16,7 @@ import pandas as pd
 from optlab.results import summary
 from optlab.results.comparison import TOO_FEW, paired
 from optlab.results.statistics import LEVEL, holm, paired_t_test
+from optlab.results.summary import AUTO, sign
 from optlab.study import claims
 from optlab.study.claims import Claim, Settings
 from optlab.study.run import AXES, Run
@@ -33,29 +34,30 @@ COLUMNS = [
 ]
 
 
-def judge(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
-    """The row of claims.tsv for a claim of an exercise with these runs.
+def judge(claim: Claim, table: pd.DataFrame, metric: str = AUTO) -> dict[str, Any]:
+    """The row of claims.tsv for a claim of an exercise with these runs and this metric.
 
     ``published`` and ``measured`` are numbers or settings in words; a measured number has the ends
     of its interval beside it.
     """
-    judges: dict[str, Callable[[Claim, pd.DataFrame], dict[str, Any]]] = {
+    judges: dict[str, Callable[[Claim, pd.DataFrame, str], dict[str, Any]]] = {
         "value": _value,
         "best": _best,
         "order": _order,
         "diverges_from": _diverges_from,
     }
     words = {"claim": " ".join(claim["claim"].split()), "figure": claim.get("figure", "")}
-    return {**words, **judges[claims.kind(claim)](claim, table)}
+    return {**words, **judges[claims.kind(claim)](claim, table, metric)}
 
 
 def _row(published: str, measured: str, verdict: str, **ends: Any) -> dict[str, Any]:
     return {"published": published, "measured": measured, **ends, "verdict": verdict}
 
 
-def _value(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
+def _value(claim: Claim, table: pd.DataFrame, metric: str) -> dict[str, Any]:
     """A published figure: it agrees where, as it is rounded, it reaches into the interval."""
-    one, figure, published = _chosen(claim["value"], table), claim["figure"], claim["published"]
+    one = _chosen(claim["value"], table, metric)
+    figure, published = claim["figure"], claim["published"]
     mean, low, high = (one[figure + end] for end in ("", "_low", "_high"))
     if one["diverged"] or np.isnan(mean):
         return _row(text(published), "diverged" if one["diverged"] else "", DIFFERS)
@@ -77,10 +79,10 @@ def _last_digit(number: float) -> float:
     return float(f"1e{exponent}")
 
 
-def _best(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
+def _best(claim: Claim, table: pd.DataFrame, metric: str) -> dict[str, Any]:
     """Settings that beat all others of their optimizer."""
-    settings, figure = claim["best"], _figure(claim, table)
-    own = _chosen(settings, table)
+    settings, figure = claim["best"], _figure(claim, table, metric)
+    own = _chosen(settings, table, metric)
     others = _of(claims.rivals(settings, table["run"]), table)
     winner = min([own, *others], key=lambda one: _place(one, figure))
     run = winner["run"]
@@ -90,10 +92,10 @@ def _best(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     return _row(_words(settings), _words(found, winner, figure), verdict)
 
 
-def _order(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
+def _order(claim: Claim, table: pd.DataFrame, metric: str) -> dict[str, Any]:
     """Settings from the best to the worst, each better than the next."""
-    figure = _figure(claim, table)
-    stated = [(settings, _chosen(settings, table)) for settings in claim["order"]]
+    figure = _figure(claim, table, metric)
+    stated = [(settings, _chosen(settings, table, metric)) for settings in claim["order"]]
     measured = sorted(stated, key=lambda pair: _place(pair[1], figure))
     return _row(
         " > ".join(_words(settings) for settings, _ in stated),
@@ -102,7 +104,7 @@ def _order(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
     )
 
 
-def _diverges_from(claim: Claim, table: pd.DataFrame) -> dict[str, Any]:
+def _diverges_from(claim: Claim, table: pd.DataFrame, metric: str) -> dict[str, Any]:
     """The lowest learning rate that diverges; all above it do, and none below."""
     tried = _of(claims.rates(claim["diverges_from"], table["run"]), table)
     good = [one["run"].knobs["lr"] for one in tried if not one["diverged"]]
@@ -119,26 +121,21 @@ def _of(runs: Sequence[Run], table: pd.DataFrame) -> list[Summary]:
     return [table.loc[run.path] for run in runs]
 
 
-def _chosen(settings: Settings, table: pd.DataFrame) -> Summary:
+def _chosen(settings: Settings, table: pd.DataFrame, metric: str) -> Summary:
     """The run that the settings describe; of several, the best on validation data."""
     matching = [run.matches(settings) for run in table["run"]]
-    return summary.ordered(table[matching]).iloc[0]
+    return summary.ordered(table[matching], metric).iloc[0]
 
 
-def _figure(claim: Claim, table: pd.DataFrame) -> str:
+def _figure(claim: Claim, table: pd.DataFrame, metric: str) -> str:
     """The figure that a statement is about."""
-    return claim.get("figure") or summary.chosen_on(table)
+    return claim.get("figure") or summary.chosen_on(table, metric)
 
 
 def _place(one: Summary, figure: str) -> tuple[int, float]:
     """A key that sorts the best first: fewest diverged seeds, then the figure."""
     found = one[figure]
-    return one["diverged"], float("inf") if np.isnan(found) else _sign(figure) * found
-
-
-def _sign(figure: str) -> int:
-    """1 where lower is better."""
-    return -1 if figure.endswith("accuracy") else 1
+    return one["diverged"], float("inf") if np.isnan(found) else sign(figure) * found
 
 
 def _verdict(pairs: Sequence[tuple[Summary, Summary]], figure: str) -> str:
@@ -161,10 +158,10 @@ def _better(one: Summary, other: Summary, figure: str) -> tuple[float, float] | 
     if one["diverged"] and not first:
         return 0.0, 1.0
     if first and one["run"].is_deterministic and other["run"].is_deterministic:
-        gain = _sign(figure) * (second[0] - first[0])
+        gain = sign(figure) * (second[0] - first[0])
         return gain, 0.0 if gain else 1.0
     test = paired_t_test(first, second)
-    return None if test is None else (-_sign(figure) * test.difference.mean, test.p)
+    return None if test is None else (-sign(figure) * test.difference.mean, test.p)
 
 
 def _words(settings: Mapping[str, Any], one: Summary | None = None, figure: str = "") -> str:

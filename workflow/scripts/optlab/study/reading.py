@@ -20,7 +20,10 @@ from optlab.study.mistakes import Loader, Mistakes
 from optlab.study.run import Run
 from optlab.values import canonical
 
-INHERITED = ("seeds", "device", "threads", "precision", "replicates")
+INHERITED = (
+    *("seeds", "device", "threads", "precision", "replicates"),
+    *("confirm", "margin", "extend"),
+)
 
 # YAML 1.1 takes 1e-5 for a text, since it has no point; the user meant a number.
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from optlab.study import kinds
+from optlab.study import confirmation, kinds
+from optlab.study.confirmation import Confirmed, Unit
 from optlab.study.run import Run
 
 Study = Mapping[str, Any]
@@ -17,6 +18,34 @@ def runs(study: Study, exercise: str | None = None) -> list[Run]:
 def skipped(study: Study) -> list[tuple[Run, str]]:
     """The points of a study's grids that are left out, each with the reason."""
     return [(run, reason) for run in _grid(study) if (reason := run.skip_reason)]
+
+
+def units(study: Study, exercise: str | None = None) -> list[Unit]:
+    """What is extended or confirmed after the runs of a study, or of one exercise."""
+    names = [exercise] if exercise else study["exercises"]
+    sweeps = [name for name in names if study["exercises"][name]["kind"] == "sweep"]
+    return [u for name in sweeps for u in confirmation.units(study, name, runs(study, name))]
+
+
+def confirmed(study: Study, exercise: str | None = None) -> dict[str, Confirmed]:
+    """What was chosen, by the path of the unit.
+
+    Raises:
+        UserError: a unit has not been confirmed.
+    """
+    return {unit.path: Confirmed.read(unit.file) for unit in units(study, exercise)}
+
+
+def finished(study: Study, exercise: str | None = None) -> list[Run]:
+    """The run table of a finished study, with the runs that were added beyond its grids.
+
+    Raises:
+        UserError: a unit has not been confirmed.
+    """
+    grid = runs(study, exercise)
+    known = {run.path for run in grid}
+    added = [run for found in confirmed(study, exercise).values() for run in found.added]
+    return [*grid, *(run for run in added if run.path not in known)]
 
 
 def _grid(study: Study, only: str | None = None) -> Iterator[Run]:

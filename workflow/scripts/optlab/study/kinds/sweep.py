@@ -6,7 +6,7 @@ from typing import Any
 
 from optlab.catalogue import optimizers, schedules
 from optlab.errors import Mistake, UserError, below
-from optlab.study import claims, names
+from optlab.study import claims, confirmation, names
 from optlab.study.run import AXES, Run, maker
 
 TABLES = {"runs": "runs", "best": "best settings", "optimizers": "optimizers", "claims": "claims"}
@@ -28,8 +28,9 @@ def _schedule(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
 
 
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What its section names."""
+    """What its section names, and how its results are to be judged."""
     yield from names.grid(study, exercise)
+    yield from confirmation.mistakes(study, exercise)
 
 
 def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:
@@ -66,5 +67,7 @@ def _replicates(exercise: Mapping[str, Any]) -> str:
 
 
 def results(study: Mapping[str, Any], name: str) -> list[str]:
-    """The metrics of its runs."""
-    return [f"{run.folder}/metrics.tsv" for run in runs(study, name) if run.skip_reason is None]
+    """The metrics of its runs, and what was chosen from them."""
+    own = [run for run in runs(study, name) if run.skip_reason is None]
+    chosen = [unit.file for unit in confirmation.units(study, name, own)]
+    return [*(f"{run.folder}/metrics.tsv" for run in own), *chosen]

@@ -1,0 +1,232 @@
+"""What follows a grid: rates beyond its ends, and the chosen settings on fresh seeds.
+
+An optimizer on a problem (a data set and a network) is the unit: one job reads the metrics of its
+grid, extends the grid where its best learning rate is at an end (`extend`), and trains the chosen
+setting on seeds that no tuning uses (`confirm`). What it chose is in ``confirmed.json``.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from optlab import files, values
+from optlab.errors import Mistake, UserError, show
+from optlab.study.run import CONFIRMATION, Run
+
+FEWEST = 4  # seeds with which the evidence can reach 20 at all: see `results.anytime.fewest`
+LARGEST = 0.2  # margin of an accuracy: more was meant as points, or shows nothing
+
+Study = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """An optimizer on a problem of a sweep.
+
+    Attributes:
+        runs: its grid.
+        confirm: number of confirmation seeds.
+        extend: number of learning rates that may be tried beyond the grid.
+        metric: of the exercise.
+    """
+
+    runs: tuple[Run, ...]
+    confirm: int
+    extend: int
+    metric: str
+
+    @cached_property
+    def path(self) -> str:
+        """Its folder below ``results/<study>/confirm``."""
+        return "/".join(self.runs[0].path.split("/")[:3])
+
+    @property
+    def folder(self) -> str:
+        """Its folder, relative to the working directory."""
+        return f"results/{self.runs[0].study}/confirm/{self.path}"
+
+    @property
+    def file(self) -> str:
+        """What was chosen; the metrics of the confirmation seeds are in folders beside it."""
+        return f"{self.folder}/confirmed.json"
+
+    @property
+    def widest(self) -> Run:
+        """The run that needs the most processes."""
+        return max(self.runs, key=lambda run: run.gpus)
+
+    @property
+    def parts(self) -> list[str]:
+        """The files of this package that its runs import and others may not."""
+        return list(dict.fromkeys(part for run in self.runs for part in run.parts))
+
+    @property
+    def code(self) -> list[str]:
+        """The user's own files that its runs import."""
+        return list(dict.fromkeys(file for run in self.runs for file in run.code))
+
+    def text(self) -> str:
+        """The unit as ``confirm.py`` reads it; Snakemake compares it with the last call's."""
+        runs = [run.fields() for run in self.runs]
+        return json.dumps({**self._plan(), "runs": runs}, sort_keys=True)
+
+    def _plan(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("confirm", "extend", "metric")}
+
+    @classmethod
+    def of(cls, text: str) -> "Unit":
+        """The unit that this `text` describes."""
+        found = json.loads(text)
+        return cls(**{**found, "runs": tuple(Run(**fields) for fields in found["runs"])})
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What the job of a unit chose.
+
+    Attributes:
+        chosen: the run of the best setting on tuning seeds.
+        edge: the end of the rates tried at which it lies, as in ``lr_at_edge``.
+        added: the runs beyond the grid.
+        seeds: number of confirmation seeds.
+    """
+
+    chosen: Run
+    edge: str
+    added: tuple[Run, ...]
+    seeds: int
+
+    @property
+    def run(self) -> Run:
+        """The chosen setting on its confirmation seeds."""
+        return on_fresh_seeds(self.chosen, self.seeds)
+
+    def text(self) -> str:
+        """The content of ``confirmed.json``."""
+        content = {
+            "chosen": self.chosen.fields(),
+            "edge": self.edge,
+            "added": [run.fields() for run in self.added],
+            "seeds": self.seeds,
+        }
+        return json.dumps(content, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, file: str) -> "Confirmed":
+        """The content of a ``confirmed.json``.
+
+        Raises:
+            UserError: there is no such file, or it is damaged.
+        """
+        try:
+            found = json.loads(Path(file).read_text(encoding="utf-8"))
+            added = tuple(Run(**fields) for fields in found["added"])
+            return cls(Run(**found["chosen"]), found["edge"], added, found["seeds"])
+        except OSError as error:
+            raise UserError(f"{file}: {error.strerror}; has this been confirmed?") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file}: not a file of this version; remove it") from error
+
+
+def on_fresh_seeds(run: Run, seeds: int) -> Run:
+    """The run on confirmation seeds."""
+    return dataclasses.replace(run, first_seed=CONFIRMATION, seeds=seeds)
+
+
+def units(study: Study, name: str, runs: Iterable[Run]) -> list[Unit]:
+    """The units of an exercise with these runs that have something to extend or to confirm."""
+    exercise, raised = study["exercises"][name], settled(study)
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.dataset, run.model, run.optimizer), []).append(run)
+    found = [_unit(exercise, tuple(group), raised) for group in groups.values()]
+    return [unit for unit in found if unit.confirm or unit.extend]
+
+
+def _unit(exercise: Mapping[str, Any], runs: tuple[Run, ...], raised: Mapping[str, int]) -> Unit:
+    extend = exercise["extend"] if len({run.knobs.get("lr") for run in runs}) > 1 else 0
+    # Nothing random: another seed would give the same figures.
+    confirm = 0 if all(run.is_deterministic for run in runs) else exercise["confirm"]
+    unit = Unit(runs, confirm, extend, exercise["metric"])
+    more = raised.get(unit.path, 0) if confirm else 0
+    return dataclasses.replace(unit, confirm=max(confirm, more))
+
+
+# -- seeds that `settle.py` added --------------------------------------------------------------
+
+
+def settled_file(study: Study) -> Path:
+    """The numbers of confirmation seeds to which `settle.py` has raised optimizers."""
+    return Path(f"results/{study['study']}/settled.json")
+
+
+def settled(study: Study) -> dict[str, int]:
+    """Unit -> number of confirmation seeds.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    file = settled_file(study)
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["seeds"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: damaged; remove it, and settle again") from error
+
+
+def write_settled(study: Study, content: Mapping[str, Any]) -> None:
+    """Write the file; its ``seeds`` are what `settled` reads."""
+    files.write(settled_file(study), json.dumps(content, indent=1) + "\n")
+
+
+# -- mistakes ----------------------------------------------------------------------------------
+
+
+def mistakes(study: Study, exercise: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Confirmation seeds, margins and extensions that could settle nothing."""
+    if 0 < exercise["confirm"] < FEWEST:
+        message = f"{exercise['confirm']} seeds cannot settle anything; use at least {FEWEST}, or 0"
+        yield ("confirm",), message
+    yield from _of_margin(exercise["margin"])
+    if exercise["extend"] != study["extend"]:  # stated for this exercise
+        for name, knobs in exercise["optimizers"].items():
+            if exercise["extend"] and len(knobs.get("lr", ())) < 2:
+                message = "has no two learning rates, whose ratio 'extend' would continue"
+                yield ("optimizers", name), f"{message}; add one, or use extend: 0"
+
+
+def _of_margin(given: Any) -> Iterator[Mistake]:
+    example = "as in {accuracy: 0.005, loss: 1%}"
+    if not isinstance(given, Mapping):
+        yield ("margin",), f"{show(given)} is a margin of nothing; name the metric, {example}"
+        return
+    for metric, value in given.items():
+        if metric not in ("accuracy", "loss"):
+            yield ("margin", metric), "unknown key; allowed: accuracy, loss"
+        elif (amount := margin(given, metric)) is None:
+            forms = {"accuracy": "0.005 or 0.5 points", "loss": "0.01 or 1%"}
+            yield (
+                ("margin", metric),
+                f"{show(value)} is not a margin; use a form like {forms[metric]}",
+            )
+        elif metric == "accuracy" and amount[0] > LARGEST:
+            message = f"{show(value)} is {100 * amount[0]:g} points of 100; write {value} points"
+            yield ("margin", metric), f"{message}, or at most {LARGEST}"
+
+
+def margin(given: Mapping[str, Any], metric: str) -> tuple[float, bool] | None:
+    """The margin of a metric, and whether it is relative to the best; None if there is none."""
+    value = given.get(metric)
+    unit = {"accuracy": "points", "loss": "%"}[metric]
+    text = values.text(value) if value is not None else ""
+    number = text.removesuffix(unit).strip()
+    try:
+        amount = float(number) / (100 if text.endswith(unit) else 1)
+    except ValueError:
+        return None
+    return (amount, text.endswith("%")) if 0 < amount < float("inf") else None
