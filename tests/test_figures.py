@@ -11,9 +11,10 @@ from handmade import CLASSES, LINE, descend, finish, resolved, row, save, write
 
 import figures as program
 from optlab.catalogue import optimizers
-from optlab.figures import draw, looks, plan, rates, theory, words
+from optlab.figures import draw, looks, plan, rates, words
 from optlab.figures.axes import thin
 from optlab.figures.reader import Reader
+from optlab.results import theory
 from optlab.study import table
 
 SCRIPTS = Path(program.__file__).parent
