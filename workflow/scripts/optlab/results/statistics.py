@@ -51,7 +51,8 @@ def cells(name: str, found: Estimate) -> dict[str, float]:
     The interval is cut to what is possible: the true value lies there, so the coverage stays.
     """
     low, high = possible(name)
-    cut = Estimate(found.mean, max(low, found.low), min(high, found.high))
+    # In this order NaN, the end of an interval that there is not, stays NaN.
+    cut = Estimate(found.mean, max(found.low, low), min(found.high, high))
     return dict(zip(with_ends(name), cut, strict=True))
 
 
@@ -80,6 +81,26 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n < 2:
         return Estimate(mean)
     half = float(quantile(n - 1)) * _deviation(values, mean) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def predicted(values: Sequence[float], runs: int = 1, grain: float = 0.0) -> Estimate:
+    """Where the mean of further runs is expected: mean +- t s sqrt(1 / runs + 1 / n).
+
+    It is the prediction interval of G. J. Hahn, "Factors for calculating two-sided prediction
+    intervals for samples from a normal distribution", J. Am. Stat. Assoc. 64 (1969) 878-888.
+
+    Args:
+        values: of n runs, one a seed, from the same distribution.
+        runs: number of further runs.
+        grain: resolution of the values, which adds grain^2 / 12 to their variance.
+    """
+    n = len(values)
+    mean = math.fsum(values) / n if n else math.nan
+    if n < 2:
+        return Estimate(mean)
+    deviation = math.hypot(_deviation(values, mean), grain / math.sqrt(12))
+    half = float(quantile(n - 1)) * deviation * math.sqrt(1 / runs + 1 / n)
     return Estimate(mean, mean - half, mean + half)
 
 
