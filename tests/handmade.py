@@ -79,9 +79,10 @@ def finish(run, losses, **more):
     Each further figure is a list with one value a seed.
     """
     rows = []
-    for seed, loss in enumerate(losses):
+    for number, loss in enumerate(losses):
+        seed = run.first_seed + number
         rows.append(row(run, seed, 0, 2.3, **{name: 2.3 for name in more}))
-        figures = {name: values[seed] for name, values in more.items()}
+        figures = {name: values[number] for name, values in more.items()}
         if loss is None:
             rows.append(row(run, seed, 1, math.inf, step=27, status="diverged"))
         else:

@@ -43,6 +43,8 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
             found |= _compared(study, every)
     if "scaling" in wanted:
         found["scaling"] = scaling.frame(study)
+    if "claims" in wanted:
+        found["claims"] = verdicts.frame(study)
     if "trials" in wanted:
         some = search.every(study)
         found |= {"trials": searches.trials(some), "search": searches.summaries(some)}
@@ -55,7 +57,7 @@ def runs(every: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tables of sweeps: the best settings, their ranks, and the claims."""
+    """The tables of sweeps: the best settings, and their ranks."""
     metrics = {name: one.get("metric", "") for name, one in study["exercises"].items()}
     best = summary.best(every[[not run.timed for run in every["run"]]], metrics)
     targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
@@ -65,21 +67,7 @@ def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {
         "best": _select(best, [*chosen, *CELLS]),
         "optimizers": empty if ranked.empty else _select(ranked, COMPARED),
-        "claims": _claims(study, every),
     }
-
-
-def _claims(study: Study, every: pd.DataFrame) -> pd.DataFrame:
-    """A row for each statement of the study's sources."""
-    rows = [
-        {
-            "exercise": name,
-            **verdicts.judge(claim, every[every["exercise"] == name], exercise["metric"]),
-        }
-        for name, exercise in study["exercises"].items()
-        for claim in exercise.get("claims", ())
-    ]
-    return pd.DataFrame(rows, columns=verdicts.COLUMNS)
 
 
 def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -6,7 +6,8 @@ from typing import Any
 
 from optlab.catalogue import optimizers, schedules
 from optlab.errors import Mistake, UserError, below
-from optlab.study import claims, confirmation, names
+from optlab.study import confirmation, names
+from optlab.study.claims import sweeps as claims
 from optlab.study.run import AXES, Run, maker
 
 TABLES = {"runs": "runs", "best": "best settings", "optimizers": "optimizers", "claims": "claims"}
