@@ -11,7 +11,8 @@ import tables
 from optlab.errors import UserError
 from optlab.results import scaling
 from optlab.results.reading import FIGURES
-from optlab.study import reading, schema, table
+from optlab.study import claims, reading, schema, table
+from optlab.study.kinds import search
 
 SWEEP = {
     **CLASSES,
@@ -370,3 +371,29 @@ def test_claims_are_no_part_of_what_is_trained_or_drawn():
     bare = resolved({"fit": SWEEP})
     assert runs == table.runs(bare)
     assert reading.part(made, "fit") == reading.part(bare, "fit")
+    for exercise, claim, leave in (
+        (GPUS, {"unanswered": "b"}, ("claims",)),
+        (SEARCH, {"best": {"optimizer": "adam"}}, search.NOT_TRIALS),
+        (SEARCH, {"best": {"optimizer": "adam"}}, search.NOT_RETRAINING),
+    ):
+        made, bare = claimed(claim, exercise)[0], resolved({"fit": exercise})
+        assert reading.part(made, "fit", leave) == reading.part(bare, "fit", leave)
+    assert search.searches(made, "fit") == search.searches(bare, "fit")
+
+
+def test_the_shipped_studies_have_claims_of_every_kind():
+    kinds = set()
+    for name in ("config", "lab"):
+        study = reading.load(Path(__file__).parents[1] / f"config/{name}.yaml")
+        kinds |= {
+            (exercise["kind"], claims.kind(claim))
+            for exercise in study["exercises"].values()
+            for claim in exercise["claims"]
+        }
+    assert {kind for exercise, kind in kinds if exercise == "sweep"} == set(claims.KINDS)
+    assert {
+        ("scaling", "value"),
+        ("scaling", "order"),
+        ("search", "value"),
+        ("search", "best"),
+    } <= (kinds)

@@ -181,12 +181,12 @@ HALF = [[None] * 2, [1.0, 1.1], [None, 2.0], [1.0, 1.0]]
 def test_best_is_tested_against_every_other_setting_of_the_optimizer(settings, losses, verdict):
     found = judged({"best": settings}, losses)
     assert found["verdict"].startswith(verdict)
-    assert found["published"] == f"sgd,lr={settings['lr']}"
+    assert found["published"] == f"sgd lr={settings['lr']}"
 
 
 def test_best_names_the_setting_that_is():
     claim = {"best": {**SGD, "lr": 1}}
-    best = f"sgd,lr=0.1 ({np.mean(FAR[1]):.4g})"
+    best = f"sgd lr=0.1 ({np.mean(FAR[1]):.4g})"
     assert judged(claim, FAR)["measured"] == best
     # Not the one with the lowest loss if one of its seeds diverges.
     assert judged(claim, [[None, *[0.1] * 9], *FAR[1:]])["measured"] == best
@@ -256,7 +256,7 @@ def test_equivalent_settings_are_within_a_margin_of_each_other(within, verdict):
     near = {**claim, "equivalent": [SGD, {**SGD, "lr": 1}, ADAM]}
     found = judged(near, NEAR)
     assert found["verdict"].startswith(verdict)
-    assert found["published"] == f"sgd,lr=0.1 = sgd,lr=1 = adam within {within}"
+    assert found["published"] == f"sgd lr=0.1 = sgd lr=1 = adam within {within}"
     far = {**claim, "equivalent": [SGD, {**SGD, "lr": 0.01}]}
     assert judged(far, NEAR)["verdict"] == "does not hold"
     one = [NEAR[0], [None, *NEAR[1][1:]], *NEAR[2:]]
@@ -279,9 +279,9 @@ def test_ratio_is_taken_seed_by_seed():
 
 def test_order_is_told_as_it_is_claimed_and_as_it_is_measured():
     found = judged({"order": [SGD, ADAM]}, FAR)
-    assert found["published"] == "sgd,lr=0.1 > adam"
+    assert found["published"] == "sgd lr=0.1 then adam"
     adam, sgd = np.mean(FAR[3]), np.mean(FAR[1])
-    assert found["measured"] == f"adam ({adam:.4g}) > sgd,lr=0.1 ({sgd:.4g})"
+    assert found["measured"] == f"adam ({adam:.4g}) then sgd lr=0.1 ({sgd:.4g})"
     assert found["figure"] == "val_loss"
 
 
@@ -297,16 +297,16 @@ def line(rates, steps, claim, optimizer="sgd"):
 @pytest.mark.parametrize(
     ("rates", "steps", "measured", "verdict"),
     [
-        ([0.1, 0.01, 0.05], [2, 0.9, 2], "ok up to lr=0.01, diverges from lr=0.05",
+        ([0.1, 0.01, 0.05], [2, 0.9, 2], "converges up to lr=0.01, diverges from lr=0.05",
          "open: the limit lies between 0.01 and 0.05"),
         # 0.05 is 0.045 to 0.055, so all of the bracket is rounded to it.
-        ([0.046, 0.05], [0.9, 2], "ok up to lr=0.046, diverges from lr=0.05", "holds"),
-        ([0.044, 0.05], [0.9, 2], "ok up to lr=0.044, diverges from lr=0.05",
+        ([0.046, 0.05], [0.9, 2], "converges up to lr=0.046, diverges from lr=0.05", "holds"),
+        ([0.044, 0.05], [0.9, 2], "converges up to lr=0.044, diverges from lr=0.05",
          "open: the limit lies between 0.044 and 0.05"),
-        ([0.01, 0.03, 0.05], [0.9, 2, 2], "ok up to lr=0.01, diverges from lr=0.03", None),
-        ([0.01, 0.05, 0.1], [0.9, 0.9, 2], "ok up to lr=0.05, diverges from lr=0.1", None),
-        ([0.01, 0.05, 0.1], [0.9, 2, 0.9], "ok up to lr=0.1, diverges from lr=0.05", None),
-        ([0.01, 0.05], [0.9, 0.9], "ok up to lr=0.05, none diverges", None),
+        ([0.01, 0.03, 0.05], [0.9, 2, 2], "converges up to lr=0.01, diverges from lr=0.03", None),
+        ([0.01, 0.05, 0.1], [0.9, 0.9, 2], "converges up to lr=0.05, diverges from lr=0.1", None),
+        ([0.01, 0.05, 0.1], [0.9, 2, 0.9], "converges up to lr=0.1, diverges from lr=0.05", None),
+        ([0.01, 0.05], [0.9, 0.9], "converges up to lr=0.05, none diverges", None),
         ([0.05], [2], "diverges from lr=0.05",
          "open: the limit lies below 0.05, and no lower rate was tried"),
     ],
@@ -340,7 +340,7 @@ def test_the_fastest_reaches_a_target_first():
     found = line([0.01, 0.02], [0.90, 0.91], FAST)
     assert (found["figure"], found["verdict"]) == ("steps to train_loss 1e-06", "holds")
     steps = math.ceil(math.log(1e-6 / 23.66) / math.log(0.9))
-    assert found["measured"] == f"sgd,lr=0.01 ({steps} steps)"
+    assert found["measured"] == f"sgd lr=0.01 ({steps} steps)"
     assert line([0.01, 0.02], [0.91, 0.90], FAST)["verdict"] == "does not hold"
     assert line([0.01, 0.02], [0.9, 0.9], FAST)["verdict"] == differences.EQUAL
     # 0.99 does not reach it in 200 epochs.
@@ -349,7 +349,7 @@ def test_the_fastest_reaches_a_target_first():
     assert found["verdict"] == "does not hold"
     assert line([0.01, 0.02], [0.99, 0.99], FAST)["verdict"] == differences.NO_PAIRS
     epochs = {**FAST, "figure": "epochs"}
-    assert line([0.01, 0.02], [0.9, 0.91], epochs)["measured"] == f"sgd,lr=0.01 ({steps} epochs)"
+    assert line([0.01, 0.02], [0.9, 0.91], epochs)["measured"] == f"sgd lr=0.01 ({steps} epochs)"
     seconds = {**FAST, "figure": "seconds"}  # half a second an epoch; times are random
     assert line([0.01, 0.02], [0.9, 0.91], seconds)["verdict"] == OPEN + "1 seed (p 1)"
 
@@ -384,7 +384,7 @@ def test_random_runs_are_compared_by_logarithms_over_the_seeds_that_reach_it():
     assert found["verdict"] == "holds"
     geometric = [7 * math.exp(np.log(epochs).mean()) for epochs in (fast, slow)]
     words = [f"({steps:.4g} steps)" for steps in geometric]
-    assert found["measured"] == f"sgd {words[0]} > adam {words[1]}"
+    assert found["measured"] == f"sgd {words[0]} then adam {words[1]}"
     assert race(slow, fast, figure="epochs")["verdict"] == "does not hold"
     # Their ratios are nearly equal, their differences are not: those would not be enough.
     gaps = [a - b for a, b in zip(fast, slow, strict=True)]
@@ -396,7 +396,7 @@ def test_missing_the_target_with_a_seed_is_worse_than_never_missing_it():
     assert race([30, 30], [2, None])["verdict"] == "holds"
     assert race([2, None], [30, 30])["verdict"] == "does not hold"
     found = race([2, None], [30, 30])["measured"]
-    assert found == "adam (210 steps) > sgd (14 steps, not reached in 1 of 2)"
+    assert found == "adam (210 steps) then sgd (14 steps, not reached in 1 of 2)"
     # Both miss it: the seeds with which both reach it decide.
     assert race([2, None, None], [30, 30, None])["verdict"] == OPEN + "1 seed (p 1)"
     assert race([2, None], [None, 2])["verdict"] == differences.NO_PAIRS
@@ -518,7 +518,7 @@ def test_order_of_numbers_of_processes():
     faster = {"order": [STRONG, one], "figure": "seconds"}
     found = scaled(faster, times)
     assert found["verdict"] == "holds"
-    assert found["published"].startswith("batch_size=100,gpus=2,scaling=strong > ")
+    assert found["published"].startswith("batch_size=100 gpus=2 scaling=strong then ")
     assert scaled({**faster, "figure": "speedup"}, times)["verdict"] == "holds"  # higher is better
     assert scaled({**faster, "figure": "efficiency"}, times)["verdict"] == "does not hold"
     assert scaled({"order": [one, STRONG], "figure": "seconds"}, times)["verdict"] == (
@@ -598,6 +598,6 @@ def test_retrained_setting_with_one_seed_is_open():
 
 def test_parameters_of_the_best_trial():
     found = searched({"best": {"optimizer": "adam", "lr": 0.03}})
-    assert (found["verdict"], found["measured"]) == ("holds", "optimizer=adam,lr=0.03 (0.52)")
-    assert found["published"] == "optimizer=adam,lr=0.03"
+    assert (found["verdict"], found["measured"]) == ("holds", "adam lr=0.03 (0.52)")
+    assert found["published"] == "adam lr=0.03"
     assert searched({"best": {"optimizer": "sgd"}})["verdict"] == searches.ONE_SEARCH

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -92,7 +92,12 @@ class Sample:
 def words(settings: Mapping[str, Any]) -> str:
     """Settings in words: the optimizer, then the others by name."""
     named = [f"{k}={text(v)}" for k, v in settings.items() if k != "optimizer"]
-    return ",".join([str(settings["optimizer"]), *named] if "optimizer" in settings else named)
+    return " ".join([str(settings["optimizer"]), *named] if "optimizer" in settings else named)
+
+
+def in_order(found: Iterable[Any]) -> str:
+    """Settings from the best to the worst, in words."""
+    return " then ".join(map(str, found))
 
 
 def at_end(name: str, run: Run, figure: str) -> Sample:

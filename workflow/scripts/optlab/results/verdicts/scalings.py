@@ -46,8 +46,8 @@ def judge(study: Mapping[str, Any], name: str) -> Callable[[Claim], Row]:
             return {"figure": figure, **published.judge(claim, found[0], alone)}
         return {
             "figure": figure,
-            "published": " > ".join(map(samples.words, claims.stated(claim))),
-            "measured": " > ".join(map(str, sorted(found, key=lambda one: one.place))),
+            "published": samples.in_order(map(samples.words, claims.stated(claim))),
+            "measured": samples.in_order(sorted(found, key=lambda one: one.place)),
             "verdict": differences.ordered(list(itertools.pairwise(found))),
         }
 

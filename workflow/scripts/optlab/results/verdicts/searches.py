@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab.results import searches
-from optlab.results.verdicts import published
+from optlab.results.verdicts import published, samples
 from optlab.results.verdicts.differences import HOLDS
 from optlab.results.verdicts.samples import Sample
 from optlab.runs import metrics
@@ -13,7 +13,6 @@ from optlab.study import claims
 from optlab.study.claims import Claim
 from optlab.study.kinds import search
 from optlab.study.kinds.search import Search
-from optlab.values import text
 
 Row = dict[str, Any]
 
@@ -77,4 +76,5 @@ def _best(claim: Claim, one: Search) -> Row:
 
 
 def _pairs(parameters: Mapping[str, Any]) -> str:
-    return ",".join(f"{name}={text(value)}" for name, value in parameters.items())
+    short = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in parameters.items()}
+    return samples.words(short)

@@ -126,13 +126,9 @@ def _unit(run: Run) -> str:
     return "/".join(run.path.split("/")[:3])
 
 
-def _listed(found: Iterable[Any], between: str = " > ") -> str:
-    return between.join(map(str, found))
-
-
-def _named(claim: Claim, between: str = " > ") -> str:
+def _named(claim: Claim) -> list[str]:
     """The settings that a claim names, in words."""
-    return _listed(map(samples.words, claims.stated(claim)), between)
+    return [samples.words(settings) for settings in claims.stated(claim)]
 
 
 def _value(sweep: Sweep, claim: Claim) -> Row:
@@ -176,8 +172,8 @@ def _order(sweep: Sweep, claim: Claim) -> Row:
     found = sweep.stated(claim)
     margin = sweep.margin(sweep.figure(claim))
     return {
-        "published": _named(claim),
-        "measured": _listed(sorted(found, key=lambda one: one.place)),
+        "published": samples.in_order(_named(claim)),
+        "measured": samples.in_order(sorted(found, key=lambda one: one.place)),
         "verdict": differences.ordered(list(itertools.pairwise(found)), margin),
     }
 
@@ -188,8 +184,8 @@ def _equivalent(sweep: Sweep, claim: Claim) -> Row:
     metric = claim["figure"].rpartition("_")[2]
     margin = confirmation.margin({metric: claim["within"]}, metric)
     return {
-        "published": f"{_named(claim, ' = ')} within {text(claim['within'])}",
-        "measured": _listed(sorted(found, key=lambda one: one.place)),
+        "published": f"{' = '.join(_named(claim))} within {text(claim['within'])}",
+        "measured": samples.in_order(sorted(found, key=lambda one: one.place)),
         "verdict": differences.equivalent(found, margin),
     }
 
@@ -198,7 +194,11 @@ def _reaches(sweep: Sweep, claim: Claim) -> Row:
     """Settings that reach a target, with every seed."""
     found = sweep.stated(claim)
     verdict = FAILS if any(sample.missing for sample in found) else HOLDS
-    return {"published": _named(claim, ", "), "measured": _listed(found, ", "), "verdict": verdict}
+    return {
+        "published": ", ".join(_named(claim)),
+        "measured": ", ".join(map(str, found)),
+        "verdict": verdict,
+    }
 
 
 def _diverges_from(sweep: Sweep, claim: Claim) -> Row:
@@ -207,7 +207,7 @@ def _diverges_from(sweep: Sweep, claim: Claim) -> Row:
     tried = sweep.summaries(claims.rates(settings, sweep.runs))
     good = [one["run"].knobs["lr"] for one in tried if not one["diverged"]]
     bad = [one["run"].knobs["lr"] for one in tried if one["diverged"]]
-    parts = [f"ok up to lr={text(good[-1])}"] if good else []
+    parts = [f"converges up to lr={text(good[-1])}"] if good else []
     parts.append(f"diverges from lr={text(bad[0])}" if bad else "none diverges")
     limit = sweep.limit(tried[0]["run"])
     return {
