@@ -37,10 +37,14 @@ def judge(claim: Claim, sample: Sample, alone: str = ONE_SEED) -> dict[str, Any]
         verdict = AGREES
     else:
         verdict = alone if single and not sample.fixed else DIFFERS
-    ends = {"measured_low": mean.low, "measured_high": mean.high}
-    if not sample.fixed:
-        ends |= {"predicted_low": expected.low, "predicted_high": expected.high}
-    return {**ours, **ends, "verdict": verdict}
+    return {
+        **ours,
+        "measured_low": mean.low,
+        "measured_high": mean.high,
+        "predicted_low": expected.low,
+        "predicted_high": expected.high,
+        "verdict": verdict,
+    }
 
 
 def reach(text: str) -> tuple[float, float]:
