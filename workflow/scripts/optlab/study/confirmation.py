@@ -45,6 +45,11 @@ class Unit:
         return "/".join(self.runs[0].path.split("/")[:3])
 
     @property
+    def dataset(self) -> str:
+        """The data set of its runs."""
+        return self.runs[0].dataset
+
+    @property
     def folder(self) -> str:
         """Its folder, relative to the working directory."""
         return f"results/{self.runs[0].study}/confirm/{self.path}"
@@ -56,8 +61,8 @@ class Unit:
 
     @property
     def widest(self) -> Run:
-        """The run that needs the most processes."""
-        return max(self.runs, key=lambda run: run.gpus)
+        """The run that needs the most processes, and of these the most epochs."""
+        return max(self.runs, key=lambda run: (run.gpus, run.epochs))
 
     @property
     def parts(self) -> list[str]:

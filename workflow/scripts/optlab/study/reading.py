@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _TEXTS = ("study", "title", "archives", "datasets", "models", "source", "file", "network", "claim")
 
 # The names of all rules; `figures_<exercise>` is one for each exercise.
-RULES = ("all", "prepare_data", "study", "train", "search_worker", "retrain", "tables")
+RULES = ("all", "prepare_data", "study", "train", "confirm", "search_worker", "retrain", "tables")
 
 # First line of a resolved study, which is not checked again while its hash is right.
 _RESOLVED = "# Resolved, do not edit: "
