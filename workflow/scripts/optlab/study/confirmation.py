@@ -169,19 +169,25 @@ def settled_file(study: Study) -> Path:
     return Path(f"results/{study['study']}/settled.json")
 
 
-def settled(study: Study) -> dict[str, int]:
-    """Unit -> number of confirmation seeds.
+def settled_content(study: Study) -> dict[str, dict[str, int]]:
+    """The file's content: ``seeds``, and ``begin``, the numbers before an unfinished call.
 
     Raises:
         UserError: the file is damaged.
     """
     file = settled_file(study)
     try:
-        return json.loads(file.read_text(encoding="utf-8"))["seeds"]
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {key: {str(k): int(n) for k, n in found[key].items()} for key in ("seeds", "begin")}
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {"seeds": {}, "begin": {}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file}: damaged; remove it, and settle again") from error
+
+
+def settled(study: Study) -> dict[str, int]:
+    """Unit -> number of confirmation seeds."""
+    return settled_content(study)["seeds"]
 
 
 def write_settled(study: Study, content: Mapping[str, Any]) -> None:
