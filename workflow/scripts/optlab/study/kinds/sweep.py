@@ -30,6 +30,7 @@ def _schedule(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
     """What its section names."""
     yield from names.grid(study, exercise)
+    yield from names.varied(study, exercise)
 
 
 def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:
