@@ -56,8 +56,10 @@ EXERCISES = STUDY["exercises"]
 # of them, which for thousands of runs takes longer than all the rest.
 STUDY_FILE = f"{RESULTS}/study.yaml"
 DATASETS = {
-    Path(identity.prepared_path(name, definition)).stem: name
+    Path(identity.prepared_path(name, one)).stem: (name, one)
     for name, definition in STUDY["datasets"].items()
+    # Seeds may draw subsets of the whole training set.
+    for one in (definition, identity.whole(definition))
 }
 SEARCHES = {one.path: one for one in search.every(STUDY)}
 

@@ -116,7 +116,7 @@ class Job:
         """
         import torch
 
-        from optlab.training import datasets, loop
+        from optlab.training import datasets, draws, loop
 
         torch.set_num_threads(self.run.threads)
         run = dataclasses.replace(self.run, device=self.device)
@@ -137,7 +137,7 @@ class Job:
         self.seeds += seeds
         measured = measurements(run, data, world)
         times = wall(seeds, self.started, ready, checkpoints.spent)
-        return {"examples": len(data.train.x), **measured, "wall": times}
+        return {"examples": draws.sizes(run, data)[0], **measured, "wall": times}
 
     def write(self, facts: dict[str, Any]) -> None:
         """Write the run's two files, then remove its progress and its checkpoint."""

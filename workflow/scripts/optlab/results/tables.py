@@ -38,8 +38,7 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
     wanted = {name for exercise in exercises for name in kinds.of(exercise).TABLES}
     found: dict[str, pd.DataFrame] = {}
     if "runs" in wanted:
-        names = study["exercises"]
-        every = summary.summarise([run for name in names for run in table.finished(study, name)])
+        every = summary.summarise(table.every(study))
         found["runs"] = runs(every)
         if "best" in wanted:
             found |= _compared(study, every)

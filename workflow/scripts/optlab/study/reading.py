@@ -21,7 +21,7 @@ from optlab.study.run import Run
 from optlab.values import canonical
 
 INHERITED = (
-    *("seeds", "device", "threads", "precision", "replicates"),
+    *("seeds", "device", "threads", "precision", "replicates", "vary"),
     *("confirm", "margin", "extend"),
 )
 
@@ -166,6 +166,8 @@ def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
 def _too_large(run: Run, definition: Mapping[str, Any]) -> str | None:
     """Why a batch is too large, if the size of the training set is known before preparation."""
     examples = known_examples(run.data, definition)
+    if run.subset is not None:
+        examples = run.subset - run.subset_validation
     if examples is None or not isinstance(run.batch_size, int) or run.batch_size <= examples:
         return None
     together = f" ({run.gpus} processes together)" if run.gpus > 1 else ""

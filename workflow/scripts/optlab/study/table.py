@@ -36,8 +36,8 @@ def confirmed(study: Study, exercise: str | None = None) -> dict[str, Confirmed]
     return {unit.path: Confirmed.read(unit.file) for unit in units(study, exercise)}
 
 
-def finished(study: Study, exercise: str | None = None) -> list[Run]:
-    """The run table of a finished study, with the runs that were added beyond its grids.
+def finished(study: Study, exercise: str) -> list[Run]:
+    """The runs of a finished exercise, with those that were added beyond the ends of its grid.
 
     Raises:
         UserError: a unit has not been confirmed.
@@ -46,6 +46,11 @@ def finished(study: Study, exercise: str | None = None) -> list[Run]:
     known = {run.path for run in grid}
     added = [run for found in confirmed(study, exercise).values() for run in found.added]
     return [*grid, *(run for run in added if run.path not in known)]
+
+
+def every(study: Study) -> list[Run]:
+    """`finished` of all exercises."""
+    return [run for name in study["exercises"] for run in finished(study, name)]
 
 
 def _grid(study: Study, only: str | None = None) -> Iterator[Run]:
