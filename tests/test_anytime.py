@@ -1,6 +1,8 @@
-"""Inference that stays valid however often one looks, against integration."""
+"""Inference that stays valid however often one looks, against integration and by simulation."""
 
+import importlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,17 @@ from scipy import integrate, stats
 from optlab.results import anytime
 from optlab.results.statistics import holm
 
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 LEVELS = (0.05, 0.05 / 13, 0.05 / 91)
 RANDOM = np.random.default_rng(3)
 SAMPLES = [RANDOM.normal(mean, 1, n) for n in (2, 3, 5, 8, 20) for mean in (0, 0.4, 2, -5)]
+
+
+@pytest.fixture
+def verdicts(monkeypatch):
+    """The simulations of the benchmark."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("verdicts")
 
 
 # The formula
@@ -230,3 +240,41 @@ def test_further_seeds_are_the_same_in_all_units():
     for scale in (-1.0, 1e-300, 1e300):
         found = anytime.more_seeds(values * scale, abs(0.9 * scale), 0.01, 0.02, abs(0.1 * scale))
         assert found == expected
+
+
+# Simulations: benchmarks/verdicts.py has more of them
+
+
+def test_the_simulations_compute_the_same(verdicts):
+    values = RANDOM.normal(0.3, 1, (3, 30))
+    for row, found in zip(values, np.exp(-verdicts.best_evidence(values)), strict=True):
+        assert found == pytest.approx([anytime.p_value(row[:n]) for n in range(1, 31)])
+    for row, found in zip(values, np.exp(-verdicts.equivalence(values, 1.0)), strict=True):
+        assert found == pytest.approx([anytime.p_equivalent(row[:n], 1.0) for n in range(1, 31)])
+    evidence = RANDOM.exponential(5, (2, 6, 4))
+    for study, shown in zip(evidence, verdicts.holm_shows(evidence), strict=True):
+        for look in range(4):
+            adjusted = np.array(holm(list(np.exp(-study[:, look]))))
+            assert (shown[:, look] == (adjusted <= 0.05)).all()
+
+
+def test_few_equal_optimizers_are_ever_called_different(verdicts):
+    """A reference chosen by the data is one of all pairs: Holm over those with it is too few."""
+    found = verdicts.false_differences(np.random.default_rng(6), 2000)
+    assert 0.005 < found["fixed"][0] < 0.05 and 0.005 < found["all"][0] < 0.05
+    assert found["best of all"][0] <= found["all"][0]
+    assert found["best"][0] > 0.07
+    assert all(t_test > 0.2 for _, t_test in found.values())
+
+
+@pytest.mark.parametrize("kind", ["single", "fixed", "all"])
+def test_few_optimizers_the_margin_apart_are_ever_equivalent(verdicts, kind):
+    found = verdicts.false_equivalences(np.random.default_rng(7), 2000, 2.0, kind)
+    assert 0.001 < found < 0.03
+
+
+@pytest.mark.parametrize("seeds, mean, margin", [(5, 1.0, None), (10, 0.5, 1.0)])
+def test_the_number_of_further_seeds_is_calibrated(verdicts, seeds, mean, margin):
+    random = np.random.default_rng(8)
+    within, earlier, _ = verdicts.calibration(random, 400, seeds, mean, margin)
+    assert 0.75 < within < 0.85 and earlier < within
