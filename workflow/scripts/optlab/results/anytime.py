@@ -170,7 +170,8 @@ def more_seeds(
 
     Settled is "different", or "equivalent" within the margin (None: no such verdict), at any look.
     The seeds so far are continued as if the true mean and deviation were those estimated; the
-    range is that of a deviation at the ends of its 80 % chi-square interval.
+    range is that of a deviation at the ends of its 80 % chi-square interval. Estimates from few
+    seeds are rough: see benchmarks/README.md for how often the number was enough.
 
     Args:
         differences: those so far; of fewer than two the deviation is unknown.
@@ -184,6 +185,8 @@ def more_seeds(
         return More(None, None, None)
     freedom = len(values) - 1
     rule = Rule(margin_ or None, alpha_difference, alpha_equivalence, grain)
+    if np.mean(values) < 0:  # the same answer whichever setting comes first
+        values = -values
     _, means, within = _sums(values, 0.0)
     # Below the grain, a deviation cannot be seen: equal differences do not say that it is zero.
     deviation = max(math.sqrt(within[-1] / freedom), grain / math.sqrt(6))
@@ -270,9 +273,13 @@ def _looks(differences: ArrayLike, shift: float, grain: float) -> tuple[NDArray,
 
 
 def _scaled(differences: ArrayLike, shift: float, grain: float) -> tuple[NDArray, Any, Any, float]:
-    """All in units of the largest, whose square neither overflows nor vanishes; and that unit."""
+    """All in a unit in which no square overflows and the largest does not vanish; and that unit.
+
+    It is a power of two: later values change no digit of what earlier ones showed.
+    """
     values = np.asarray(differences, dtype=float)
-    scale = max(float(np.max(np.abs(values), initial=0.0)), abs(shift), grain) or 1.0
+    largest = max(float(np.max(np.abs(values), initial=0.0)), abs(shift), grain)
+    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)
     return values / scale, shift / scale, grain / scale, scale
 
 
