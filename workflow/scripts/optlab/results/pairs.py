@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,6 @@ def seconds(run: Run) -> float:
         return math.nan
 
 
-@cache
 def grain(data: str, figure: str) -> float:
     """The resolution of a figure on a prepared data set: 1 / examples for accuracies."""
     part, _, metric = figure.partition("_")
