@@ -233,11 +233,10 @@ def _of_margin(given: Any) -> Iterator[Mistake]:
 def margin(given: Mapping[str, Any], metric: str) -> tuple[float, bool] | None:
     """The margin of a metric, and whether it is relative to the best; None if there is none."""
     value = given.get(metric)
-    unit = {"accuracy": "points", "loss": "%"}[metric]
-    text = values.text(value) if value is not None else ""
-    number = text.removesuffix(unit).strip()
+    text = values.text(value).removesuffix("s") if value is not None else ""
+    number = text.removesuffix({"accuracy": "point", "loss": "%"}[metric])
     try:
-        amount = float(number) / (100 if text.endswith(unit) else 1)
+        amount = float(number) / (100 if number != text else 1)
     except ValueError:
         return None
     return (amount, text.endswith("%")) if 0 < amount < float("inf") else None
