@@ -111,7 +111,7 @@ def test_equivalent_is_within_the_margin_and_needs_one():
         "equivalent (within 0.5 points)",
     ]
     study, _ = confirmed(LEVEL, NEAR)
-    assert ranked(study)["verdict"].iloc[1]== "open: more than 1000 further seeds"
+    assert ranked(study)["verdict"].iloc[1] == "open: more than 1000 further seeds"
 
 
 def test_a_shown_difference_within_the_margin_is_equivalent():
