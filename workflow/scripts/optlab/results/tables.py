@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from optlab import files
-from optlab.results import comparison, scaling, searches, summary, verdicts
+from optlab.results import budget, comparison, profiles, scaling, searches, summary, verdicts
 from optlab.results.statistics import with_ends
 from optlab.results.summary import CELLS, PROBLEM
 from optlab.study import kinds, table
@@ -57,7 +57,8 @@ def runs(every: pd.DataFrame) -> pd.DataFrame:
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of sweeps: the best settings, their ranks, and the claims."""
     metrics = {name: one.get("metric", "") for name, one in study["exercises"].items()}
-    best = summary.best(every[[not run.timed for run in every["run"]]], metrics)
+    grids = every[[not run.timed for run in every["run"]]]
+    best = summary.best(grids, metrics)
     targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
     ranked = comparison.rank(best, targets)
     empty = pd.DataFrame(columns=[*PROBLEM, "optimizer"])
@@ -65,6 +66,8 @@ def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {
         "best": _select(best, [*chosen, *CELLS]),
         "optimizers": empty if ranked.empty else _select(ranked, COMPARED),
+        "budget": budget.frame(grids, metrics),
+        "profiles": profiles.frame(study, best),
         "claims": _claims(study, every),
     }
 

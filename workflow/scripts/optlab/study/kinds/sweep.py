@@ -9,7 +9,14 @@ from optlab.errors import Mistake, UserError, below
 from optlab.study import claims, confirmation, names
 from optlab.study.run import AXES, Run, maker
 
-TABLES = {"runs": "runs", "best": "best settings", "optimizers": "optimizers", "claims": "claims"}
+TABLES = {
+    "runs": "runs",
+    "best": "best settings",
+    "optimizers": "optimizers",
+    "budget": "best of k settings",
+    "profiles": "time to the targets of all problems",
+    "claims": "claims",
+}
 
 
 def fill(exercise: dict[str, Any]) -> None:
