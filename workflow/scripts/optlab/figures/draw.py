@@ -7,7 +7,18 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from optlab import files
-from optlab.figures import epochs, looks, plan, rates, scaling, scaling_axes, scaling_time, trials
+from optlab.figures import (
+    budget,
+    epochs,
+    looks,
+    plan,
+    profiles,
+    rates,
+    scaling,
+    scaling_axes,
+    scaling_time,
+    trials,
+)
 from optlab.figures.plan import Picture, Study
 from optlab.figures.reader import Reader
 from optlab.study import table
@@ -20,6 +31,7 @@ DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
     "accuracy": rates.accuracy,
     "comparison-best": epochs.comparison,
     "comparison-lab": epochs.comparison,
+    "budget": budget.draw,
     "batches": epochs.batches,
     "curves": epochs.curves,
     "scaling-speedup": scaling.speedup,
@@ -32,16 +44,22 @@ DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
     "search-intermediate": trials.intermediate,
     "search-importance": trials.importance,
     "search-slices": trials.slices,
+    "profiles": profiles.draw,
 }
 
 
-def draw(study: Study, exercise: str, folder: Path) -> None:
+def draw(study: Study, exercise: str | None, folder: Path) -> None:
     """Draw every picture of the exercise, and remove those that an earlier call left there.
+
+    Without an exercise, those of the whole study.
 
     Raises:
         UserError: a run or a search of it has not finished.
     """
-    source, pictures = _source(study, exercise), plan.pictures(study, exercise)
+    if exercise is None:
+        pictures, source = plan.of_study(study), profiles.source(study)
+    else:
+        pictures, source = plan.pictures(study, exercise), _source(study, exercise)
     for picture in pictures:
         figure = DRAWN[picture.kind](picture, source(picture))
         files.write(folder / f"{picture.name}.svg", looks.svg(figure))
