@@ -173,8 +173,8 @@ def test_a_violation_that_is_shown_is_a_warning():
 
 
 def test_a_violation_that_is_not_shown_is_none():
-    # With three seeds nothing can be shown, and with these differences nothing is.
-    assert budget.under_tuned(trained({"sgd": [LOW[:3]], "adam": [HIGH[:3]]}, 3)) == {}
+    # With two seeds nothing can be shown, and with these differences nothing is.
+    assert budget.under_tuned(trained({"sgd": [LOW[:2]], "adam": [HIGH[:2]]}, 2)) == {}
     noise = [loss + (0.05 if n % 2 else -0.04) for n, loss in enumerate(LOW)]
     assert budget.under_tuned(trained({"sgd": [LOW], "adam": [noise]}, SEEDS)) == {}
 
@@ -214,6 +214,19 @@ def test_where_nothing_is_random_nothing_is_shown():
     for run, loss in zip(table.runs(study), (1e-14, 3e-14), strict=True):
         finish(run, [loss] * 5)
     assert budget.under_tuned(summary.summarise(table.runs(study))) == {}
+
+
+def test_the_table_of_optimizers_warns_of_it():
+    grid = {"sgd": {"lr": [0.1]}, "adam": {"lr": [0.1]}}
+    study = resolved({name: {**CLASSES, "optimizers": grid} for name in ("a", "b")}, SEEDS)
+    for run in table.runs(study):
+        low = (run.optimizer == "sgd") == (run.exercise == "a")  # in b, Adam is tuned well
+        losses, right = (LOW if low else HIGH), [0.5] * SEEDS
+        finish(run, losses, val_loss=losses, val_accuracy=right, test_accuracy=right)
+    assert tables.main(["--study", str(save(study)), "--output-folder", "out"]) == 0
+    rows = {(r["exercise"], r["optimizer"]): r["warnings"] for r in read("out/optimizers.tsv")}
+    assert [key for key, words in rows.items() if "under-tuned" in words] == [("a", "adam")]
+    assert "higher than that of SGD, which it contains" in rows["a", "adam"]
 
 
 def test_what_contains_what():

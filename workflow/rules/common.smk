@@ -1,8 +1,8 @@
 """What all rules need: the study and its run table, the machines, and the programs. No rules.
 
 In:  the configuration.
-Out: STUDY (the resolved study), RUNS (path -> run), SEARCHES (path -> search), SITE (the machines),
-     and the functions that the rules call.
+Out: STUDY (the resolved study), RUNS (path -> run), UNITS (path -> what is confirmed), SEARCHES
+     (path -> search), SITE (the machines), and the functions that the rules call.
 """
 
 import functools
@@ -32,6 +32,7 @@ def PROGRAM(name, folder="workflow/scripts"):
 try:
     STUDY = reading.resolve(config, map(os.path.relpath, workflow.configfiles))
     RUNS = {run.path: run for run in table.runs(STUDY)}
+    UNITS = {unit.path: unit for unit in table.units(STUDY)}
     # The machines of a cluster are described by its profile's `default-resources`.
     SAID = {
         name: resource.raw
@@ -55,8 +56,10 @@ EXERCISES = STUDY["exercises"]
 # of them, which for thousands of runs takes longer than all the rest.
 STUDY_FILE = f"{RESULTS}/study.yaml"
 DATASETS = {
-    Path(identity.prepared_path(name, definition)).stem: name
+    Path(identity.prepared_path(name, one)).stem: (name, one)
     for name, definition in STUDY["datasets"].items()
+    # Seeds may draw subsets of the whole training set.
+    for one in (definition, identity.whole(definition))
 }
 SEARCHES = {one.path: one for one in search.every(STUDY)}
 
@@ -87,6 +90,10 @@ def run_of(w):
     return RUNS[f"{w.exercise}/{w.optimizer}/{w.problem}/{w.knobs}/{w.plan}"]
 
 
+def unit_of(w):
+    return UNITS[f"{w.exercise}/{w.optimizer}/{w.problem}"]
+
+
 def search_of(w):
     return SEARCHES[f"{w.exercise}/{w.searched}"]
 
@@ -104,7 +111,7 @@ def search_code(rule, w):
 @functools.cache
 def _needs(predict, path):
     """What a job asks for, computed once for all of its attempts."""
-    one = RUNS.get(path) or SEARCHES[path]
+    one = RUNS.get(path) or UNITS.get(path) or SEARCHES[path]
     return predict(one, STUDY["datasets"][one.dataset], SITE)
 
 

@@ -4,6 +4,8 @@ In:  the results of the exercise, and the part of the study that is about it.
 Out: figures/<exercise>/*.svg, and figures/*.svg, which compare the problems of several exercises
 """
 
+NOT_DRAWN = ("claims", "margin")  # keys of an exercise on which no picture depends
+
 PICTURES = {
     exercise: [
         in_report(
@@ -42,7 +44,7 @@ for exercise in EXERCISES:
             # Not study.yaml, which any change of the study rewrites. `ancient()` does not work
             # here: once an upstream job runs, Snakemake no longer checks downstream jobs for
             # changes of their own.
-            study=reading.dump(reading.part(STUDY, exercise)),
+            study=reading.dump(reading.part(STUDY, exercise, leave=NOT_DRAWN)),
             folder=subpath(output[0], parent=True),
         shell:
             """
@@ -59,7 +61,7 @@ for exercise in EXERCISES:
 
 
 # The exercises that the pictures of the whole study compare.
-CONTEST = list(dict.fromkeys(exercise for exercise, *_ in table.contest(STUDY)[0]))
+RACED = list(dict.fromkeys(exercise for exercise, *_ in table.races(STUDY)[0]))
 STUDY_PICTURES = [
     in_report(
         f"figures/{picture.name}.svg",
@@ -75,7 +77,7 @@ if STUDY_PICTURES:
 
     rule figures_study:
         input:
-            results_of(CONTEST),
+            results_of(RACED),
         output:
             STUDY_PICTURES,
         log:
@@ -88,8 +90,8 @@ if STUDY_PICTURES:
         params:
             program=PROGRAM("figures.py"),
             code=triggers.digest("figures"),
-            looks=drawn(*CONTEST),
-            study=reading.dump(reading.part(STUDY, *CONTEST)),
+            looks=drawn(*RACED),
+            study=reading.dump(reading.part(STUDY, *RACED, leave=NOT_DRAWN)),
             folder=subpath(output[0], parent=True),
         shell:
             """

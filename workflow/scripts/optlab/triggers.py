@@ -21,6 +21,7 @@ TRIGGERS: dict[str, tuple[str, ...]] = {
     "train": ("train.py", *_TRAINING),
     "search_worker": ("search.py", *_TRAINING, *_TRIALS),
     "retrain": ("retrain.py", *_TRAINING, "optlab/search"),
+    "confirm": ("confirm.py", *_RESULTS),
     "tables": ("tables.py", *_RESULTS),
     "figures": ("figures.py", *_RESULTS, "optlab/figures"),
 }

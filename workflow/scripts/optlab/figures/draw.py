@@ -1,6 +1,6 @@
 """Drawing every picture of an exercise: from which data, by which function, into which file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from optlab.figures.plan import Picture, Study
 from optlab.figures.reader import Reader
 from optlab.study import table
 from optlab.study.kinds import search
+from optlab.study.run import Run
 
 # Kind of picture -> the function that draws it, given the data that `_source` reads.
 DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
@@ -59,7 +60,8 @@ def draw(study: Study, exercise: str | None, folder: Path) -> None:
     if exercise is None:
         pictures, source = plan.of_study(study), profiles.source(study)
     else:
-        pictures, source = plan.pictures(study, exercise), _source(study, exercise)
+        runs = table.finished(study, exercise)
+        pictures, source = plan.pictures(study, exercise, runs), _source(study, exercise, runs)
     for picture in pictures:
         figure = DRAWN[picture.kind](picture, source(picture))
         files.write(folder / f"{picture.name}.svg", looks.svg(figure))
@@ -69,7 +71,7 @@ def draw(study: Study, exercise: str | None, folder: Path) -> None:
             file.unlink()
 
 
-def _source(study: Study, exercise: str) -> Callable[[Picture], Any]:
+def _source(study: Study, exercise: str, runs: Sequence[Run]) -> Callable[[Picture], Any]:
     """Read the results of the exercise once; returns a function to what a picture needs of them."""
     kind = study["exercises"][exercise]["kind"]
     if kind == "search":
@@ -79,5 +81,5 @@ def _source(study: Study, exercise: str) -> Callable[[Picture], Any]:
     if kind == "scaling":
         rows = scaling_axes.source(study, exercise)
         return lambda picture: rows
-    reader = Reader(study, table.runs(study, exercise))
+    reader = Reader(study, runs)
     return lambda picture: reader

@@ -69,15 +69,23 @@ class Picture:
     model: str = ""
 
 
-def pictures(study: Study, exercise: str) -> list[Picture]:
-    """Every picture of an exercise, each with a different name."""
-    planners = {"sweep": _sweep, "scaling": _scaling, "search": _search}
-    return list(_distinct(planners[study["exercises"][exercise]["kind"]](study, exercise)))
+def pictures(study: Study, exercise: str, runs: Sequence[Run] | None = None) -> list[Picture]:
+    """Every picture of an exercise, each with a different name.
+
+    ``runs`` are those of a finished exercise: runs that were added beyond the ends of its grid are
+    further points and lines of the same pictures.
+    """
+    kind = study["exercises"][exercise]["kind"]
+    if kind == "sweep":
+        runs = table.runs(study, exercise) if runs is None else runs
+        return list(_distinct(_sweep(study, exercise, runs)))
+    planner = {"scaling": _scaling, "search": _search}[kind]
+    return list(_distinct(planner(study, exercise)))
 
 
 def of_study(study: Study) -> list[Picture]:
     """The pictures of the whole study, which compare its problems."""
-    problems, _ = table.contest(study)
+    problems, _ = table.races(study)
     title, labels = (
         KINDS["profiles"],
         {"picture": KINDS["profiles"], "problems": str(len(problems))},
@@ -100,8 +108,8 @@ def _distinct(found: Iterable[Picture]) -> Iterator[Picture]:
 # -- sweeps ----------------------------------------------------------------------------------
 
 
-def _sweep(study: Study, exercise: str) -> Iterator[Picture]:
-    settings, runs = study["exercises"][exercise], table.runs(study, exercise)
+def _sweep(study: Study, exercise: str, runs: Sequence[Run]) -> Iterator[Picture]:
+    settings = study["exercises"][exercise]
     several = [axis for axis in AXES if len({getattr(run, axis) for run in runs}) > 1]
     found: list[Picture] = []
     for problem in _split(runs, attrgetter(*AXES)):

@@ -26,10 +26,8 @@ def source(study: Study) -> Callable[[Picture], pd.DataFrame]:
     Raises:
         UserError: a run has not finished.
     """
-    problems, _ = table.contest(study)
-    runs = [
-        run for name in dict.fromkeys(p[0] for p in problems) for run in table.runs(study, name)
-    ]
+    names = dict.fromkeys(exercise for exercise, *_ in table.races(study)[0])
+    runs = [run for name in names for run in table.finished(study, name)]
     metrics = {name: one.get("metric", "") for name, one in study["exercises"].items()}
     rows = profiles.frame(study, summary.best(summary.summarise(runs), metrics)) if runs else None
     return lambda picture: rows

@@ -58,23 +58,22 @@ def score(ratios: Sequence[float]) -> float:
 def _times(study: Mapping[str, Any], best: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """For each measure the times to the target: a row a problem, a column an optimizer.
 
-    Seconds of different devices are not compared: they are left out.
+    On confirmation seeds, where there are any. Seconds of different devices are not compared: they
+    are left out.
     """
-    problems, common = table.contest(study)
-    known = best.set_index([*PROBLEM, "optimizer"])
+    problems, common = table.races(study)
+    runs = best.set_index([*PROBLEM, "optimizer"])["run"]
+    confirmed = table.confirmed(study) if problems else {}
     targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
-    found = {
-        problem: {name: _time(known.loc[(*problem, name), "run"], targets[problem[0]])
-                  for name in common}
-        for problem in problems
-    }  # fmt: skip
-    alike = all(known.loc[[(*p, name) for name in common], "device"].nunique() == 1 for p in found)
+    rows, alike = [], True
+    for problem in problems:
+        judged = [comparison.judged(runs[*problem, name], confirmed) for name in common]
+        rows.append([_time(run, targets[problem[0]]) for run in judged])
+        alike &= reading.finals(judged)["device"].nunique() == 1
     return {
-        measure: pd.DataFrame(
-            [{name: time[at] for name, time in row.items()} for row in found.values()]
-        )
+        measure: pd.DataFrame([[time[at] for time in row] for row in rows], columns=common)
         for at, measure in enumerate(MEASURES)
-        if found and (alike or measure != "seconds")
+        if rows and (alike or measure != "seconds")
     }
 
 

@@ -21,7 +21,7 @@ from optlab.study.run import Run
 from optlab.values import canonical
 
 INHERITED = (
-    *("seeds", "device", "threads", "precision", "replicates"),
+    *("seeds", "device", "threads", "precision", "replicates", "vary"),
     *("confirm", "margin", "extend"),
 )
 
@@ -31,7 +31,7 @@ _TEXTS = ("study", "title", "archives", "datasets", "models", "source", "file", 
 
 # The names of all rules; `figures_<exercise>` is one for each exercise.
 RULES = (
-    *("all", "prepare_data", "study", "train", "search_worker", "retrain"),
+    *("all", "prepare_data", "study", "train", "confirm", "search_worker", "retrain"),
     *("tables", "figures_study"),
 )
 
@@ -170,6 +170,8 @@ def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
 def _too_large(run: Run, definition: Mapping[str, Any]) -> str | None:
     """Why a batch is too large, if the size of the training set is known before preparation."""
     examples = known_examples(run.data, definition)
+    if run.subset is not None:
+        examples = run.subset - run.subset_validation
     if examples is None or not isinstance(run.batch_size, int) or run.batch_size <= examples:
         return None
     together = f" ({run.gpus} processes together)" if run.gpus > 1 else ""

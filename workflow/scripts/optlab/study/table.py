@@ -36,8 +36,8 @@ def confirmed(study: Study, exercise: str | None = None) -> dict[str, Confirmed]
     return {unit.path: Confirmed.read(unit.file) for unit in units(study, exercise)}
 
 
-def finished(study: Study, exercise: str | None = None) -> list[Run]:
-    """The run table of a finished study, with the runs that were added beyond its grids.
+def finished(study: Study, exercise: str) -> list[Run]:
+    """The runs of a finished exercise, with those that were added beyond the ends of its grid.
 
     Raises:
         UserError: a unit has not been confirmed.
@@ -48,7 +48,12 @@ def finished(study: Study, exercise: str | None = None) -> list[Run]:
     return [*grid, *(run for run in added if run.path not in known)]
 
 
-def contest(study: Study) -> tuple[list[tuple[str, str, str]], list[str]]:
+def every(study: Study) -> list[Run]:
+    """`finished` of all exercises."""
+    return [run for name in study["exercises"] for run in finished(study, name)]
+
+
+def races(study: Study) -> tuple[list[tuple[str, str, str]], list[str]]:
     """The problems with a target accuracy, and the optimizers that are on every one of them.
 
     A problem is an exercise, a data set and a network. Both lists are empty unless there are two

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from handmade import CLASSES, resolved, row, save, write
+from handmade import CLASSES, confirm, resolved, row, save, write
 from test_figures import texts
 from test_planning import Checkout
 from test_results import read
@@ -102,6 +102,17 @@ def test_a_problem_counts_as_solved_by_more_than_half_of_the_seeds():
     assert of(frame(raced(mean)), "sgd")[1] == (pytest.approx(128 ** (1 / 3) / 2), 1)
 
 
+def test_the_times_are_those_of_the_confirmation_seeds():
+    """Tuning: SGD takes twice and half the time of Adam. Confirmation: always a third."""
+    study = raced(TWO, confirm=4)
+    for run in table.runs(study):
+        found = confirm(study, run, [0.9] * 4)
+        epoch = 3 if run.optimizer == "sgd" else 9
+        write(found, [line for seed in found.seed_numbers for line in curve(found, seed, epoch)])
+    rows = frame(study)
+    assert of(rows, "sgd") == [(1, 1)] and of(rows, "adam") == [(1, 0), (3, 1)]
+
+
 def test_ties_are_all_the_fastest_even_at_no_time():
     rows = frame(raced({"a": {"sgd": 2, "adam": 2}, "b": {"sgd": 0, "adam": 0, "nadam": 5}}))
     assert of(rows, "sgd") == of(rows, "adam") == [(1, 1)]
@@ -112,7 +123,7 @@ def test_ties_are_all_the_fastest_even_at_no_time():
 def test_only_optimizers_that_are_on_every_problem_are_compared():
     study = raced({"a": {"sgd": 4, "adam": 2, "nadam": 1}, "b": {"sgd": 6, "adam": 12}})
     problems = [("a", "digits", "softmax"), ("b", "digits", "softmax")]
-    assert table.contest(study) == (problems, ["sgd", "adam"])
+    assert table.races(study) == (problems, ["sgd", "adam"])
     rows = frame(study)
     assert set(rows["optimizer"]) == {"sgd", "adam"}
     assert of(rows, "adam") == [(1, 0.5), (2, 1)]  # NAdam is not the fastest: it is not there
@@ -123,7 +134,7 @@ def test_only_optimizers_that_are_on_every_problem_are_compared():
 )
 def test_too_few_problems_or_optimizers_leave_a_header_and_no_picture(times):
     study = raced(times)
-    assert table.contest(study) == ([], []) and plan.of_study(study) == []
+    assert table.races(study) == ([], []) and plan.of_study(study) == []
     assert tables.main(["--study", str(save(study)), "--output-folder", "out"]) == 0
     assert Path("out/profiles.tsv").read_text() == "\t".join(profiles.COLUMNS) + "\n"
 
@@ -131,17 +142,17 @@ def test_too_few_problems_or_optimizers_leave_a_header_and_no_picture(times):
 def test_problems_without_a_target_and_other_kinds_do_not_count():
     study = raced(TWO)
     study["exercises"]["b"]["target_accuracy"] = None
-    assert table.contest(study) == ([], [])
+    assert table.races(study) == ([], [])
     scaling = {"kind": "scaling", "datasets": ["digits"], "models": ["cnn"]}
     times = {"optimizers": {"sgd": {"lr": [0.1]}}, "target_accuracy": 0.9}
-    assert table.contest(resolved({"s": {**scaling, **times}, "t": {**scaling, **times}}))[0] == []
+    assert table.races(resolved({"s": {**scaling, **times}, "t": {**scaling, **times}}))[0] == []
 
 
 def test_data_sets_of_one_exercise_are_problems():
     grid = {"sgd": {"lr": [0.1]}, "adam": {"lr": [0.1]}}
     more = {"datasets": ["digits", "mnist"], "target_accuracy": 0.8}
     study = resolved({"a": {**CLASSES, "optimizers": grid, **more}})
-    assert [problem[1] for problem in table.contest(study)[0]] == ["digits", "mnist"]
+    assert [problem[1] for problem in table.races(study)[0]] == ["digits", "mnist"]
 
 
 def test_seconds_on_different_devices_are_not_compared():
