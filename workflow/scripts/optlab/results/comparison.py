@@ -20,7 +20,10 @@ from optlab.study.confirmation import Confirmed
 from optlab.study.run import Run
 
 CROWN = "the best"
-DIFFERENCE = (*with_ends("difference"), "margin", "common_seeds", "p", "p_holm", "p_equivalent")
+DIFFERENCE = (
+    *(*with_ends("difference"), *pairs.OVER_EXAMPLES),
+    *("margin", "common_seeds", "p", "p_holm", "p_equivalent"),
+)
 EFFORT = (*pairs.MORE, "more_minutes")
 PAIRS = [*summary.PROBLEM, "optimizer", "other", "judged_by", "verdict", *DIFFERENCE]
 

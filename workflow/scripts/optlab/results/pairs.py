@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from optlab.results import anytime, reading
+from optlab.results import anytime, examples, reading
 from optlab.results.anytime import More
 from optlab.results.statistics import LEVEL, Estimate, cells
 from optlab.results.summary import sign
@@ -42,6 +42,11 @@ class Contestant:
     values: pd.Series
     diverged: int
     seconds: float
+
+    @cached_property
+    def correct(self) -> examples.Correct:
+        """Which test examples it classifies correctly, by seed, where that is recorded."""
+        return examples.correct(self.run)
 
     @property
     def mean(self) -> float:
@@ -82,6 +87,11 @@ class Pair:
         """The seeds of both."""
         return len(self.values)
 
+    @property
+    def over_examples(self) -> Estimate:
+        """The difference of test accuracies, with an interval over seeds and test examples."""
+        return examples.difference(self.one.correct, self.other.correct)
+
     @cached_property
     def more(self) -> More:
         """The further seeds that would probably settle it; unknown where it is not open."""
@@ -112,6 +122,7 @@ class Pair:
         """The columns of a comparison."""
         return {
             **cells("difference", self.difference),
+            **dict(zip(OVER_EXAMPLES, self.over_examples[1:], strict=True)),
             "margin": math.nan if self.margin is None else self.margin,
             "common_seeds": self.seeds,
             **{name: getattr(self, name) for name in ("p", "p_holm", "p_equivalent")},
@@ -125,6 +136,7 @@ class Pair:
         }
 
 
+OVER_EXAMPLES = ("difference_examples_low", "difference_examples_high")
 MORE = ("more_seeds", "more_seeds_low", "more_seeds_high")
 
 

@@ -23,8 +23,8 @@ def skipped(study: Study) -> list[tuple[Run, str]]:
 def units(study: Study, exercise: str | None = None) -> list[Unit]:
     """What is extended or confirmed after the runs of a study, or of one exercise."""
     names = [exercise] if exercise else study["exercises"]
-    sweeps = [name for name in names if study["exercises"][name]["kind"] == "sweep"]
-    return [u for name in sweeps for u in confirmation.units(study, name, runs(study, name))]
+    some = [name for name in names if confirmation.wanted(study["exercises"][name])]
+    return [unit for name in some for unit in confirmation.units(study, name, runs(study, name))]
 
 
 def confirmed(study: Study, exercise: str | None = None) -> dict[str, Confirmed]:
