@@ -53,6 +53,22 @@ def every(study: Study) -> list[Run]:
     return [run for name in study["exercises"] for run in finished(study, name)]
 
 
+def races(study: Study) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """The problems with a target accuracy, and the optimizers that are on every one of them.
+
+    A problem is an exercise, a data set and a network. Both lists are empty unless there are two
+    problems and two optimizers.
+    """
+    found: dict[tuple[str, str, str], dict[str, None]] = {}
+    for name, exercise in study["exercises"].items():
+        if exercise["kind"] == "sweep" and exercise["target_accuracy"] is not None:
+            for run in runs(study, name):
+                found.setdefault((name, run.dataset, run.model), {})[run.optimizer] = None
+    first, *others = found.values() or [{}]
+    common = [optimizer for optimizer in first if all(optimizer in other for other in others)]
+    return (list(found), common) if len(found) > 1 and len(common) > 1 else ([], [])
+
+
 def _grid(study: Study, only: str | None = None) -> Iterator[Run]:
     for name, exercise in study["exercises"].items():
         if only in (None, name):

@@ -14,6 +14,8 @@ TABLES = {
     "best": "best settings",
     "optimizers": "optimizers",
     "pairs": "pairs of optimizers",
+    "budget": "best of k settings",
+    "profiles": "time to the targets of all problems",
     "claims": "claims",
 }
 
