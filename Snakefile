@@ -24,6 +24,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/confirm.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
@@ -38,3 +39,5 @@ rule all:
         rules.study.output,
         rules.tables.output,
         PICTURES.values(),
+        # Paths alone: their captions are named relative to the file of their rule.
+        [str(picture) for picture in STUDY_PICTURES],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from optlab import files
 from optlab.runs import metrics
-from optlab.study import reading
+from optlab.study import reading, table
+from optlab.study.confirmation import Confirmed
 from optlab.study.run import carried
 from optlab.training.settings import Settings
 from optlab.values import text
@@ -88,6 +89,18 @@ def finish(run, losses, **more):
         else:
             rows.append(row(run, seed, run.epochs, loss, **figures))
     write(run, rows)
+
+
+def confirm(study, chosen, tested, seconds=1.0, edge="", figure="test_accuracy"):
+    """The files of a unit whose ``chosen`` run was confirmed, with one tested figure a seed."""
+    (unit,) = (one for one in table.units(study) if chosen in one.runs)
+    found = Confirmed(chosen, edge, (), len(tested))
+    files.write(Path(unit.file), found.text())
+    losses = [None if value is None else 0.5 for value in tested]
+    finish(found.run, losses, val_accuracy=tested, **{figure: tested})
+    seeds = [{"seconds": 0.8 * seconds, "evaluation_seconds": 0.2 * seconds}] * len(tested)
+    files.write(Path(found.run.folder, "run.json"), json.dumps({"seeds": seeds}))
+    return found.run
 
 
 def descend(run, rate, top=1e3, start=23.66):

@@ -73,6 +73,11 @@ SETTINGS = {
     "nadam float64": run_of("softmax", "nadam", 0.01, precision="float64"),
     "bfloat16": run_of("mlp", "adam", 0.01, epochs=3, precision="bfloat16"),
     "cnn": run_of("cnn", "adam", 0.001, 400, 2),
+    "seeds of other examples": run_of(
+        *("mlp", "adam", 0.01, 50),
+        **{"vary": ["order", "split", "subset"], "subset": 400, "subset_validation": 100},
+        network_options={"hidden": [16], "dropout": 0.3},
+    ),
     "rare evaluation": run_of("softmax", "adam", 0.1, epochs=6, evaluate_every=4),
 }
 

@@ -377,7 +377,7 @@ def test_claims_are_no_part_of_what_is_trained_or_drawn():
         (SEARCH, {"best": {"optimizer": "adam"}}, search.NOT_RETRAINING),
     ):
         made, bare = claimed(claim, exercise)[0], resolved({"fit": exercise})
-        assert reading.part(made, "fit", leave) == reading.part(bare, "fit", leave)
+        assert reading.part(made, "fit", leave=leave) == reading.part(bare, "fit", leave=leave)
     assert search.searches(made, "fit") == search.searches(bare, "fit")
 
 

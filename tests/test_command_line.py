@@ -1,6 +1,7 @@
 """Training by hand and plotting by hand: defaults, spellings, lists, and mistakes in one line."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -54,8 +55,11 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
     assert (again.path, again.schedule) == (planned.path, "cosine,final=0.1")
     assert replace(again, study=planned.study) == planned
     assert run("--settings", planned.text()) == planned
-    later = replace(planned, first_seed=1_000_000)
-    assert replace(run(*later.options()), study=planned.study) == later
+    drawn = {"vary": ["order", "split", "subset"], "subset": 9, "subset_validation": 3}
+    for changes in ({"first_seed": 1_000_000}, {"vary": ["split"]}, drawn):
+        other = replace(planned, **changes)
+        assert replace(run(*other.options()), study=planned.study) == other
+        assert run("--settings", other.text()) == other
     with pytest.raises(UserError, match=r"^--settings: not a run of this version: "):
         run("--settings", '{"speed": 3}')
 
@@ -66,6 +70,10 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
         ("--epochs 0", "--epochs: '0' is not allowed; a whole number from 1 up"),
         ("--seeds -1", "--seeds: '-1' is not allowed; a whole number from 1 to 100000"),
         ("--first-seed -1", "--first-seed: '-1' is not allowed; a whole number from 0 to 1000000"),
+        ("--vary order,wheights", "--vary: 'wheights' is not known; did you mean 'weights'? all"),
+        ("--vary=", "--vary: '' is not known; allowed: weights, order, split, subset"),
+        ("--vary subset", "--subset is the size of what --vary subset draws: give both or neither"),
+        ("--subset 9", "--subset is the size of what --vary subset draws: give both or neither"),
         ("--threads 9999", "--threads: '9999' is not allowed; a whole number from 1 to 1024"),
         ("--gpus 1.5", "--gpus: '1.5' is not allowed; a whole number from 1 to 4096"),
         ("--exercise a/b", "--exercise: 'a/b' is not allowed; up to 100 letters, digits"),
@@ -175,6 +183,15 @@ def test_seeds_that_begin_later_are_those_trained_one_at_a_time(here, capsys):
     }
     told, fewer = trained("all", "100001", "2")
     assert fewer == alone[3:] and "seed" not in told
+
+
+def test_seeds_that_draw_subsets_are_trained_and_the_record_has_their_size(here):
+    words = "--model softmax --epochs 1 --device cpu --seeds 2 --output out --vary order,subset"
+    assert train.main([*words.split(), "--subset", "300", "--subset-validation", "60"]) == 0
+    record = json.loads(Path("out/run.json").read_text())
+    assert record["examples"] == 240 and record["settings"]["vary"] == ["order", "subset"]
+    first, second = (row for row in metrics.read(Path("out/metrics.tsv")) if row["epoch"] == "1")
+    assert first["step"] == "3" and first["val_loss"] != second["val_loss"]
 
 
 def test_a_network_that_is_too_large_is_told_in_one_line(here, capsys):

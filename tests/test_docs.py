@@ -9,6 +9,7 @@ from handmade import LINE, finish, save
 
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.datasets import SOURCES
+from optlab.results import budget, profiles
 from optlab.results.scaling import COLUMNS
 from optlab.runs import metrics
 from optlab.study import reading, schema, table
@@ -49,6 +50,14 @@ def test_the_reference_names_every_column_of_the_scaling_table():
     text = text[: text.index("**Replayed rows**")]
     missing = {name for name in COLUMNS if f"`{re.sub('_(low|high)$', '', name)}`" not in text}
     assert not missing
+
+
+@pytest.mark.parametrize("module", [budget, profiles])
+def test_the_reference_names_every_column(module):
+    name = module.__name__.rpartition(".")[2]
+    text = REFERENCE[REFERENCE.index(f"`tables/{name}.tsv`") :]
+    text = text[: text.index("The picture")]
+    assert not {column for column in module.COLUMNS if f"`{column}`" not in text}
 
 
 def test_commands_and_files_that_the_readme_names_exist():

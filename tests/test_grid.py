@@ -118,6 +118,27 @@ def test_where_seeds_begin_changes_no_text_unless_it_is_said(write):
     assert "first_seed" in replace(run, first_seed=1).text()
 
 
+@pytest.mark.parametrize(
+    ("network", "changes", "expected"),
+    [
+        ("linear", {}, True),
+        ("linear", {"batch_size": 2}, False),
+        ("linear", {"batch_size": 2, "vary": ["weights"]}, True),  # of which it has none at random
+        ("linear", {"vary": ["weights", "split"]}, False),
+        ("linear", {"vary": ["subset"]}, False),
+        ("mlp", {}, False),
+        ("mlp", {"vary": ["order"]}, True),
+        ("mlp", {"vary": ["order"], "batch_size": 2}, False),
+        ("mlp", {"vary": ["order"], "network_options": {"dropout": 0.1}}, False),
+        ("my/nets.py:Net", {"vary": ["order"]}, False),  # it may draw what it likes
+    ],
+)
+def test_nothing_random_is_a_matter_of_what_seeds_vary(write, network, changes, expected):
+    (run,) = runs(write())
+    usual = {"network": network, "constant": network == "linear"}
+    assert replace(run, **usual, **changes).is_deterministic is expected
+
+
 def test_two_values_of_one_folder_are_a_mistake_in_one_line(write, here):
     (here / "own.py").write_text("")
     with pytest.raises(UserError) as caught:

@@ -95,6 +95,14 @@ def test_every_network_can_be_stacked(digits, network, batch_size):
     assert_equal(loop.train(run, digits, SEEDS), run, digits, 1e-10, 1e-12)
 
 
+def test_what_seeds_do_not_vary_is_the_same_in_a_stack(digits):
+    wet = {"network_options": {"hidden": [8], "dropout": 0.5}}
+    run = settings_of(vary=["weights"], **wet)
+    assert_equal(loop.train(run, digits, SEEDS), run, digits, 1e-9, 1e-12)
+    run = settings_of(vary=["order"])
+    assert_equal(loop.train(run, digits, SEEDS), run, digits, 1e-9, 1e-12)
+
+
 def test_stacked_lines_have_the_published_loss(line):
     run = settings_of("sgd", "float32", "linear", batch_size="full", epochs=1000)
     first, second = loop.train(run, line, [0, 1])
@@ -242,6 +250,8 @@ def run_of(network="mlp", optimizer="adam", **changes):
         ("cuda", {"gpus": 2}, False),
         ("cuda", {"timed": True}, False),
         ("cuda", {"optimizer": "muon"}, False),
+        ("cuda", {"vary": ["weights", "split"]}, False),
+        ("cuda", {"vary": ["weights"]}, True),
         ("cuda", {"optimizer": "my/optimizer.py:Own"}, False),
         ("cuda", {"network": "my/net.py:Net", "replicates": "together"}, False),
         ("cpu", {}, False),

@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from handmade import SCALING, resolved
 
 from optlab.catalogue import optimizers
 from optlab.errors import UserError
@@ -226,6 +228,35 @@ BROKEN = {
     ),
     "no seeds": ("seeds: 2", "seeds: 0", "2: seeds: 0 is not allowed; a whole number at least 1 "
         "and at most 100000"),
+    "seeds that vary nothing": (
+        *("seeds: 2", "vary: []"),
+        "2: vary: the list is empty; give at least one value",
+    ),
+    "seeds that vary something unknown": (
+        *("epochs: [10]", "vary: [wheights, order]"),
+        "7: exercises.fit.vary.0: 'wheights' is not known; did you mean 'weights'? allowed: "
+        "weights, order, split, subset",
+    ),
+    "seeds that vary what is no list": (
+        *("seeds: 2", "vary: split"),
+        "2: vary: 'split' is not a list; write ['split']",
+    ),
+    "seeds that vary one thing twice": (
+        *("seeds: 2", "vary: [order, order]"),
+        "2: vary: 'order' is in the list twice",
+    ),
+    "subset that is not there": (
+        *("epochs: [10]", "vary: [weights, subset]"),
+        "7: exercises.fit.vary.1: subset: the data set line has no subset to vary",
+    ),
+    "validation examples that are not there": (
+        *("epochs: [10]", "vary: [split, weights]"),
+        "7: exercises.fit.vary.0: split: the data set line has no validation examples to draw",
+    ),
+    "subset that is not there, of the study": (
+        *("seeds: 2", "vary: [subset]"),
+        "4: exercises.fit.vary.0: subset: the data set line has no subset to vary",
+    ),
     "device gpu": (
         *("seeds: 2", "device: gpu"),
         "2: device: 'gpu' is not known; did you mean 'cpu'? allowed: auto, cpu, cuda",
@@ -455,6 +486,49 @@ def test_exercise_inherits_from_the_study_and_goes_its_own_way(write):
     file = write({"seeds: 2": "seeds: 2\nthreads: 3", "epochs: [10]": "threads: 4"})
     exercise = reading.load(file)["exercises"]["fit"]
     assert (exercise["seeds"], exercise["threads"], exercise["device"]) == (2, 4, "auto")
+
+
+DIGITS = {"[line]": "[digits]", "[linear]": "[softmax]"}
+
+
+def test_sweeps_inherit_what_seeds_vary_and_their_runs_tell_it_where_it_is_not_usual(write):
+    (plain,) = runs(write(DIGITS))
+    assert "vary" not in plain.text() and "vary" not in " ".join(plain.options())
+    for spelling in ("[weights, order]", "[order, weights]"):
+        assert runs(write({**DIGITS, "seeds: 2": f"seeds: 2\nvary: {spelling}"})) == [plain]
+    (run,) = runs(write({**DIGITS, "seeds: 2": "seeds: 2\nvary: [split, weights]"}))
+    assert run == replace(plain, vary=["weights", "split"]) and run.path == plain.path
+    (own,) = runs(write({**DIGITS, "epochs: [10]": "epochs: [10]\n    vary: [split, weights]"}))
+    assert own == run
+    search = {
+        "kind": "search",
+        "datasets": ["digits"],
+        "space": {
+            "optimizer": {"type": "categorical", "choices": ["sgd"]},
+            "lr": {"type": "float", "low": 0.1, "high": 1},
+        },
+    }
+    read = resolved({"scale": SCALING, "find": search}, vary=["split"])
+    assert all("vary" not in exercise for exercise in read["exercises"].values())
+    assert all(list(run.vary) == ["weights", "order"] for run in table.runs(read))
+
+
+@pytest.mark.parametrize(
+    ("keys", "held_out"),
+    [("", 100), (", validation: 40", 40), (", validation: 0.1", 40), (", validation: 0", 0)],
+)
+def test_runs_whose_seeds_draw_subsets_take_the_whole_data_set(write, keys, held_out):
+    study = f"seeds: 2\ndatasets: {{few: {{source: digits, subset: 400{keys}}}}}"
+    usual = {**DIGITS, "[line]": "[few]", "seeds: 2": study}
+    (fixed,) = runs(write(usual))
+    assert fixed.subset is None
+    (run,) = runs(write({**usual, "epochs: [10]": "vary: [subset]"}))
+    assert (run.subset, run.subset_validation) == (400, held_out)
+    (whole,) = runs(write({**usual, "seeds: 2": study.replace(", subset: 400", "")}))
+    assert run.data == whole.data != fixed.data
+    large = {**usual, "epochs: [10]": "vary: [subset]", "[full]": "[399]"}
+    if held_out > 1:
+        assert f"more than the {400 - held_out} training examples" in mistakes(write(large))[0]
 
 
 def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default():

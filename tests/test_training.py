@@ -11,9 +11,10 @@ from handmade import train_one
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.results import theory
+from optlab.training import draws
 from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset, Split, load
-from optlab.training.replicates import build_model
+from optlab.training.replicates import Replicate, build_model
 
 LIMITS = {0.0: 0.0299391, 0.2: 0.0359269, 0.4: 0.0419147, 0.6: 0.0479026, 0.8: 0.0538904}
 
@@ -116,6 +117,133 @@ def test_a_seed_gives_every_optimizer_the_same_weights_and_order(data):
     assert torch.equal(one.order(3), two.order(3))
     assert not torch.equal(one.order(3), one.order(4))
     assert not torch.equal(one.order(3), Batches(softmax(), digits, 8).order(3))
+
+
+# -- what a seed varies ----------------------------------------------------------------------
+
+
+def drawn(data, seed, **changes):
+    """What a seed of a run draws: initial weights, order, first dropout, examples, as a picture."""
+    options = {"hidden": [8], "dropout": 0.5}
+    run = softmax(network="mlp", network_options=options, **changes)
+    replicate = Replicate(run, data, seed)
+    dropout = torch.rand(3)
+    weights = next(iter(replicate.model.state_dict().values()))
+    examples = [replicate._data.train.x, replicate._data.validation.x]
+    return {
+        "weights": weights, "order": replicate.batches.order(2), "dropout": dropout,
+        "examples": torch.cat(examples).flatten(1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vary", "expected"),
+    [
+        (["weights", "order"], {"weights", "order", "dropout"}),
+        (["weights"], {"weights"}),
+        (["order"], {"order", "dropout"}),
+        (["split"], {"examples"}),
+        (["weights", "order", "split"], {"weights", "order", "dropout", "examples"}),
+    ],
+)
+def test_seeds_differ_in_what_they_vary_and_in_nothing_else(data, vary, expected):
+    zero, one = (drawn(data("digits"), seed, vary=vary) for seed in (0, 1))
+    assert {name for name in zero if not torch.equal(zero[name], one[name])} == expected
+    # All else is that of seed 0, or of the prepared data set.
+    usual = drawn(data("digits"), 0)
+    same = {name for name in zero if torch.equal(one[name], usual[name])}
+    assert same == set(usual) - expected
+
+
+def rows(*parts):
+    """The examples of these parts, inputs and target in one, in no order."""
+    return sorted(
+        (*x.flatten().tolist(), *y.flatten().tolist())
+        for part in parts
+        for x, y in zip(part.x, part.y, strict=True)
+    )
+
+
+def shares(part):
+    return torch.bincount(part.y, minlength=10).tolist()
+
+
+def test_a_seed_draws_its_own_validation_examples(data):
+    digits = data("digits")
+    run = softmax(vary=["weights", "split"])
+    found = [draws.of_seed(run, digits, seed) for seed in (0, 1, 1)]
+    for one in found:
+        assert (len(one.train.x), len(one.validation.x)) == (1077, 360)
+        assert shares(one.train) == shares(digits.train)
+        assert shares(one.validation) == shares(digits.validation)
+        assert rows(one.train, one.validation) == rows(digits.train, digits.validation)
+        assert one.test is digits.test
+        assert shares(Split(one.train.x[:300], one.train.y[:300])) != sorted(shares(one.train))
+        assert min(shares(Split(one.train.x[:300], one.train.y[:300]))) > 10  # in random order
+    zero, one, again = (rows(each.validation) for each in found)
+    assert zero != one == again and zero != rows(digits.validation)
+    # Every optimizer, and every other setting, gets the same.
+    other = softmax(optimizer="adam", knobs={"lr": 1}, batch_size=7, vary=["split"])
+    same = draws.of_seed(other, digits, 1)
+    assert torch.equal(same.train.x, found[1].train.x)
+    assert torch.equal(same.validation.y, found[1].validation.y)
+    assert draws.of_seed(softmax(), digits, 1) is digits
+
+
+def test_a_seed_draws_its_own_subset(data):
+    digits = data("digits")
+    size = {"subset": 400, "subset_validation": 100}
+    found = [draws.of_seed(softmax(vary=["subset"], **size), digits, seed) for seed in (0, 1, 1)]
+    whole = set(rows(digits.train, digits.validation))
+    counts = torch.tensor(shares(digits.train)) + torch.tensor(shares(digits.validation))
+    for one in found:
+        assert (len(one.train.x), len(one.validation.x)) == (300, 100) and one.test is digits.test
+        own = rows(one.train, one.validation)
+        assert len(set(own)) == 400 and set(own) < whole
+        for part in (one.train, one.validation):
+            expected = counts * len(part.x) / 1437
+            assert (torch.tensor(shares(part)) - expected).abs().max() < 2
+    zero, one, again = (rows(each.train, each.validation) for each in found)
+    assert zero != one == again and len({*zero, *one}) > 600
+    # The validation examples are drawn from the subset: again for each seed if that varies too.
+    both = [draws.of_seed(softmax(vary=["split", "subset"], **size), digits, s) for s in (0, 1)]
+    assert [rows(b.train, b.validation) for b in both] == [zero, one]
+    assert rows(both[0].validation) == rows(found[0].validation)
+    assert rows(both[1].validation) != rows(found[1].validation)
+    none = draws.of_seed(softmax(vary=["subset"], subset=400), digits, 0)
+    assert none.validation is None and rows(none.train) == zero
+
+
+def test_a_regression_has_no_classes_to_keep():
+    x = torch.arange(10.0).unsqueeze(1)
+    line = Dataset(
+        "d", "d", "regression", None, (1,), 1.0, Split(x[:7], x[:7]), Split(x[7:], x[7:])
+    )
+    one = draws.of_seed(linear(vary=["split"]), line, 1)
+    assert (len(one.train.x), len(one.validation.x)) == (7, 3)
+    assert torch.equal(one.train.x, one.train.y)
+    assert sorted(torch.cat([one.train.x, one.validation.x]).flatten().tolist()) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((1438, 10), "subset: 1438 of the 1437 examples of digits asked for"),
+        (
+            (12, 2),
+            "a subset of 12 examples of digits has 1 of some class; a stratified split needs",
+        ),
+        ((30, 30), "digits: 30 of 30 examples for validation leave none to train on"),
+        ((30, 25), "25 of 30 examples leave none of some classes"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_in_one_line(data, size, message):
+    run = softmax(vary=["subset"], subset=size[0], subset_validation=size[1])
+    with pytest.raises(UserError, match=f"^{message}"):
+        draws.of_seed(run, data("digits"), 0)
+
+
+# -- the loop --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1077])

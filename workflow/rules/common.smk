@@ -1,8 +1,8 @@
 """What all rules need: the study and its run table, the machines, and the programs. No rules.
 
 In:  the configuration.
-Out: STUDY (the resolved study), RUNS (path -> run), SEARCHES (path -> search), SITE (the machines),
-     and the functions that the rules call.
+Out: STUDY (the resolved study), RUNS (path -> run), UNITS (path -> what is confirmed), SEARCHES
+     (path -> search), SITE (the machines), and the functions that the rules call.
 """
 
 import functools
@@ -32,6 +32,7 @@ def PROGRAM(name, folder="workflow/scripts"):
 try:
     STUDY = reading.resolve(config, map(os.path.relpath, workflow.configfiles))
     RUNS = {run.path: run for run in table.runs(STUDY)}
+    UNITS = {unit.path: unit for unit in table.units(STUDY)}
     # The machines of a cluster are described by its profile's `default-resources`.
     SAID = {
         name: resource.raw
@@ -55,8 +56,10 @@ EXERCISES = STUDY["exercises"]
 # of them, which for thousands of runs takes longer than all the rest.
 STUDY_FILE = f"{RESULTS}/study.yaml"
 DATASETS = {
-    Path(identity.prepared_path(name, definition)).stem: name
+    Path(identity.prepared_path(name, one)).stem: (name, one)
     for name, definition in STUDY["datasets"].items()
+    # Seeds may draw subsets of the whole training set.
+    for one in (definition, identity.whole(definition))
 }
 SEARCHES = {one.path: one for one in search.every(STUDY)}
 
@@ -87,13 +90,17 @@ def run_of(w):
     return RUNS[f"{w.exercise}/{w.optimizer}/{w.problem}/{w.knobs}/{w.plan}"]
 
 
+def unit_of(w):
+    return UNITS[f"{w.exercise}/{w.optimizer}/{w.problem}"]
+
+
 def search_of(w):
     return SEARCHES[f"{w.exercise}/{w.searched}"]
 
 
 def search_text(w, leave):
     """The part of the study that a search's job reads; what cannot change its result is left out."""
-    return reading.dump(reading.part(STUDY, w.exercise, leave))
+    return reading.dump(reading.part(STUDY, w.exercise, leave=leave))
 
 
 def search_code(rule, w):
@@ -104,7 +111,7 @@ def search_code(rule, w):
 @functools.cache
 def _needs(predict, path):
     """What a job asks for, computed once for all of its attempts."""
-    one = RUNS.get(path) or SEARCHES[path]
+    one = RUNS.get(path) or UNITS.get(path) or SEARCHES[path]
     return predict(one, STUDY["datasets"][one.dataset], SITE)
 
 
@@ -149,8 +156,22 @@ def in_report(path, category, labels, caption):
     return report(f"{RESULTS}/{path}", category=category, labels=labels, caption=place)
 
 
-def drawn(exercise):
-    """How the catalogue wants an exercise's optimizers drawn: an edit of that draws again."""
-    names = EXERCISES[exercise].get("optimizers", {})
-    known = ((name, optimizers.OPTIMIZERS.get(name)) for name in names)
-    return repr([(name, entry.label, entry.look) for name, entry in known if entry])
+def drawn(*exercises):
+    """How the catalogue wants the exercises' optimizers drawn: an edit of that draws again."""
+    return repr([(name, one.label, one.look) for name, one in entries(exercises)])
+
+
+def inclusions(exercises):
+    """Which of the optimizers contain others: an edit of that makes the tables again."""
+    return repr([(name, one.label, one.contains) for name, one in entries(exercises)])
+
+
+def entries(exercises):
+    """The optimizers of some exercises that are in the catalogue, with their entries."""
+    sections = (EXERCISES[name].get("optimizers", {}) for name in exercises)
+    names = dict.fromkeys(name for section in sections for name in section)
+    return [
+        (name, optimizers.OPTIMIZERS[name])
+        for name in names
+        if name in optimizers.OPTIMIZERS
+    ]

@@ -24,8 +24,7 @@ rule prepare_data:
         # A function of `output` is not compared with the last call's: when archives or a file
         # move, nothing is prepared again, since the same content has the same name.
         options=lambda w, output: identity.arguments(
-            DATASETS[w.dataset],
-            STUDY["datasets"][DATASETS[w.dataset]],
+            *DATASETS[w.dataset],
             STUDY["archives"],
         ),
     shell:

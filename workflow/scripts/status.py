@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from optlab import command_line
-from optlab.errors import in_one_line
+from optlab.errors import UserError, in_one_line
 from optlab.machine import alive
 from optlab.runs import progress
-from optlab.study import reading, table
+from optlab.study import confirmation, reading, table
 from optlab.study.kinds import search
 from optlab.study.run import Run
 
@@ -107,6 +107,7 @@ def main() -> int:
     study = reading.load(arguments.study)
     standings = [standing(run) for run in table.runs(study)]
     lines = report(study["study"], standings, arguments.cores)
+    lines += [unit_line(one) for one in table.units(study)]
     lines += [search_line(one) for one in search.every(study)]
     print("\n".join([*lines, *left_out(table.skipped(study))]))
     return 0
@@ -137,6 +138,17 @@ def left_out(skipped: list[tuple[Run, str]]) -> list[str]:
         f"  left out {exercise}, {optimizer}: {number} run{'s' * (number > 1)}; {reason}"
         for (exercise, optimizer, reason), number in count.items()
     ]
+
+
+def unit_line(unit: confirmation.Unit) -> str:
+    """The line on an optimizer whose chosen setting is confirmed."""
+    try:
+        found = confirmation.Confirmed.read(unit.file)
+    except UserError:
+        return f"  confirm {unit.path}, {unit.confirm} seeds: waiting"
+    state = "done" if found.seeds >= unit.confirm else f"{found.seeds} done"
+    added = f"; {len(found.added)} rates beyond the grid" if found.added else ""
+    return f"  confirm {unit.path}, {unit.confirm} seeds: {state}{added}"
 
 
 def search_line(one: search.Search) -> str:

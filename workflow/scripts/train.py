@@ -116,7 +116,7 @@ class Job:
         """
         import torch
 
-        from optlab.training import datasets, loop
+        from optlab.training import datasets, draws, loop
 
         torch.set_num_threads(self.run.threads)
         run = dataclasses.replace(self.run, device=self.device)
@@ -131,13 +131,13 @@ class Job:
         for group in groups(missing, at_once(run, run.device), checkpoints.under_way):
             outcomes = loop.train(run, data, group, report, checkpoints, world)
             missing -= set(group)
-            checkpoints.finish(*results_of(run, group, outcomes), last=not missing)
+            checkpoints.finish(*results_of(run, group, outcomes, data), last=not missing)
         seeds = [entry for entry in finished["seeds"] if entry["seed"] in wanted]
         self.rows += [row for row in finished["rows"] if row["seed"] in wanted]
         self.seeds += seeds
         measured = measurements(run, data, world)
         times = wall(seeds, self.started, ready, checkpoints.spent)
-        return {"examples": len(data.train.x), **measured, "wall": times}
+        return {"examples": draws.sizes(run, data)[0], **measured, "wall": times}
 
     def write(self, facts: dict[str, Any]) -> None:
         """Write the run's two files, then remove its progress and its checkpoint."""
@@ -198,9 +198,15 @@ def groups(missing: set[int], together: bool, under_way: list[int]) -> list[list
 
 
 def results_of(
-    run: Run, seeds: list[int], outcomes: list[Any]
+    run: Run, seeds: list[int], outcomes: list[Any], data: Any
 ) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
-    """The rows and the records of seeds that were trained at once."""
+    """The rows and the records of seeds that were trained at once.
+
+    Seeds of a confirmation also record which test examples are classified correctly, so that a
+    comparison can generalise over examples.
+    """
+    from optlab.training import evaluation, precision
+
     trained = list(zip(seeds, outcomes, strict=True))
     rows = [
         {**record.identity(run, run.device, seed), **vars(row)}
@@ -208,6 +214,11 @@ def results_of(
         for row in outcome.evaluations
     ]
     records = [record.of_seed(seed, outcome, len(seeds), run.device) for seed, outcome in trained]
+    if run.confirms and data.test is not None and data.task == "classification":
+        dtype = precision.WEIGHTS[run.precision]
+        for entry, outcome in zip(records, outcomes, strict=True):
+            correct = evaluation.correct(outcome.model, data, data.test, dtype)
+            entry["test_correct"] = record.pack(correct.tolist())
     return rows, records
 
 

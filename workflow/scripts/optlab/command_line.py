@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ from optlab.machine import devices
 from optlab.study import names
 from optlab.study.kinds import search
 from optlab.study.run import REPLICATES, Run, carried
+from optlab.training.settings import USUAL, VARIABLE
 from optlab.values import canonical
 
 PREPARE = Path(__file__).parents[1] / "prepare_data.py"
@@ -41,8 +42,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message.removeprefix('argument ')}\n")
 
 
-def study_parser(description: str | None, *more: str) -> Parser:
-    """The options of the programs that read a study; ``more`` are required ones."""
+def study_parser(description: str | None, *more: str, optional: Collection[str] = ()) -> Parser:
+    """The options of the programs that read a study; ``more`` of them, required or not."""
     p = Parser(description)
     p.add_argument("--study", type=Path, required=True, help="the study, or study.yaml")
     texts = {
@@ -52,7 +53,7 @@ def study_parser(description: str | None, *more: str) -> Parser:
     }
     for name in more:
         kind = Path if name == "output-folder" else str
-        p.add_argument(f"--{name}", type=kind, required=True, help=texts[name])
+        p.add_argument(f"--{name}", type=kind, required=name not in optional, help=texts[name])
     return p
 
 
@@ -95,6 +96,12 @@ def _how(add: Callable) -> None:
         help="replicates (1)")  # fmt: skip
     add("--first-seed", default=0, type=_up_to(1_000_000, least=0), metavar="N",
         help="seed of the first replicate; the others follow (0)")  # fmt: skip
+    add("--vary", default=list(USUAL), type=_vary, metavar="NAMES",
+        help="what a seed varies, of weights, order, split, subset (weights,order)")  # fmt: skip
+    add("--subset", type=whole, metavar="N",
+        help="with --vary subset, its examples, those for validation included")  # fmt: skip
+    add("--subset-validation", default=0, type=_checked(int, lambda n: n >= 0, "a whole number"),
+        metavar="N", help="examples of it for validation (0)")  # fmt: skip
     add("--evaluate-every", default=1, type=whole, metavar="N",
         help="epochs between two evaluations (1)")  # fmt: skip
     add("--train-loss-examples", default=10_000, type=whole, metavar="N",
@@ -159,6 +166,14 @@ def _schedule(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _vary(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in VARIABLE:
+            raise argparse.ArgumentTypeError(f"'{name}' is not known; {allowed(name, VARIABLE)}")
+    return [name for name in VARIABLE if name in names]
+
+
 def to_run(arguments: argparse.Namespace) -> Run:
     """The run that the command line describes.
 
@@ -188,6 +203,8 @@ def to_run(arguments: argparse.Namespace) -> Run:
         "knobs": knobs,
     }
     run = Run(**given, **carried(network, arguments.optimizer, knobs, options, arguments.schedule))
+    if (run.subset is None) == ("subset" in run.vary):
+        raise UserError("--subset is the size of what --vary subset draws: give both or neither")
     if run.skip_reason:
         raise UserError(run.skip_reason)
     return run

@@ -57,6 +57,32 @@ def known_examples(description: str, definition: Definition) -> int | None:
     return None
 
 
+def whole(definition: Definition) -> Definition:
+    """The definition without its subset."""
+    return {**definition, "subset": None}
+
+
+def drawn(definition: Definition) -> dict[str, int]:
+    """The settings of a run whose seeds draw subsets of the size that the definition has."""
+    return {"subset": definition["subset"], "subset_validation": held_out(definition)}
+
+
+def held_out(definition: Definition) -> int:
+    """The number of validation examples of a definition, as preparation counts them.
+
+    Without a subset it is exact where the source has its published size.
+    """
+    entry, subset = SOURCES[definition["source"]], definition["subset"]
+    validation = definition["validation"]
+    if validation is None:
+        validation = entry.validation
+        if isinstance(validation, int) and subset:
+            validation /= entry.examples
+    if isinstance(validation, float) and validation > 0:
+        return max(1, round(validation * (subset or entry.examples)))
+    return int(validation)
+
+
 def arguments(name: str, definition: Definition, archives: str | None) -> list[str]:
     """The options with which ``prepare_data.py`` prepares a data set."""
     options: dict[str, Any] = {"name": name, **definition, "archives": archives}

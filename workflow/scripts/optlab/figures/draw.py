@@ -1,17 +1,29 @@
 """Drawing every picture of an exercise: from which data, by which function, into which file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from optlab import files
-from optlab.figures import epochs, looks, plan, rates, scaling, scaling_axes, scaling_time, trials
+from optlab.figures import (
+    budget,
+    epochs,
+    looks,
+    plan,
+    profiles,
+    rates,
+    scaling,
+    scaling_axes,
+    scaling_time,
+    trials,
+)
 from optlab.figures.plan import Picture, Study
 from optlab.figures.reader import Reader
 from optlab.study import table
 from optlab.study.kinds import search
+from optlab.study.run import Run
 
 # Kind of picture -> the function that draws it, given the data that `_source` reads.
 DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
@@ -20,6 +32,7 @@ DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
     "accuracy": rates.accuracy,
     "comparison-best": epochs.comparison,
     "comparison-lab": epochs.comparison,
+    "budget": budget.draw,
     "batches": epochs.batches,
     "curves": epochs.curves,
     "scaling-speedup": scaling.speedup,
@@ -32,16 +45,23 @@ DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
     "search-intermediate": trials.intermediate,
     "search-importance": trials.importance,
     "search-slices": trials.slices,
+    "profiles": profiles.draw,
 }
 
 
-def draw(study: Study, exercise: str, folder: Path) -> None:
+def draw(study: Study, exercise: str | None, folder: Path) -> None:
     """Draw every picture of the exercise, and remove those that an earlier call left there.
+
+    Without an exercise, those of the whole study.
 
     Raises:
         UserError: a run or a search of it has not finished.
     """
-    source, pictures = _source(study, exercise), plan.pictures(study, exercise)
+    if exercise is None:
+        pictures, source = plan.of_study(study), profiles.source(study)
+    else:
+        runs = table.finished(study, exercise)
+        pictures, source = plan.pictures(study, exercise, runs), _source(study, exercise, runs)
     for picture in pictures:
         figure = DRAWN[picture.kind](picture, source(picture))
         files.write(folder / f"{picture.name}.svg", looks.svg(figure))
@@ -51,7 +71,7 @@ def draw(study: Study, exercise: str, folder: Path) -> None:
             file.unlink()
 
 
-def _source(study: Study, exercise: str) -> Callable[[Picture], Any]:
+def _source(study: Study, exercise: str, runs: Sequence[Run]) -> Callable[[Picture], Any]:
     """Read the results of the exercise once; returns a function to what a picture needs of them."""
     kind = study["exercises"][exercise]["kind"]
     if kind == "search":
@@ -61,5 +81,5 @@ def _source(study: Study, exercise: str) -> Callable[[Picture], Any]:
     if kind == "scaling":
         rows = scaling_axes.source(study, exercise)
         return lambda picture: rows
-    reader = Reader(study, table.runs(study, exercise))
+    reader = Reader(study, runs)
     return lambda picture: reader

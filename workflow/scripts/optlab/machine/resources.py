@@ -22,6 +22,7 @@ from optlab.catalogue.networks import Shape, Work
 from optlab.data import identity
 from optlab.errors import UserError
 from optlab.machine import devices
+from optlab.study.confirmation import Unit
 from optlab.study.kinds.search import Search
 from optlab.study.run import Run
 
@@ -165,6 +166,13 @@ def of_run(run: Run, definition: Mapping[str, Any], site: Site) -> Needs:
     members = 1 if run.device == "cuda" and not site.gpus_per_node else run.gpus
     seconds = START_SECONDS + epoch_seconds * run.epochs * run.seeds
     return Needs(seconds, memory, gpus, site, members, run.threads)
+
+
+def of_unit(unit: Unit, definition: Mapping[str, Any], site: Site) -> Needs:
+    """What the job of a unit needs: rates beyond the grid, and confirmation seeds."""
+    run = unit.widest
+    seeds = unit.confirm + unit.extend * run.seeds
+    return of_run(replace(run, seeds=seeds), definition, site)
 
 
 def of_worker(search: Search, definition: Mapping[str, Any], site: Site) -> Needs:

@@ -1,76 +1,108 @@
-"""Optimizers against each other on one problem: their rank, and whether it means anything.
+"""Optimizers against each other on one problem: their rank, and what is known of each pair.
 
-Validation data decide everything (the setting of each optimizer and its rank); the test data are
-read for the final accuracies and for the test of the differences between them, paired by seed.
+The setting of each optimizer is chosen on validation data and tuning seeds. Ranks and verdicts are
+by the same metric on test data, on confirmation seeds where the study has them, paired by seed.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from optlab.results import reading, summary
+from optlab.results import pairs, reading, summary
+from optlab.results.pairs import BETTER, EQUIVALENT, OPEN, Contestant, Pair
 from optlab.results.reading import Curve
-from optlab.results.statistics import (
-    LEVEL,
-    Comparison,
-    Estimate,
-    cells,
-    geometric,
-    holm,
-    paired_t_test,
-)
+from optlab.results.statistics import Estimate, cells, geometric, with_ends
+from optlab.results.summary import sign
+from optlab.study.confirmation import Confirmed
 from optlab.study.run import Run
 
-TOO_FEW = "not enough seeds to say"
+CROWN = "the best"
+DIFFERENCE = (
+    *(*with_ends("difference"), *pairs.OVER_EXAMPLES),
+    *("margin", "common_seeds", "p", "p_holm", "p_equivalent"),
+)
+EFFORT = (*pairs.MORE, "more_minutes")
+PAIRS = [*summary.PROBLEM, "optimizer", "other", "judged_by", "verdict", *DIFFERENCE]
 
 
-def rank(best: pd.DataFrame, targets: Mapping[str, float | None]) -> pd.DataFrame:
-    """The optimizers of each problem by rank; problems with a single optimizer are left out.
+class Contest(NamedTuple):
+    """The optimizers of one problem in the order of their rank.
 
-    Further columns: ``rank``, 1 for the lowest loss on validation data; ``test_difference``, the
-    test accuracy minus that of rank 1; ``p`` of a paired t-test, and ``p_holm`` adjusted for all
-    comparisons on the problem; ``verdict``; and those of `to_target`.
+    Attributes:
+        figure: by which they are judged.
+        best: the rows of their chosen settings (`summary.best`).
+        contestants: each at its setting, on the seeds by which it is judged.
+        pairs: every pair of them, the one of the better rank first.
+    """
+
+    figure: str
+    best: pd.DataFrame
+    contestants: list[Contestant]
+    pairs: list[Pair]
+
+    def against_first(self, number: int) -> Pair:
+        """The pair of the first in rank and the one of this rank, counted from 1."""
+        return self.pairs[number - 2]
+
+
+def contests(
+    best: pd.DataFrame, confirmed: Mapping[str, Confirmed], exercises: Mapping[str, Any]
+) -> list[Contest]:
+    """The problems on which there is something to compare.
+
+    Left out are those with a single optimizer, without validation data or without test data.
 
     Args:
         best: of each optimizer the chosen setting (`summary.best`).
-        targets: exercise -> validation accuracy to be reached, if it names one.
+        confirmed: unit -> what its job chose (`table.confirmed`).
+        exercises: of the study.
     """
-    ranked = [
-        _rank(summary.ordered(group), targets.get(exercise))
+    groups = [
+        (exercises[exercise], group)
         for (exercise, *_), group in best[_comparable(best)].groupby(summary.PROBLEM, sort=False)
+    ]
+    return [
+        _contest(group, confirmed, exercise["margin"])
+        for exercise, group in groups
         if len(group) > 1
     ]
-    return pd.concat(ranked) if ranked else pd.DataFrame()
 
 
 def _comparable(group: pd.DataFrame) -> pd.Series:
-    """Whether there is validation data, and accuracies, unless every seed diverged."""
-    classes = group.filter(regex="accuracy$").notna().any(axis=1)
+    """Whether a setting was chosen on validation data and tested, unless every seed diverged."""
+    figures = group["chosen_on"].str.replace("val_", "test_")
+    tested = [
+        not np.isnan(row.get(name, math.nan))
+        for name, row in zip(figures, group.to_dict("records"), strict=True)
+    ]
     judged = group["chosen_on"].str.startswith("val_")
-    return judged & (classes | (group["diverged"] == group["seeds"]))
+    return judged & (pd.Series(tested, group.index) | (group["diverged"] == group["seeds"]))
 
 
-def _rank(group: pd.DataFrame, target: float | None) -> pd.DataFrame:
-    best, *others = group["run"]
-    tests = [None, *(paired_t_test(*paired(run, best, "test_accuracy")) for run in others)]
-    adjusted = iter(holm([test.p for test in tests if test is not None]))
-    rows: list[dict[str, Any]] = []
-    for place, (run, test) in enumerate(zip(group["run"], tests, strict=True), 1):
-        p_holm = next(adjusted) if test else math.nan
-        verdict = "the best on validation data" if place == 1 else _verdict(test, p_holm)
-        rows.append(
-            {
-                "rank": place,
-                "verdict": verdict,
-                **target_cells(reading.curves(run), target),
-                **cells("test_difference", test.difference if test else Estimate()),
-                "p": test.p if test else math.nan,
-                "p_holm": p_holm,
-            }
-        )
-    return pd.concat([group, pd.DataFrame(rows, index=group.index)], axis=1)
+def _contest(
+    group: pd.DataFrame, confirmed: Mapping[str, Confirmed], margin: Mapping[str, Any]
+) -> Contest:
+    figure = group["chosen_on"].iloc[0].replace("val_", "test_")
+    found = [pairs.contestant(judged(run, confirmed), figure) for run in group["run"]]
+    order = sorted(range(len(found)), key=lambda i: _place(found[i], figure))
+    size = pairs.margin(margin, figure, found[order[0]].mean)
+    tested = pairs.compare([found[i] for i in order], figure, size)
+    ranked = _ranked([found[i] for i in order], tested)
+    best = group.set_index(pd.Index([found.path for found in group["run"]], name="path"))
+    rows = best.loc[[one.run.path for one in ranked]]
+    place = {one.run.path: number for number, one in enumerate(ranked)}
+    turned = [p if place[p.one.run.path] < place[p.other.run.path] else p.swapped() for p in tested]
+    turned.sort(key=lambda pair: (place[pair.one.run.path], place[pair.other.run.path]))
+    return Contest(figure, rows, ranked, turned)
+
+
+def judged(chosen: Run, confirmed: Mapping[str, Confirmed]) -> Run:
+    """The run by which a chosen setting is judged: on its confirmation seeds, if it has any."""
+    unit = confirmed.get(unit_path(chosen))
+    return unit.run if unit and unit.seeds else chosen
 
 
 def paired(one: Run, other: Run, figure: str) -> tuple[list[float], list[float]]:
@@ -81,13 +113,109 @@ def paired(one: Run, other: Run, figure: str) -> tuple[list[float], list[float]]
     return list(values[one.path]), list(values[other.path])
 
 
-def _verdict(test: Comparison | None, p_holm: float) -> str:
-    """What the paired test says of an optimizer and the one of rank 1."""
-    if test is None:
-        return TOO_FEW
-    if p_holm >= 1 - LEVEL:
-        return "no difference shown"
-    return "worse" if test.difference.mean < 0 else "better"
+def unit_path(run: Run) -> str:
+    """The unit that a run belongs to."""
+    return "/".join(run.path.split("/")[:3])
+
+
+def _place(one: Contestant, figure: str) -> tuple[bool, float]:
+    """A key that sorts the best first: those that diverge on no seed, then the figure."""
+    return bool(one.diverged), math.inf if math.isnan(one.mean) else sign(figure) * one.mean
+
+
+def _ranked(ordered: Sequence[Contestant], tested: Sequence[Pair]) -> list[Contestant]:
+    """By their means, but none behind one that it is shown to be better than.
+
+    The two can differ where seeds were added to some optimizers only: means are then over
+    different seeds, while pairs are compared on common ones.
+    """
+    better = {(p.one.run.path, p.other.run.path) for p in tested if p.verdict == BETTER}
+    better |= {(p.other.run.path, p.one.run.path) for p in tested if p.verdict == pairs.WORSE}
+    found: list[Contestant] = []
+    for one in ordered:
+        beaten = (i for i, two in enumerate(found) if (one.run.path, two.run.path) in better)
+        found.insert(next(beaten, len(found)), one)
+    return found
+
+
+def rank(
+    contest: Contest, target: float | None, warnings: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """The optimizers of a problem by rank: the rows of ``optimizers.tsv``.
+
+    Args:
+        target: a validation accuracy to be reached, if the exercise names one.
+        warnings: optimizer -> further warnings.
+    """
+    table = summary.summarise([one.run for one in contest.contestants])
+    rows = []
+    for place, (one, (_, chosen)) in enumerate(
+        zip(contest.contestants, contest.best.iterrows(), strict=True), 1
+    ):
+        pair = contest.against_first(place).swapped() if place > 1 else None
+        notes = [*_warnings(one, chosen, contest), *warnings.get(one.run.optimizer, ())]
+        rows.append(
+            {
+                "rank": place,
+                "verdict": _verdict(contest, place),
+                "warnings": "; ".join(notes),
+                **target_cells(reading.curves(one.run), target),
+                **(pair.row() if pair else dict.fromkeys(DIFFERENCE, math.nan)),
+                **(pair.effort() if pair else dict.fromkeys(EFFORT, math.nan)),
+                **{name: chosen[name] for name in ("settings", "diverged_settings", "lr_at_edge")},
+                "judged_by": contest.figure,
+                "tuning_seeds": chosen["seeds"],
+            }
+        )
+    return pd.concat([table, pd.DataFrame(rows, index=table.index)], axis=1)
+
+
+def _verdict(contest: Contest, place: int) -> str:
+    if place > 1:
+        return pairs.words(contest.against_first(place), contest.figure)
+    first = contest.best.iloc[0]
+    edge = first["lr_at_edge"] in ("lowest", "highest")
+    if edge:
+        return f"first, not crowned: its learning rate is the {first['lr_at_edge']} that was tried"
+    verdicts = {contest.against_first(n).verdict for n in range(2, len(contest.contestants) + 1)}
+    if OPEN in verdicts:
+        return "first, with others not told apart yet"
+    return f"{CROWN}, with equivalent ones" if EQUIVALENT in verdicts else CROWN
+
+
+def _warnings(one: Contestant, chosen: pd.Series, contest: Contest) -> list[str]:
+    """What a reader has to know before believing a row."""
+    found = []
+    if chosen["lr_at_edge"] in ("lowest", "highest"):
+        found.append(f"its learning rate is the {chosen['lr_at_edge']} that was tried")
+    if chosen["lr_at_edge"] == "only":
+        found.append("a single learning rate was tried")
+    if one.diverged:
+        found.append(f"{one.diverged} of {one.run.seeds} seeds diverged")
+    if not one.run.confirms:
+        found.append("judged on the seeds that chose its setting")
+    most = int(contest.best["settings"].max())
+    if 2 * chosen["settings"] <= most:
+        found.append(f"tuned with {chosen['settings']} settings, another one with {most}")
+    return found
+
+
+def frame(contest: Contest) -> pd.DataFrame:
+    """Every pair of a problem: the rows of ``pairs.tsv``."""
+    problem = {name: getattr(contest.contestants[0].run, name) for name in summary.PROBLEM}
+    return pd.DataFrame(
+        [
+            {
+                **problem,
+                "optimizer": pair.one.run.optimizer,
+                "other": pair.other.run.optimizer,
+                "judged_by": contest.figure,
+                "verdict": pair.verdict,
+                **pair.row(),
+            }
+            for pair in contest.pairs
+        ]
+    )
 
 
 # -- time to a target accuracy ---------------------------------------------------------------

@@ -24,13 +24,13 @@ class Frames:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """A row a run: its settings, and each figure's mean over the seeds with its interval."""
-        every = summary.summarise(table.runs(self.study))
+        every = summary.summarise(table.every(self.study))
         return tables.runs(every).infer_objects()
 
     @cached_property
     def evaluations(self) -> pd.DataFrame:
         """A row per run, seed and evaluation: the rows of every ``metrics.tsv``."""
-        return reading.evaluations(table.runs(self.study))
+        return reading.evaluations(table.every(self.study))
 
     @cached_property
     def trials(self) -> pd.DataFrame:

@@ -51,9 +51,10 @@ def cells(name: str, found: Estimate) -> dict[str, float]:
     The interval is cut to what is possible: the true value lies there, so the coverage stays.
     """
     low, high = possible(name)
-    # In this order NaN, the end of an interval that there is not, stays NaN.
-    cut = Estimate(found.mean, max(found.low, low), min(found.high, high))
-    return dict(zip(with_ends(name), cut, strict=True))
+    # NaN, an interval that is unknown, is neither below nor above anything.
+    bottom = low if found.low < low else found.low
+    top = high if found.high > high else found.high
+    return dict(zip(with_ends(name), (found.mean, bottom, top), strict=True))
 
 
 def intervals(values: pd.DataFrame, by: str) -> pd.DataFrame:

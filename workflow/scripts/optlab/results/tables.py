@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from optlab import files
-from optlab.results import comparison, scaling, searches, summary, verdicts
+from optlab.results import budget, comparison, profiles, scaling, searches, summary, verdicts
+from optlab.results.comparison import Contest
 from optlab.results.statistics import with_ends
 from optlab.results.summary import CELLS, PROBLEM
 from optlab.study import kinds, table
@@ -18,12 +19,12 @@ Study = Mapping[str, Any]
 
 TRIED = ["settings", "diverged_settings", "lr_at_edge"]
 COMPARED = [
-    *("rank", "verdict"),
-    *with_ends("train_accuracy", "val_accuracy", "test_accuracy", "seconds"),
+    *("rank", "verdict", "warnings", "judged_by"),
+    *with_ends("test_accuracy", "test_loss"),
+    *(*comparison.DIFFERENCE, *comparison.EFFORT),
+    *with_ends("train_accuracy", "train_loss", "val_accuracy", "val_loss", "seconds"),
     *comparison.target_cells((), None),
-    *("seeds", "diverged", *TRIED),
-    *with_ends("test_difference"),
-    *("p", "p_holm"),
+    *("seeds", "diverged", "tuning_seeds", *TRIED),
 ]
 
 
@@ -37,7 +38,7 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
     wanted = {name for exercise in exercises for name in kinds.of(exercise).TABLES}
     found: dict[str, pd.DataFrame] = {}
     if "runs" in wanted:
-        every = summary.summarise(table.runs(study))
+        every = summary.summarise(table.every(study))
         found["runs"] = runs(every)
         if "best" in wanted:
             found |= _compared(study, every)
@@ -59,15 +60,38 @@ def runs(every: pd.DataFrame) -> pd.DataFrame:
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of sweeps: the best settings, and their ranks."""
     metrics = {name: one.get("metric", "") for name, one in study["exercises"].items()}
-    best = summary.best(every[[not run.timed for run in every["run"]]], metrics)
-    targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
-    ranked = comparison.rank(best, targets)
-    empty = pd.DataFrame(columns=[*PROBLEM, "optimizer"])
+    grids = every[[not run.timed for run in every["run"]]]
+    best = summary.best(grids, metrics)
+    found = comparison.contests(best, table.confirmed(study), study["exercises"])
     chosen = ["chosen_on", "seeds", "diverged", "status", *TRIED]
     return {
         "best": _select(best, [*chosen, *CELLS]),
-        "optimizers": empty if ranked.empty else _select(ranked, COMPARED),
+        "optimizers": _optimizers(study, found, grids),
+        "pairs": _pairs(found),
+        "budget": budget.frame(grids, metrics),
+        "profiles": profiles.frame(study, best),
     }
+
+
+def _pairs(found: Sequence[Contest]) -> pd.DataFrame:
+    """Every pair of optimizers of every problem."""
+    frames = [comparison.frame(one) for one in found]
+    return pd.concat(frames) if frames else pd.DataFrame(columns=comparison.PAIRS)
+
+
+def _optimizers(study: Study, found: Sequence[Contest], grids: pd.DataFrame) -> pd.DataFrame:
+    """The optimizers of every problem by rank."""
+    targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
+    problems = dict(list(grids.groupby(PROBLEM, sort=False)))
+    ranked = []
+    for one in found:
+        exercise, *place = one.best[PROBLEM].iloc[0]
+        warnings = budget.under_tuned(problems[exercise, *place])
+        notes = {name: [warning] for name, warning in warnings.items()}
+        ranked.append(comparison.rank(one, targets[exercise], notes))
+    if not ranked:
+        return pd.DataFrame(columns=[*PROBLEM, "optimizer"])
+    return _select(pd.concat(ranked), COMPARED)
 
 
 def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -91,7 +115,7 @@ def write_all(folder: Path, found: Mapping[str, pd.DataFrame]) -> None:
 
 def _format(column: str, values: pd.Series) -> Any:
     """How the cells of a column are written: settings as in a path, measured numbers shortened."""
-    digits = ".3g" if column in ("p", "p_holm") else ".6g"
+    digits = ".3g" if column.startswith("p_") or column == "p" else ".6g"
     measured = values.dtype == float
 
     def cell(value: Any) -> str:

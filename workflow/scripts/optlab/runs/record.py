@@ -1,7 +1,9 @@
 """The record of a run: its settings, and where, when, with what and at what cost it was made."""
 
+import base64
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -70,6 +72,16 @@ def identity(run: Run, device: str, seed: int) -> metrics.Row:
     names = ("exercise", "dataset", "model", "optimizer", "batch_size", "gpus")
     row = {name: getattr(run, name) for name in names}
     return {**row, "device": device, "seed": seed, **knobs}
+
+
+def pack(correct: Iterable[bool]) -> str:
+    """Which examples are classified correctly, as a text; mistakes are few, so it is short."""
+    return base64.b64encode(zlib.compress(bytes(map(bool, correct)), 9)).decode()
+
+
+def unpack(text: str) -> bytes:
+    """A byte for each example, 1 for correct, of what `pack` gave."""
+    return zlib.decompress(base64.b64decode(text))
 
 
 def of_seed(seed: int, outcome: Any, replicates: int, device: str) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class Unit:
         return "/".join(self.runs[0].path.split("/")[:3])
 
     @property
+    def dataset(self) -> str:
+        """The data set of its runs."""
+        return self.runs[0].dataset
+
+    @property
     def folder(self) -> str:
         """Its folder, relative to the working directory."""
         return f"results/{self.runs[0].study}/confirm/{self.path}"
@@ -56,8 +61,8 @@ class Unit:
 
     @property
     def widest(self) -> Run:
-        """The run that needs the most processes."""
-        return max(self.runs, key=lambda run: run.gpus)
+        """The run that needs the most processes, and of these the most epochs."""
+        return max(self.runs, key=lambda run: (run.gpus, run.epochs))
 
     @property
     def parts(self) -> list[str]:
@@ -137,9 +142,16 @@ def on_fresh_seeds(run: Run, seeds: int) -> Run:
     return dataclasses.replace(run, first_seed=CONFIRMATION, seeds=seeds)
 
 
+def wanted(exercise: Mapping[str, Any]) -> bool:
+    """Whether anything of an exercise is to be extended or confirmed."""
+    return exercise["kind"] == "sweep" and bool(exercise["confirm"] or exercise["extend"])
+
+
 def units(study: Study, name: str, runs: Iterable[Run]) -> list[Unit]:
     """The units of an exercise with these runs that have something to extend or to confirm."""
     exercise, raised = study["exercises"][name], settled(study)
+    if not wanted(exercise):
+        return []
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.dataset, run.model, run.optimizer), []).append(run)
@@ -164,19 +176,25 @@ def settled_file(study: Study) -> Path:
     return Path(f"results/{study['study']}/settled.json")
 
 
-def settled(study: Study) -> dict[str, int]:
-    """Unit -> number of confirmation seeds.
+def settled_content(study: Study) -> dict[str, dict[str, int]]:
+    """The file's content: ``seeds``, and ``begin``, the numbers before an unfinished call.
 
     Raises:
         UserError: the file is damaged.
     """
     file = settled_file(study)
     try:
-        return json.loads(file.read_text(encoding="utf-8"))["seeds"]
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {key: {str(k): int(n) for k, n in found[key].items()} for key in ("seeds", "begin")}
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {"seeds": {}, "begin": {}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file}: damaged; remove it, and settle again") from error
+
+
+def settled(study: Study) -> dict[str, int]:
+    """Unit -> number of confirmation seeds."""
+    return settled_content(study)["seeds"]
 
 
 def write_settled(study: Study, content: Mapping[str, Any]) -> None:
@@ -222,11 +240,10 @@ def _of_margin(given: Any) -> Iterator[Mistake]:
 def margin(given: Mapping[str, Any], metric: str) -> tuple[float, bool] | None:
     """The margin of a metric, and whether it is relative to the best; None if there is none."""
     value = given.get(metric)
-    unit = {"accuracy": "points", "loss": "%"}[metric]
-    text = values.text(value) if value is not None else ""
-    number = text.removesuffix(unit).strip()
+    text = values.text(value).removesuffix("s") if value is not None else ""
+    number = text.removesuffix({"accuracy": "point", "loss": "%"}[metric])
     try:
-        amount = float(number) / (100 if text.endswith(unit) else 1)
+        amount = float(number) / (100 if number != text else 1)
     except ValueError:
         return None
     return (amount, text.endswith("%")) if 0 < amount < float("inf") else None

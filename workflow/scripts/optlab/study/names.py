@@ -39,6 +39,20 @@ def data_sets(study: Mapping[str, Any], names: Iterable[str]) -> Mistakes:
             yield ("datasets", number), f"unknown data set {show(name)}; {allowed(name, known)}"
 
 
+def varied(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
+    """What the seeds of an exercise vary, which its data sets must have."""
+    for number, what in enumerate(exercise["vary"]):
+        for name in exercise["datasets"]:
+            definition = study["datasets"].get(name)
+            if definition is None or any(identity.mistakes(definition)):
+                continue  # reported elsewhere
+            if what == "subset" and definition["subset"] is None:
+                yield ("vary", number), f"subset: the data set {name} has no subset to vary"
+            elif what == "split" and not identity.held_out(definition):
+                words = "has no validation examples to draw"
+                yield ("vary", number), f"split: the data set {name} {words}"
+
+
 def model(definition: Mapping[str, Any]) -> Mistakes:
     """A network with options that the study defines."""
     name = definition["network"]

@@ -22,7 +22,7 @@ from optlab.study.run import Run
 from optlab.values import canonical
 
 INHERITED = (
-    *("seeds", "device", "threads", "precision", "replicates"),
+    *("seeds", "device", "threads", "precision", "replicates", "vary"),
     *("confirm", "margin", "extend"),
 )
 
@@ -34,7 +34,10 @@ _TEXTS = (
 )
 
 # The names of all rules; `figures_<exercise>` is one for each exercise.
-RULES = ("all", "prepare_data", "study", "train", "search_worker", "retrain", "tables")
+RULES = (
+    *("all", "prepare_data", "study", "train", "confirm", "search_worker", "retrain"),
+    *("tables", "figures_study"),
+)
 
 # First line of a resolved study, which is not checked again while its hash is right.
 _RESOLVED = "# Resolved, do not edit: "
@@ -77,19 +80,20 @@ def dump(study: Mapping[str, Any]) -> str:
 
 
 def part(
-    study: Mapping[str, Any], exercise: str, leave: Collection[str] = ("claims",)
+    study: Mapping[str, Any], *exercises: str, leave: Collection[str] = ("claims",)
 ) -> dict[str, Any]:
-    """A resolved study reduced to one exercise, without some of its keys."""
-    whole = study["exercises"][exercise]
-    settings = {key: value for key, value in whole.items() if key not in leave}
-    return {
-        "study": study["study"],
-        **{
-            key: {name: study[key][name] for name in settings.get(key, ()) if name in study[key]}
-            for key in ("datasets", "models")
-        },
-        "exercises": {exercise: settings},
+    """A resolved study reduced to some exercises, without some of their keys."""
+    settings = {
+        name: {key: value for key, value in study["exercises"][name].items() if key not in leave}
+        for name in exercises
     }
+
+    def named(key: str) -> dict[str, Any]:
+        names = dict.fromkeys(name for one in settings.values() for name in one.get(key, ()))
+        return {name: study[key][name] for name in names if name in study[key]}
+
+    parts = {key: named(key) for key in ("datasets", "models")}
+    return {"study": study["study"], **parts, "exercises": settings}
 
 
 def _hash(text: str) -> str:
@@ -187,6 +191,8 @@ def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
 def _too_large(run: Run, definition: Mapping[str, Any]) -> str | None:
     """Why a batch is too large, if the size of the training set is known before preparation."""
     examples = known_examples(run.data, definition)
+    if run.subset is not None:
+        examples = run.subset - run.subset_validation
     if examples is None or not isinstance(run.batch_size, int) or run.batch_size <= examples:
         return None
     together = f" ({run.gpus} processes together)" if run.gpus > 1 else ""

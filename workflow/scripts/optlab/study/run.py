@@ -11,7 +11,7 @@ from optlab import custom, triggers, values
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.optimizers import Use
 from optlab.data import identity
-from optlab.training.settings import Settings
+from optlab.training.settings import USUAL, VARIABLE, Settings
 
 # What settings in a study may name besides an optimizer and its knobs.
 AXES = ("dataset", "model", "batch_size", "epochs", "gpus", "schedule")
@@ -128,12 +128,18 @@ class Run(Settings):
             return f"a step of {self.optimizer} looks at more than one weight at a time"
         if self.gpus > 1:
             return "several processes train one replicate"
+        if self.varies_examples:
+            return "its seeds train on different examples"
         return "the clock of a timed run is that of one replicate" if self.timed else None
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether every seed gives the same figures, since nothing is drawn at random."""
-        return self.batch_size == "full" and self.constant
+        """Whether every seed gives the same figures, since what it varies makes no difference."""
+        # Full batches are in stored order; what a network draws in training goes with the order.
+        draws = custom.is_custom(self.network) or bool(self.network_options.get("dropout"))
+        same_order = "order" not in self.vary or (self.batch_size == "full" and not draws)
+        same_weights = "weights" not in self.vary or self.constant
+        return same_order and same_weights and not self.varies_examples
 
     @property
     def skip_reason(self) -> str | None:
@@ -173,6 +179,8 @@ class Run(Settings):
                 for knob, v in self.shown_knobs.items()
             ),
         ]
+        if list(self.vary) != list(USUAL):
+            options.append(("vary", ",".join(self.vary)))
         always = ("batch_size", "epochs", "gpus", "seeds", "device", "threads", "precision")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -183,7 +191,10 @@ class Run(Settings):
 
 
 # Options of `train.py` that are named where they are not at their default.
-_OPTIONS = ("schedule", "first_seed", "evaluate_every", "train_loss_examples", "replicates")
+_OPTIONS = (
+    *("schedule", "first_seed", "evaluate_every", "train_loss_examples", "replicates"),
+    *("subset", "subset_validation"),
+)
 
 
 def _default(field: dataclasses.Field) -> Any:
@@ -231,7 +242,13 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
     exercise = study["exercises"][name]
     fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
     shared = {"study": study["study"], "exercise": name, **{key: exercise[key] for key in fixed}}
-    data = {d: identity.prepared_path(d, study["datasets"][d]) for d in exercise["datasets"]}
+    vary = [what for what in VARIABLE if what in exercise.get("vary", USUAL)]
+    definitions = {name: study["datasets"][name] for name in exercise["datasets"]}
+    drawn: dict[str, dict[str, Any]] = {name: {} for name in definitions}
+    if "subset" in vary:
+        drawn = {name: identity.drawn(one) for name, one in definitions.items()}
+        definitions = {name: identity.whole(one) for name, one in definitions.items()}
+    data = {name: identity.prepared_path(name, one) for name, one in definitions.items()}
 
     def make(
         dataset: str,
@@ -251,6 +268,8 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
             optimizer=optimizer,
             knobs=knobs,
             schedule=schedule,
+            vary=vary,
+            **drawn[dataset],
             **carried(network, optimizer, knobs, options, schedule),
             **settings,
             **shared,

@@ -60,7 +60,8 @@ class Batches:
             )
         self._examples = settings.epoch_examples
         self.per_epoch = 1 if self.is_full else -(-(self._examples or examples) // self.size)
-        self._data, self._seed, self._world = data, seed, world
+        self._data, self._world = data, world
+        self._seed = settings.seed_of("order", seed)
         self._dtype = precision.WEIGHTS[settings.precision]
         at_once = BLOCK[data.train.x.device.type] // (self.size * math.prod(data.shape))
         self.block_size = self.size * max(1, at_once)

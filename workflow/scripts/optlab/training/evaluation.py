@@ -55,7 +55,7 @@ def measure(
         dtype: the type of the model's weights.
     """
     classes, loss = data.task == "classification", loss_function(data, "sum")
-    block = max(1, BLOCK // math.prod(data.shape))
+    block = _block(data)
     total = torch.zeros(2, dtype=torch.float64, device=split.x.device)  # loss, correct outputs
     model.eval()
     shares = (world.share(values).split(block) for values in (split.x, split.y))
@@ -68,3 +68,22 @@ def measure(
     model.train()
     summed, correct = world.sum(total).tolist()
     return (summed / len(split.x), correct / len(split.x)) if classes else (summed, None)
+
+
+@torch.inference_mode()
+def correct(model: nn.Module, data: Dataset, split: Split, dtype: torch.dtype) -> Tensor:
+    """Whether each example of a split is classified correctly [examples], in evaluation mode."""
+    found = []
+    model.eval()
+    for x_rows, y_rows in zip(
+        split.x.split(_block(data)), split.y.split(_block(data)), strict=True
+    ):
+        x, y = data.examples(x_rows, y_rows, dtype)
+        found.append(model(x).argmax(1) == y)
+    model.train()
+    return torch.cat(found)
+
+
+def _block(data: Dataset) -> int:
+    """The examples of one forward pass."""
+    return max(1, BLOCK // math.prod(data.shape))

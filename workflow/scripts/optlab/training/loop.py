@@ -111,7 +111,9 @@ class Trainer:
             return self.replicates[0].batches, list(self.network.parameters()), gradient
         joint = stacking.stack([replicate.model for replicate in self.replicates])
         batches = stacking.StackedBatches([replicate.batches for replicate in self.replicates])
-        return batches, list(joint.values()), stacking.make_gradient(joint, self.network, data)
+        randomness = "different" if "order" in self.settings.vary else "same"
+        gradient = stacking.make_gradient(joint, self.network, data, randomness)
+        return batches, list(joint.values()), gradient
 
     def run(self, report: Report, checkpoints: Checkpoints) -> list[Outcome]:
         """Train from the current step to the end, or until every replicate has diverged."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from optlab import custom
-from optlab.training import evaluation, precision
+from optlab.training import draws, evaluation, precision
 from optlab.training.batches import Batches, derived_seed
 from optlab.training.datasets import Dataset, Split
 from optlab.training.evaluation import Evaluation
@@ -21,7 +21,7 @@ DIVERGED = 1000.0  # a loss above this multiple of that of row 0 counts as diver
 
 
 class Replicate:
-    """Seed k of a run. Its initial weights and its order of examples are the same in every run.
+    """Seed k of a run. What it draws is the same in every run that varies the same.
 
     It is evaluated until it diverges, and remembers the weights of its best validation loss.
 
@@ -37,6 +37,7 @@ class Replicate:
 
     def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
         self.seed = seed
+        data = draws.of_seed(settings, data, seed)
         self.model = build_model(settings, data, seed, world.rank)
         self.batches = Batches(settings, data, seed, world)
         self.rows: list[Evaluation] = []
@@ -127,10 +128,11 @@ def _limit(first: Evaluation) -> float:
 def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> nn.Module:
     """The network with the initial weights of ``seed``, which are drawn on the CPU in any case.
 
-    Also seeds what the network draws in training, differently for each rank.
+    Also seeds what the network draws in training, differently for each rank; that goes with the
+    order of the examples.
     """
     outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
-    torch.manual_seed(derived_seed("weights", seed))
+    torch.manual_seed(derived_seed("weights", settings.seed_of("weights", seed)))
     usual = torch.get_default_dtype()
     torch.set_default_dtype(precision.WEIGHTS[settings.precision])  # for constants too
     try:
@@ -141,7 +143,8 @@ def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> 
         torch.set_default_dtype(usual)
     if settings.precision == "bfloat16":
         precision.mix(model, torch.device(settings.device).type)
-    torch.manual_seed(derived_seed("dropout", seed, *([rank] if rank else [])))
-    random.seed(derived_seed("python", seed, rank))  # a user's own network may use it
+    order = settings.seed_of("order", seed)
+    torch.manual_seed(derived_seed("dropout", order, *([rank] if rank else [])))
+    random.seed(derived_seed("python", order, rank))  # a user's own network may use it
     layout = torch.channels_last if settings.channels_last else torch.preserve_format
     return cast(Any, model).to(settings.device, memory_format=layout)

@@ -1,8 +1,13 @@
 """The settings of a run: what its metrics depend on besides its data, its code and its seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+# What a seed can vary: initial weights; order of the examples, and with it all that is drawn while
+# training, such as dropout; division into training and validation examples; subset of a data set.
+VARIABLE = ("weights", "order", "split", "subset")
+USUAL = ("weights", "order")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,9 @@ class Settings:
         evaluate_every: epochs between two evaluations.
         train_loss_examples: the largest number of examples on which the training loss is measured.
         epoch_examples: the number of examples in an epoch; None for the whole training set.
+        vary: what a seed varies, some of `VARIABLE`; all else is that of seed 0, or as prepared.
+        subset: where seeds vary the subset, its number of examples, validation included.
+        subset_validation: the number of validation examples among these.
         timed: whether the training time is compared with that of other world sizes.
     """
 
@@ -50,9 +58,21 @@ class Settings:
     evaluate_every: int = 1
     train_loss_examples: int = 10_000
     epoch_examples: int | None = None
+    vary: Sequence[str] = field(default_factory=lambda: list(USUAL))
+    subset: int | None = None
+    subset_validation: int = 0
     timed: bool = False
 
     @property
     def specs(self) -> list[str]:
         """The code that the settings name."""
         return [s for s in (self.network_builder, self.optimizer_class, self.scheduler) if s]
+
+    @property
+    def varies_examples(self) -> bool:
+        """Whether seeds train and validate on different examples (`optlab.training.draws`)."""
+        return "split" in self.vary or "subset" in self.vary
+
+    def seed_of(self, purpose: str, seed: int) -> int:
+        """The seed that is drawn with for a purpose of `VARIABLE`, in the replicate ``seed``."""
+        return seed if purpose in self.vary else 0

@@ -30,7 +30,9 @@ def stack(networks: Sequence[nn.Module]) -> Parameters:
     return joint
 
 
-def make_gradient(joint: Parameters, network: nn.Module, data: Dataset) -> Gradient:
+def make_gradient(
+    joint: Parameters, network: nn.Module, data: Dataset, randomness: str = "different"
+) -> Gradient:
     """A function that leaves the gradients of one batch per replicate in the stacked parameters.
 
     It takes inputs and targets [replicates, examples, ...] and returns losses [replicates]. A loss
@@ -40,6 +42,7 @@ def make_gradient(joint: Parameters, network: nn.Module, data: Dataset) -> Gradi
         joint: the result of `stack`.
         network: any of the networks; only its structure is used.
         data: determines the loss.
+        randomness: of dropout between the replicates, ``different`` or ``same``.
     """
     first = next(iter(joint.values()))
     ones, loss = first.new_ones(len(first)), loss_function(data)
@@ -47,7 +50,7 @@ def make_gradient(joint: Parameters, network: nn.Module, data: Dataset) -> Gradi
     def value(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         return loss(functional_call(network, weights, (x,)), y)
 
-    values: Callable[..., Tensor] = vmap(value, randomness="different")
+    values: Callable[..., Tensor] = vmap(value, randomness=randomness)
 
     def gradient(x: Tensor, y: Tensor) -> Tensor:
         losses = values(joint, x, y)

@@ -40,7 +40,7 @@ class Test(NamedTuple):
 def ordered(pairs: Sequence[tuple[Sample, Sample]], margin: Margin = None) -> str:
     """Whether the first of each pair is better: all are, as claimed, or one is not."""
     tests = [_better(one, other, margin) for one, other in pairs]
-    shown = [p < 1 - LEVEL for p in holm([test.p for test in tests])]
+    shown = [p <= 1 - LEVEL for p in holm([test.p for test in tests])]
     done = [test for test, sure in zip(tests, shown, strict=True) if sure]
     if all(shown) or any(test.gain <= 0 for test in done):
         wrong = [test for test in done if test.gain <= 0]
@@ -61,15 +61,15 @@ def equivalent(samples: Sequence[Sample], margin: Margin) -> str:
         width, grain = _width(margin, one, other), max(one.grain, other.grain)
         near.append(_near(differences, width, grain, fixed))
         far.append(_far(differences, width, grain, fixed))
-    if all(p < 1 - LEVEL for p in holm([test.p for test in near])):
+    if all(p <= 1 - LEVEL for p in holm([test.p for test in near])):
         return HOLDS
-    return FAILS if any(p < 1 - LEVEL for p in holm(far)) else _open(near)
+    return FAILS if any(p <= 1 - LEVEL for p in holm(far)) else _open(near)
 
 
 def _open(tests: Sequence[Test]) -> str:
     """What is missing: the fewest seeds, and the largest p, of the pairs that are not shown."""
     adjusted = holm([test.p for test in tests])
-    left = [(test.pairs, p) for test, p in zip(tests, adjusted, strict=True) if p >= 1 - LEVEL]
+    left = [(test.pairs, p) for test, p in zip(tests, adjusted, strict=True) if p > 1 - LEVEL]
     pairs, p = min(n for n, _ in left), max(p for _, p in left)
     return UNSHOWN.format(seeds=f"{pairs} seed{'s' * (pairs != 1)}", p=p) if pairs else NO_PAIRS
 

@@ -1,15 +1,11 @@
 """Samples: a figure of one setting, with one value a seed."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from optlab.results import reading
+from optlab.results import pairs, reading
 from optlab.results.reading import Curve
 from optlab.results.statistics import Estimate, cells, estimate, geometric, predicted
 from optlab.results.summary import sign
@@ -150,18 +146,8 @@ def _of(name: str, run: Run, figure: str) -> dict[str, Any]:
 
 
 def _grain(run: Run, figure: str) -> float:
-    """1 / examples of an accuracy, if the prepared data set says how many; else 0."""
-    if not figure.endswith("accuracy"):
-        return 0.0
-    part = {"train": "train", "val": "validation"}.get(figure.partition("_")[0], "test")
-    examples = _sizes(run.data).get(part, 0)
-    if part == "train":
-        examples = min(examples, run.train_loss_examples)
-    return 1 / examples if examples else 0.0
-
-
-@lru_cache
-def _sizes(description: str) -> dict[str, int]:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return json.loads(Path(description).read_text(encoding="utf-8"))["sizes"]
-    return {}
+    """The resolution of a figure; training accuracies may be those of a part of the examples."""
+    grain = pairs.grain(run.data, figure.removeprefix("best_"))
+    return (
+        max(grain, 1 / run.train_loss_examples) if grain and figure.startswith("train") else grain
+    )

@@ -10,7 +10,15 @@ from optlab.study import confirmation, names
 from optlab.study.claims import sweeps as claims
 from optlab.study.run import AXES, Run, maker
 
-TABLES = {"runs": "runs", "best": "best settings", "optimizers": "optimizers", "claims": "claims"}
+TABLES = {
+    "runs": "runs",
+    "best": "best settings",
+    "optimizers": "optimizers",
+    "pairs": "pairs of optimizers",
+    "budget": "best of k settings",
+    "profiles": "time to the targets of all problems",
+    "claims": "claims",
+}
 
 
 def fill(exercise: dict[str, Any]) -> None:
@@ -31,6 +39,7 @@ def _schedule(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
     """What its section names, and how its results are to be judged."""
     yield from names.grid(study, exercise)
+    yield from names.varied(study, exercise)
     yield from confirmation.mistakes(study, exercise)
 
 

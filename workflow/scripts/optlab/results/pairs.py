@@ -1,0 +1,253 @@
+"""Two optimizers on the same seeds: which one is better, or what is missing to say so.
+
+Everything here stays valid when seeds are added after a look at the results (`results.anytime`).
+Verdicts generalise over the seeds on one test set.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from optlab.results import anytime, examples, reading
+from optlab.results.anytime import More
+from optlab.results.statistics import LEVEL, Estimate, cells
+from optlab.results.summary import sign
+from optlab.study import confirmation
+from optlab.study.run import Run
+from optlab.values import text
+
+BETTER, WORSE, EQUIVALENT, OPEN = "better", "worse", "equivalent", "open"
+UNKNOWN = More(None, None, None)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An optimizer on a problem, at the setting and on the seeds by which it is judged.
+
+    Attributes:
+        run: with these seeds.
+        values: the figure that decides, by seed; those that diverged are left out.
+        diverged: number of seeds that did.
+        seconds: of training and evaluating one seed; NaN where that is not known.
+    """
+
+    run: Run
+    values: pd.Series
+    diverged: int
+    seconds: float
+
+    @cached_property
+    def correct(self) -> examples.Correct:
+        """Which test examples it classifies correctly, by seed, where that is recorded."""
+        return examples.correct(self.run)
+
+    @property
+    def mean(self) -> float:
+        """Of the figure; NaN where every seed diverged."""
+        return float(self.values.mean())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two contestants, and what was found.
+
+    Attributes:
+        one, other: the one of the better rank first.
+        difference: of the figure, one minus other, with its interval.
+        values: the differences of the seeds that neither of them diverged on.
+        p, p_holm: of "no difference", alone and in its family.
+        p_equivalent: of "a difference of the margin or more", in its family.
+        verdict: of the first: better, worse, equivalent or open.
+        margin: the largest difference that does not matter, if there is one.
+        levels: the p at which a difference, and an equivalence, of this family is shown.
+        grain: the resolution of the figure.
+    """
+
+    one: Contestant
+    other: Contestant
+    difference: Estimate
+    values: list[float]
+    p: float
+    p_holm: float
+    p_equivalent: float
+    verdict: str
+    margin: float | None
+    levels: tuple[float, float]
+    grain: float
+
+    @property
+    def seeds(self) -> int:
+        """The seeds of both."""
+        return len(self.values)
+
+    @property
+    def over_examples(self) -> Estimate:
+        """The difference of test accuracies, with an interval over seeds and test examples."""
+        return examples.difference(self.one.correct, self.other.correct)
+
+    @cached_property
+    def more(self) -> More:
+        """The further seeds that would probably settle it; unknown where it is not open."""
+        if self.verdict != OPEN or self.one.diverged or self.other.diverged:
+            return UNKNOWN
+        return anytime.more_seeds(self.values, self.margin, *self.levels, self.grain)
+
+    @property
+    def minutes(self) -> float:
+        """What the further seeds of both would take, one after another; NaN where unknown."""
+        if self.more.seeds is None:
+            return math.nan
+        until = self.seeds + self.more.seeds
+        missing = [(until - len(c.values), c.seconds) for c in (self.one, self.other)]
+        return sum(max(0, seeds) * seconds for seeds, seconds in missing) / 60
+
+    def swapped(self) -> "Pair":
+        """The same pair, the other first."""
+        mean, low, high = self.difference
+        verdict = {BETTER: WORSE, WORSE: BETTER}.get(self.verdict, self.verdict)
+        turned = Estimate(-mean, -high, -low)
+        values = [-value for value in self.values]
+        return replace(
+            self, one=self.other, other=self.one, difference=turned, values=values, verdict=verdict
+        )
+
+    def row(self) -> dict[str, Any]:
+        """The columns of a comparison."""
+        return {
+            **cells("difference", self.difference),
+            **dict(zip(OVER_EXAMPLES, self.over_examples[1:], strict=True)),
+            "margin": math.nan if self.margin is None else self.margin,
+            "common_seeds": self.seeds,
+            **{name: getattr(self, name) for name in ("p", "p_holm", "p_equivalent")},
+        }
+
+    def effort(self) -> dict[str, float]:
+        """The columns of what would settle it."""
+        return {
+            **dict(zip(MORE, map(_number, self.more), strict=True)),
+            "more_minutes": self.minutes,
+        }
+
+
+OVER_EXAMPLES = ("difference_examples_low", "difference_examples_high")
+MORE = ("more_seeds", "more_seeds_low", "more_seeds_high")
+
+
+def _number(count: int | None) -> float:
+    return math.nan if count is None else count
+
+
+def contestant(run: Run, figure: str) -> Contestant:
+    """A run as a contestant; ``figure`` is a column of `reading.FIGURES`."""
+    last = reading.finals([run]).loc[run.path]
+    good = last["status"] == "ok"
+    values = last.loc[good, figure].astype(float).dropna().sort_index()
+    return Contestant(run, values, int((~good).sum()), seconds(run))
+
+
+def seconds(run: Run) -> float:
+    """The mean time of training and evaluating one seed, by the record of the run."""
+    try:
+        record = json.loads(Path(run.folder, "run.json").read_text(encoding="utf-8"))
+        times = [seed["seconds"] + seed["evaluation_seconds"] for seed in record["seeds"]]
+        return math.fsum(times) / len(times)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        return math.nan
+
+
+def grain(data: str, figure: str) -> float:
+    """The resolution of a figure on a prepared data set: 1 / examples for accuracies."""
+    part, _, metric = figure.partition("_")
+    name = {"val": "validation"}.get(part, part)
+    try:
+        size = json.loads(Path(data).read_text(encoding="utf-8"))["sizes"][name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+    return 1 / size if metric == "accuracy" and size else 0.0
+
+
+def margin(given: Mapping[str, Any], figure: str, best: float) -> float | None:
+    """The margin of a figure: a percentage is relative to the best one's mean."""
+    found = confirmation.margin(given, figure.partition("_")[2])
+    if found is None:
+        return None
+    amount, relative = found
+    return amount * abs(best) if relative else amount
+
+
+def compare(contestants: Sequence[Contestant], figure: str, margin: float | None) -> list[Pair]:
+    """Every pair of these, in their order; all pairs are one family.
+
+    The first in rank is not known beforehand, so the comparisons with it alone would not be.
+    """
+    pairs = list(itertools.combinations(contestants, 2))
+    differences = [list((a.values - b.values).dropna()) for a, b in pairs]
+    size = grain(contestants[0].run.data, figure) if contestants else 0.0
+    family = anytime.family(differences, margin, size)
+    found = []
+    for (one, other), values, p_holm, p_equivalent in zip(
+        pairs, differences, family.different, family.equivalent, strict=True
+    ):
+        interval = anytime.interval(values, grain=size)
+        levels = (family.alpha_difference, family.alpha_equivalence)
+        verdict = _verdict(one, other, sign(figure) * interval.mean, p_holm, p_equivalent)
+        p = (anytime.p_value(values, size), p_holm, p_equivalent)
+        found.append(Pair(one, other, interval, values, *p, verdict, margin, levels, size))
+    return found
+
+
+def _verdict(
+    one: Contestant, other: Contestant, worse_by: float, p: float, p_equivalent: float
+) -> str:
+    """Better, worse, equivalent or open, as seen from the first."""
+    if one.diverged and other.diverged:
+        return OPEN
+    if one.diverged or other.diverged:
+        return WORSE if one.diverged else BETTER
+    if p_equivalent <= 1 - LEVEL:
+        return EQUIVALENT
+    if p <= 1 - LEVEL:
+        return WORSE if worse_by > 0 else BETTER
+    return OPEN
+
+
+def words(pair: Pair, figure: str) -> str:
+    """The verdict of the second of a pair, which has the lower rank, as a person would say it."""
+    verdict = pair.swapped().verdict
+    if verdict in (BETTER, WORSE):
+        lost = pair.other.diverged if verdict == WORSE else pair.one.diverged
+        return f"{verdict}: {lost} seeds diverged" if lost else verdict
+    if verdict == EQUIVALENT and pair.margin is not None:
+        return f"equivalent (within {amount(pair.margin, figure)})"
+    if pair.one.diverged or pair.other.diverged:
+        return "open: seeds of both diverged"
+    return f"open: {_missing(pair)}"
+
+
+def amount(value: float, figure: str) -> str:
+    """A margin in words: accuracies in points."""
+    if figure.endswith("accuracy"):
+        return f"{text(float(f'{100 * value:.3g}'))} points"
+    return f"{value:.3g}"
+
+
+def _missing(pair: Pair) -> str:
+    """What would settle an open pair."""
+    seeds, low, high = pair.more
+    if pair.seeds < 2:
+        return "one seed says nothing; use confirm"
+    if seeds is None:
+        return f"more than {anytime.MOST} further seeds"
+    span = "" if low == high else f" ({low or 1} to {high or f'over {anytime.MOST}'})"
+    if math.isnan(pair.minutes):
+        return f"about {seeds} more seeds{span}"
+    minutes = pair.minutes
+    time = f"{minutes:.0f} min" if minutes >= 1.5 else f"{60 * minutes:.0f} s"
+    return f"about {seeds} more seeds{span}, {time}"

@@ -1,0 +1,112 @@
+"""Where further confirmation seeds settle something: what `settle.py` trains next, and why."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from optlab.results import comparison, pairs, summary
+from optlab.results.comparison import Contest
+from optlab.results.pairs import OPEN, Contestant, Pair
+from optlab.study import table
+
+LEAST = 4  # seeds of a step; else half of those there are: the estimate of how many grows better
+
+
+class Budget(NamedTuple):
+    """What may be spent: seeds, and minutes of training and evaluation, summed over all jobs."""
+
+    seeds: float
+    minutes: float
+
+    def covers(self, spent: "Budget") -> bool:
+        """Whether this much is within it."""
+        return spent.seeds <= self.seeds and spent.minutes <= self.minutes
+
+
+def contests(study: Mapping[str, Any]) -> list[Contest]:
+    """The comparisons of a study whose workflow has ended.
+
+    Raises:
+        UserError: something of it has not been trained.
+    """
+    names = [name for name, one in study["exercises"].items() if one["kind"] == "sweep"]
+    runs = [run for name in names for run in table.finished(study, name)]
+    if not runs:
+        return []
+    metrics = {name: study["exercises"][name]["metric"] for name in names}
+    best = summary.best(summary.summarise(runs), metrics)
+    return comparison.contests(best, table.confirmed(study), study["exercises"])
+
+
+def against_first(contest: Contest) -> list[Pair]:
+    """The pairs whose verdicts are in the table of optimizers."""
+    return [contest.against_first(place) for place in range(2, len(contest.contestants) + 1)]
+
+
+def open_pairs(found: Iterable[Contest]) -> list[Pair]:
+    """The pairs that further seeds can settle."""
+    every = (pair for contest in found for pair in against_first(contest))
+    return [p for p in every if p.verdict == OPEN and p.one.run.confirms and p.other.run.confirms]
+
+
+def step(
+    found: Sequence[Contest], numbers: Mapping[str, int], begin: Mapping[str, int], budget: Budget
+) -> dict[str, int]:
+    """The units to raise next, each with its new number of seeds; empty where the end is reached.
+
+    The cheapest pairs come first. A pair that would need more than `anytime.MOST` seeds, or more
+    than what is left of the budget, is left open.
+
+    Args:
+        numbers: of the confirmation seeds of each unit.
+        begin: the same when the budget was given.
+    """
+    seconds = {unit(c): c.seconds for contest in found for c in contest.contestants}
+    raised: dict[str, int] = {}
+    for pair in sorted(filter(_possible, open_pairs(found)), key=lambda pair: pair.minutes):
+        until = pair.seeds + min(pair.more.seeds or 0, max(LEAST, pair.seeds // 2))
+        wanted = {unit(one): until for one in (pair.one, pair.other)}
+        wanted = {name: max(until, raised.get(name, numbers[name])) for name in wanted}
+        if budget.covers(spent({**numbers, **raised, **wanted}, begin, seconds)):
+            raised |= {name: n for name, n in wanted.items() if n > numbers[name]}
+    return raised
+
+
+def _possible(pair: Pair) -> bool:
+    return pair.more.seeds is not None
+
+
+def spent(
+    numbers: Mapping[str, int], begin: Mapping[str, int], seconds: Mapping[str, float]
+) -> Budget:
+    """What the seeds beyond those of the beginning cost."""
+    added = {name: n - begin.get(name, n) for name, n in numbers.items()}
+    time = sum(n * seconds[name] for name, n in added.items() if name in seconds and n)
+    return Budget(sum(added.values()), time / 60)
+
+
+def seconds_of(found: Iterable[Contest]) -> dict[str, float]:
+    """The seconds of one seed of each unit."""
+    return {unit(c): c.seconds for contest in found for c in contest.contestants}
+
+
+def unit(one: Contestant) -> str:
+    """The unit that a contestant belongs to."""
+    return comparison.unit_path(one.run)
+
+
+def lines(found: Iterable[Contest]) -> list[str]:
+    """What stands and what is open, a line a problem and a line an open comparison."""
+    said: list[str] = []
+    for contest in found:
+        run, every = contest.contestants[0].run, against_first(contest)
+        kinds = Counter(pair.swapped().verdict for pair in every)
+        stand = len(every) - kinds[OPEN]
+        parts = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+        place = f"{run.exercise}, {run.model} on {run.dataset}"
+        said.append(f"{place}: first {run.optimizer}; {stand} of {len(every)} stand ({parts})")
+        for pair in every:
+            if pair.verdict == OPEN:
+                words = pairs.words(pair, contest.figure)
+                said.append(f"  {pair.other.run.optimizer}: {words}")
+    return said

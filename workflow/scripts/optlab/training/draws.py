@@ -1,0 +1,104 @@
+"""The examples of a seed, where seeds vary them: its own subset, its own validation examples.
+
+Both are drawn from the prepared training and validation examples together, stratified by class,
+with random numbers that depend on the seed alone. So every optimizer gets the same examples, and so
+does a run that is taken up again. The test set is that of every seed.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from optlab.errors import DataError
+from optlab.training.batches import derived_seed
+from optlab.training.datasets import Dataset, Split
+from optlab.training.settings import Settings
+
+
+def of_seed(settings: Settings, data: Dataset, seed: int) -> Dataset:
+    """The data set as a seed draws it; ``data`` itself where seeds do not vary the examples.
+
+    Raises:
+        DataError: there are too few examples, in all or of some class.
+    """
+    if not settings.varies_examples:
+        return data
+    parts = [part for part in (data.train, data.validation) if part is not None]
+    x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
+    labels = y.cpu() if data.classes is not None else None
+    rows = torch.arange(len(y))
+    if "subset" in settings.vary:
+        rows = _subset(_shuffled(rows, "subset", seed), labels, settings, data)
+    rows = _shuffled(rows, "split", settings.seed_of("split", seed))
+    held_out = sizes(settings, data)[1]
+    if held_out >= len(rows):
+        words = f"{held_out} of {len(rows)} examples for validation"
+        raise DataError(f"{data.name}: {words} leave none to train on")
+    validation, rest = _divided(rows, labels, held_out, leave=1)
+
+    def split(chosen: Tensor) -> Split:
+        chosen = chosen.to(x.device)
+        return Split(x.index_select(0, chosen), y.index_select(0, chosen))
+
+    drawn = split(validation) if held_out else None
+    return dataclasses.replace(data, train=split(rest), validation=drawn)
+
+
+def sizes(settings: Settings, data: Dataset) -> tuple[int, int]:
+    """The numbers of training and of validation examples of each seed."""
+    if settings.subset is not None:
+        held_out = settings.subset_validation
+        return settings.subset - held_out, held_out
+    return len(data.train.x), len(data.validation.x) if data.validation is not None else 0
+
+
+def _shuffled(rows: Tensor, purpose: str, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(derived_seed(purpose, seed))
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _subset(rows: Tensor, labels: Tensor | None, settings: Settings, data: Dataset) -> Tensor:
+    """As many of these rows as the subset has, enough of each class to hold one out."""
+    count = settings.subset or 0
+    if count > len(rows):
+        raise DataError(f"subset: {count} of the {len(rows)} examples of {data.name} asked for")
+    chosen, _ = _divided(rows, labels, count)
+    if labels is not None:
+        needed = 2 if settings.subset_validation else 1
+        fewest = torch.bincount(labels[chosen], minlength=data.classes or 0).min()
+        if fewest < needed:
+            words = f"a subset of {count} examples of {data.name} has {fewest} of some class"
+            raise DataError(f"{words}; a stratified split needs {needed} or more")
+    return chosen
+
+
+def _divided(
+    rows: Tensor, labels: Tensor | None, count: int, leave: int = 0
+) -> tuple[Tensor, Tensor]:
+    """The first ``count`` rows, of each class its share, and the rest."""
+    if labels is None:
+        return rows[:count], rows[count:]
+    own = labels[rows]
+    marked = torch.zeros(len(rows), dtype=torch.bool)
+    for label, share in enumerate(_shares(torch.bincount(own).tolist(), count, leave)):
+        marked[(own == label).nonzero().flatten()[:share]] = True
+    return rows[marked], rows[~marked]
+
+
+def _shares(counts: Sequence[int], wanted: int, leave: int) -> list[int]:
+    """``wanted`` divided among classes in proportion to ``counts``, by largest remainders.
+
+    At least ``leave`` examples of each class are not taken.
+    """
+    total = sum(counts)
+    shares = [count * wanted // total for count in counts]
+    by_remainder = sorted(range(len(counts)), key=lambda c: -(counts[c] * wanted % total))
+    while (short := wanted - sum(shares)) > 0:
+        room = [c for c in by_remainder if shares[c] < counts[c] - leave]
+        if not room:
+            raise DataError(f"{wanted} of {total} examples leave none of some classes")
+        for c in room[:short]:
+            shares[c] += 1
+    return shares

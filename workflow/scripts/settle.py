@@ -1,0 +1,146 @@
+"""Settle what is open: train confirmation seeds where a verdict needs them, and nowhere else.
+
+The workflow is run, the open comparisons with the first in rank get further seeds, the workflow is
+run again, until each verdict stands or the budget is used. Verdicts stay valid, however often that
+is done. Minutes are of training and evaluation, summed over all jobs: two cores use 60 in half an
+hour. Options of Snakemake follow after --, such as a profile of a cluster.
+
+An interrupted call is continued by the same call; a call after the end has a budget of its own.
+The numbers of seeds are in results/<study>/settled.json; without it, the study's `confirm` counts.
+
+Examples:
+  settle.py --minutes 30 -- --cores all
+  settle.py --study config/lab.yaml --seeds 200 -- --profile profiles/slurm
+"""
+
+import argparse
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from optlab import command_line
+from optlab.errors import UserError, in_one_line
+from optlab.results import settling
+from optlab.results.comparison import Contest
+from optlab.results.settling import Budget
+from optlab.study import confirmation, reading, table
+
+SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
+
+
+@in_one_line
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(words)
+    budget = Budget(arguments.seeds or math.inf, arguments.minutes or math.inf)
+    if budget == (math.inf, math.inf):
+        raise UserError("a budget is missing: --minutes or --seeds")
+    study = reading.load(arguments.study)
+    if not any(unit.confirm for unit in table.units(study)):
+        raise UserError(f"{arguments.study}: nothing is confirmed; set confirm, as confirm: 10")
+    workflow = Workflow(arguments.study, arguments.options)
+    workflow.run("tables")
+    session = Session(study)
+    before = session.found
+    while raised := settling.step(session.found, session.numbers, session.begin, budget):
+        for unit, number in raised.items():
+            print(f"{unit}: {session.numbers[unit]} -> {number} confirmation seeds", flush=True)
+        session.raise_to(raised)
+        workflow.run("tables")
+        session.read()
+    session.end()
+    workflow.run("all")
+    print("\n".join([*report(before, session, budget)]))
+    return 0
+
+
+def parser() -> command_line.Parser:
+    """The options."""
+    p = command_line.Parser(__doc__)
+    p.add_argument("--study", default="config/config.yaml", metavar="FILE",
+                   help="the study's configuration (config/config.yaml)")  # fmt: skip
+    p.add_argument("--minutes", type=_positive, metavar="M", help="of training, over all jobs")
+    p.add_argument("--seeds", type=command_line.whole, metavar="N", help="further seeds at most")
+    p.add_argument("options", nargs="*", help="options of Snakemake, after --")
+    return p
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not allowed; a number above 0")
+    return value
+
+
+class Workflow:
+    """Snakemake on a study."""
+
+    def __init__(self, study: str, options: Sequence[str]):
+        self._study, self._options = study, options or ["--cores", "all"]
+
+    def run(self, target: str) -> None:
+        """Make a target.
+
+        Raises:
+            UserError: it could not be made.
+        """
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
+        command += [*self._options, "--configfile", self._study, "--quiet", "all", "--", target]
+        if status := subprocess.run(command, check=False).returncode:
+            message = "the workflow ended without its tables; the same call continues it"
+            raise UserError(f"{message} (exit status {status})")
+
+
+class Session:
+    """The spending of one budget, kept in a file so that an interrupted call can continue.
+
+    Attributes:
+        found: the comparisons as they are now.
+        numbers: of confirmation seeds, by unit.
+        begin: the same when the budget was given.
+    """
+
+    def __init__(self, study: dict[str, Any]):
+        self._study = study
+        self.found: list[Contest] = []
+        self.read()
+        content = confirmation.settled_content(study)
+        self.begin = content.get("begin") or dict(self.numbers)
+
+    def read(self) -> None:
+        """Read what the workflow has made."""
+        self.found = settling.contests(self._study)
+        self.numbers = {unit.path: unit.confirm for unit in table.units(self._study)}
+
+    def raise_to(self, raised: dict[str, int]) -> None:
+        """Give units more confirmation seeds."""
+        self._write({**confirmation.settled(self._study), **raised}, self.begin)
+
+    def end(self) -> None:
+        """The budget is used, or nothing is open: the next call begins anew."""
+        self._write(confirmation.settled(self._study), {})
+
+    def _write(self, seeds: dict[str, int], begin: dict[str, int]) -> None:
+        confirmation.write_settled(self._study, {"seeds": seeds, "begin": begin})
+
+    @property
+    def cost(self) -> Budget:
+        """What was spent."""
+        return settling.spent(self.numbers, self.begin, settling.seconds_of(self.found))
+
+
+def report(before: Sequence[Contest], session: Session, budget: Budget) -> list[str]:
+    """What stands, what is open, and what it cost."""
+    seeds, minutes = session.cost
+    was, now = (len(settling.open_pairs(found)) for found in (before, session.found))
+    cost = f"{seeds:.0f} seeds, {minutes:.1f} minutes of training"
+    return [*settling.lines(session.found), f"open before {was}, now {now}; this took {cost}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
