@@ -70,10 +70,10 @@ def parts() -> dict[str, str]:
 def updated(text: str) -> str:
     """README with every part as the tables have it."""
     for name, part in parts().items():
-        mark = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not mark.search(text):
             raise SystemExit(f"README.md has no part <!-- {name} -->")
-        text = mark.sub(lambda found, part=part: found[1] + part + found[2], text)
+        text = mark.sub(lambda found, part=part: f"{found[1]}{part}\n{found[2]}", text)
     return text
 
 
