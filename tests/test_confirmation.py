@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from handmade import CLASSES, finish, resolved
-from test_planning import ROOT
+from test_planning import ROOT, Checkout
 
 import confirm
 from optlab.data import prepare
@@ -709,7 +709,10 @@ def test_a_job_ended_at_random_moments_is_continued_to_the_same_digits(
         assert living(lab.folder) == []
     lab.confirm()
     assert lab.outcome() == done.outcome()
-    assert not [*lab.folder.glob("results/hand/**/.*"), *lab.folder.glob("results/hand/**/*.pt")]
+    left = [file.name for file in lab.folder.glob("results/hand/**/*") if file.is_file()]
+    if number == signal.SIGKILL:  # in the middle of writing; nobody reads these
+        left = [name for name in left if not name.startswith(".")]
+    assert set(left) == {"metrics.tsv", "run.json", "confirmed.json"}
 
 
 # -- a process and the programs that it runs -------------------------------------------------
@@ -747,3 +750,203 @@ def test_a_program_that_succeeds_all_the_same_has_succeeded():
     finally:
         for n, handler in before.items():
             signal.signal(n, handler)
+
+
+# -- through Snakemake -----------------------------------------------------------------------
+
+PLANNED = """\
+study: tiny
+seeds: 2
+device: cpu
+confirm: 5
+exercises:
+  pick:
+    title: A title
+    datasets: [digits]
+    models: [softmax]
+    epochs: [1]
+    optimizers:
+      sgd: {lr: [0.01, 0.1]}
+      adam: {lr: [0.001, 0.01]}
+  line:
+    datasets: [line]
+    models: [linear]
+    epochs: [2]
+    batch_sizes: [full]
+    optimizers:
+      sgd: {lr: [0.001]}
+"""
+AFTER = {"tables": 1, "figures_pick": 1}
+CONFIRMED = "results/tiny/confirm/pick/{}/digits+softmax/confirmed.json"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A confirmed study; not to be changed."""
+    checkout = Checkout(tmp_path_factory.mktemp("finished") / "Größe é").make()
+    checkout.write("study.yaml", PLANNED)
+    checkout.call()
+    return checkout
+
+
+@pytest.fixture
+def checkout(finished, tmp_path):
+    """A copy of the confirmed study in another folder."""
+    shutil.copytree(finished.folder, tmp_path / "moved 二 é", symlinks=True)
+    return Checkout(tmp_path / "moved 二 é")
+
+
+def test_a_confirmed_study_that_was_moved_plans_nothing(checkout):
+    assert checkout.planned() == ({}, [])
+    told = checkout.status()
+    for name in ("sgd", "adam"):
+        assert f"confirm pick/{name}/digits+softmax, 5 seeds: done" in told
+        assert "5 fresh seeds" in checkout.results(f"logs/confirm/pick/{name}/*.log").popitem()[1]
+    assert "confirm line" not in told  # nothing there is random
+    assert not (checkout.folder / "results/tiny/confirm/line").exists()
+
+
+@pytest.mark.slow
+def test_one_more_confirmation_seed_trains_one_an_optimizer(checkout):
+    before = checkout.results("**/metrics.tsv")
+    checkout.edit("study.yaml", ("confirm: 5", "confirm: 6"))
+    jobs = {"confirm": 2, "study": 1, "figures_line": 1, **AFTER}
+    assert checkout.planned() == (jobs, [])
+    checkout.call()
+    after = checkout.results("**/metrics.tsv")
+    assert after.keys() == before.keys()
+    changed = [path for path in after if after[path] != before[path]]
+    assert [path.split("/")[:3] for path in changed] == [["confirm", "pick", "adam"],
+                                                         ["confirm", "pick", "sgd"]]  # fmt: skip
+    for path in changed:
+        assert after[path].startswith(before[path])
+        assert seeds_of(after[path]) == [*range(100_000, 100_006)]
+        assert seeds_of(before[path]) == [*range(100_000, 100_005)]
+    assert checkout.planned() == ({}, [])
+
+    checkout.edit("study.yaml", ("confirm: 6", "confirm: 5"))
+    assert checkout.planned() == (jobs, [])
+    checkout.call()
+    assert checkout.results("**/metrics.tsv") == after  # none is lost
+    rows = checkout.table("optimizers")
+    assert [row["tuning_seeds"] for row in rows] == ["2", "2"]
+    assert [row["seeds"] for row in rows] == ["5", "5"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "jobs"),
+    [
+        ("title: A title", "title: Another", {"study": 1, **AFTER}),
+        ("confirm: 5", "confirm: 5\nmargin: {accuracy: 0.5 points}", {"study": 1, "tables": 1}),
+        ("    title", "    margin: {accuracy: 0.01}\n    title", {"study": 1, "tables": 1}),
+    ],
+)
+def test_words_and_margins_train_and_confirm_nothing(old, new, jobs, checkout):
+    checkout.edit("study.yaml", (old, new))
+    assert checkout.planned() == (jobs, [])
+
+
+def test_what_is_said_as_by_default_plans_nothing(checkout):
+    checkout.edit("study.yaml", ("confirm: 5\n", "confirm: 5\nmargin: {}\nextend: 0\n"),
+                  ("    epochs: [1]", "    confirm: 5.0\n    epochs: [1]"),
+                  ("    epochs: [2]", "    confirm: 5\n    epochs: [2]"))  # fmt: skip
+    assert checkout.planned() == ({}, [])
+
+
+@pytest.mark.slow
+def test_an_added_rate_is_one_run_and_its_optimizer_is_confirmed_again(checkout):
+    before = checkout.results("**/metrics.tsv")
+    checkout.edit("study.yaml", ("sgd: {lr: [0.01, 0.1]}", "sgd: {lr: [0, 0.01, 0.1]}"))
+    jobs, runs = checkout.planned()
+    assert jobs == {"train": 1, "confirm": 1, "study": 1, **AFTER}
+    assert runs == ["pick/sgd/digits+softmax/lr=0/batch_size=100+epochs=1+gpus=1"]
+    checkout.call()
+    after = checkout.results("**/metrics.tsv")
+    assert len(after) == len(before) + 1 and before.items() <= after.items()
+    assert checkout.planned() == ({}, [])
+
+
+@pytest.mark.slow
+def test_an_extension_is_one_job_and_its_rates_may_join_the_grid(checkout):
+    checkout.edit(
+        "study.yaml",
+        ("sgd: {lr: [0.01, 0.1]}", "sgd: {lr: [0.0002, 0.002]}"),
+        ("    title", "    extend: 1\n    metric: loss\n    title"),
+    )
+    checkout.call()
+    found = Confirmed.read(str(checkout.folder / CONFIRMED.format("sgd")))
+    assert tried(found) == [0.02] and found.edge == "highest"
+    rows = [row for row in checkout.table() if row["optimizer"] == "sgd"]
+    assert [row["lr"] for row in rows] == ["0.0002", "0.002", "0.02", "0.001"]  # of line, too
+    assert checkout.planned() == ({}, [])
+    before = checkout.results("runs/**/metrics.tsv")
+    checkout.edit("study.yaml", ("[0.0002, 0.002]", "[0.0002, 0.002, 0.02]"), ("d: 1", "d: 0"))
+    jobs, runs = checkout.planned()
+    joined = "pick/sgd/digits+softmax/lr=0.02/batch_size=100+epochs=1+gpus=1"
+    assert jobs == {"train": 1, "confirm": 2, "study": 1, **AFTER} and runs == [joined]
+    checkout.call()
+    after = checkout.results("runs/**/metrics.tsv")
+    assert before.keys() - after.keys() == set() and before.items() <= after.items()
+    assert checkout.planned() == ({}, [])
+    checkout.edit("study.yaml", ("seeds: 2", "seeds: 3"))
+    assert joined in checkout.planned()[1]
+
+
+@pytest.mark.slow
+def test_an_edit_of_the_program_confirms_again_and_trains_nothing(checkout):
+    before = checkout.results("**/metrics.tsv")
+    checkout.append("workflow/scripts/confirm.py")
+    assert checkout.planned() == ({"confirm": 2, **AFTER}, [])
+    checkout.call()
+    assert checkout.results("**/metrics.tsv") == before
+    assert checkout.planned() == ({}, [])
+
+
+def test_edits_of_what_confirms_nothing_plan_nothing(checkout):
+    for file in ("settle.py", "optlab/study/confirmation.py", "optlab/machine/children.py"):
+        checkout.append(f"workflow/scripts/{file}")
+    assert checkout.planned() == ({}, [])
+
+
+@pytest.mark.slow
+def test_an_absent_confirmation_is_made_from_the_seeds_that_are_there(checkout):
+    before = checkout.results("confirm/**/metrics.tsv")
+    name = CONFIRMED.format("adam")
+    (checkout.folder / name).unlink()
+    assert "confirm pick/adam/digits+softmax, 5 seeds: waiting" in checkout.status()
+    assert checkout.planned() == ({}, [])  # as with runs: the tables are there
+    assert checkout.planned(name) == ({"confirm": 1}, [])
+    checkout.edit("study.yaml", ("confirm: 5", "confirm: 5\nmargin: {loss: 1%}"))
+    assert checkout.planned() == ({"confirm": 1, "study": 1, **AFTER}, [])
+    checkout.call()
+    assert checkout.results("confirm/**/metrics.tsv") == before
+
+
+@pytest.mark.slow
+def test_damaged_and_missing_files_of_confirmation_end_the_tables_in_one_line(checkout):
+    checkout.edit("study.yaml", ("confirm: 5\n", "confirm: 5\nmargin: {loss: 1%}\n"))
+    file = checkout.folder / CONFIRMED.format("adam")
+    text = file.read_text()
+    stamp = file.stat().st_mtime_ns
+
+    def tables(line):
+        os.utime(file, ns=(stamp, stamp))
+        told = checkout.call("tables", status=1)
+        assert "Traceback" not in told
+        found = [one.strip() for one in told.splitlines() if one.strip().startswith("error: ")]
+        assert found == [f"error: {line}"]
+
+    file.write_text(text[:-9])
+    tables(f"{CONFIRMED.format('adam')}: not a file of this version; remove it")
+    assert "5 seeds: waiting" in checkout.status()
+    file.write_text(text)
+    metrics = Confirmed.read(str(file)).run.folder + "/metrics.tsv"
+    (checkout.folder / metrics).unlink()
+    tables(f"{metrics}: No such file or directory; has this run been trained?")
+
+
+def test_damaged_numbers_of_settling_end_snakemake_in_one_line(checkout):
+    checkout.write("results/tiny/settled.json", "{")
+    line = "error: results/tiny/settled.json: damaged; remove it, and settle again"
+    told = checkout.call("-n", status=1).splitlines()
+    assert [one for one in told if "profile" not in one] == [line]

@@ -45,14 +45,16 @@ def main(words: Sequence[str] | None = None) -> int:
     if not any(unit.confirm for unit in table.units(study)):
         raise UserError(f"{arguments.study}: nothing is confirmed; set confirm, as confirm: 10")
     workflow = Workflow(study["study"], arguments.study, options)
-    workflow.run("tables")
+    # Snakemake makes a file that is gone only where something else needs it, or by its name.
+    judged = ["tables", *(unit.file for unit in table.units(study))]
+    workflow.run(*judged)
     session = Session(study)
     before = session.found
     while raised := settling.step(session.found, session.numbers, session.begin, budget):
         for unit, number in raised.items():
             print(f"{unit}: {session.numbers[unit]} -> {number} confirmation seeds", flush=True)
         session.raise_to(raised)
-        workflow.run("tables")
+        workflow.run(*judged)
         session.read()
     workflow.run("all")
     print("\n".join(report(before, session)))
@@ -106,15 +108,15 @@ class Workflow:
         self._log.write_bytes(b"")
         self._children = Children(interrupt_group, orphaned=signal.SIGTERM, group=True)
 
-    def run(self, target: str) -> None:
-        """Make a target.
+    def run(self, *targets: str) -> None:
+        """Make these targets.
 
         Raises:
             UserError: it could not be made.
             KeyboardInterrupt: this program was asked to end.
         """
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
-        command += [*self._options, "--configfile", self._file, "--", target]
+        command += [*self._options, "--configfile", self._file, "--", *targets]
         with self._log.open("ab") as log:
             status = self._children.run(command, stdout=log, stderr=subprocess.STDOUT)
         if status:
