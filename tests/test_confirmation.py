@@ -419,9 +419,8 @@ class Net(nn.Sequential):
         self.steps += self.training
         if self.steps == 30 and Path("slow").exists():
             Path(f"at-{self.seed}").touch()
-        while self.steps > 30 and Path("slow").exists() and Path(f"slow-{self.seed}").exists():
-            time.sleep(0.05)
-            break
+        if self.steps > 30 and Path("slow").exists() and Path(f"slow-{self.seed}").exists():
+            time.sleep(1)
         return super().forward(x)
 """
 
