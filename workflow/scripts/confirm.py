@@ -9,19 +9,21 @@ Seeds that an earlier call trained are kept, those of a setting that is no longe
 """
 
 import dataclasses
+import json
+import math
+import os
 import shlex
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from optlab import command_line, files
 from optlab.errors import UserError, in_one_line
+from optlab.machine.children import Children, terminate
 from optlab.machine.processes import LAUNCHER
+from optlab.runs import record
 from optlab.study.confirmation import Confirmed, Unit, on_fresh_seeds
-from optlab.study.run import Run
+from optlab.study.run import CONFIRMATION, Run
 from optlab.values import canonical, text
 
 TRAIN = Path(__file__).with_name("train.py")
@@ -51,11 +53,14 @@ def follow(unit: Unit, training: "Training") -> Confirmed:
             break
         print(f"the best rate is the {edge}: trying {text(run.knobs['lr'])}", flush=True)
         training.train(run)
+        # Snakemake does not know this file. With an old date (0 is none), it starts the run should
+        # the rate join the grid; train.py then finds the seeds, and changes of the study count.
+        os.utime(Path(run.folder, "metrics.tsv"), (1, 1))
         added.append(run)
         chosen, edge = choose(unit, added)
     if unit.confirm:
         print(f"{unit.confirm} fresh seeds of {chosen.path}", flush=True)
-        training.train(on_fresh_seeds(chosen, unit.confirm))
+        training.train(on_fresh_seeds(chosen, max(unit.confirm, trained(chosen))))
     return Confirmed(chosen, edge, tuple(added), unit.confirm)
 
 
@@ -71,28 +76,46 @@ def choose(unit: Unit, added: Sequence[Run]) -> tuple[Run, str]:
 def beyond(chosen: Run, edge: str, tried: Sequence[Run]) -> Run | None:
     """The chosen setting with the next rate beyond the tried ones, in the ratio of the last two.
 
-    Rounded to two digits: 0.001 continues 0.1 and 0.01 whatever their binary fractions are.
+    Rounded to two digits: 0.001 continues 0.1 and 0.01 whatever their binary fractions are. To
+    more, where two digits would not reach beyond: 1.02 continues 1 and 1.01.
 
-    None where there is no ratio, because a rate is zero.
+    None where there is no such rate, because one of the two is zero.
     """
     rates = sorted({run.knobs["lr"] for run in tried}, reverse=edge == "lowest")
     before, last = rates[-2:]
     if not before or not last:
         return None
-    rate = float(f"{last * last / before:.2g}")
+    exact = last * last / before
+    rounded = (float(f"{exact:.{digits}g}") for digits in range(2, 18))
+    found = (rate for rate in rounded if min(before, rate) < last < max(before, rate) < math.inf)
+    rate = next(found, 0.0)
+    if not rate:  # less than the smallest number, or more than the largest
+        return None
     knobs = {**chosen.knobs, "lr": canonical(rate)}
     return dataclasses.replace(chosen, knobs=knobs, arguments={**chosen.arguments, "lr": rate})
 
 
+def trained(chosen: Run) -> int:
+    """How many confirmation seeds of a setting an earlier call has trained.
+
+    Those that are more than the study now asks for are kept. A seed of other code or data does not
+    count: its run has another fingerprint than the tuning seeds, which have just been trained.
+    """
+    try:
+        text = Path(chosen.folder, "run.json").read_text(encoding="utf-8")
+        mark = json.loads(text)["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    folder = Path(on_fresh_seeds(chosen, 1).folder)
+    return len(record.kept(folder, mark, range(CONFIRMATION, 2 * CONFIRMATION))[1])
+
+
 class Training:
-    """Trains runs in processes of their own, and passes on the signals that ask to end."""
+    """Trains runs in processes of their own, one after another."""
 
     def __init__(self, unit: Unit, spread: list[str]):
         self._widest, self._spread = unit.widest.gpus, spread
-        self._child: subprocess.Popen[bytes] | None = None
-        signal.signal(signal.SIGTERM, self._end)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._end)
+        self._children = Children(terminate)  # a run that is asked to end saves a checkpoint
 
     def train(self, run: Run) -> None:
         """Train the missing seeds of a run.
@@ -103,15 +126,8 @@ class Training:
         spread = self._spread if run.gpus == self._widest else []
         places = ["--output", run.folder, "--state", run.state]
         program = [sys.executable, str(LAUNCHER), str(TRAIN), "--settings", run.text(), *places]
-        self._child = subprocess.Popen([*spread, *program], stdin=subprocess.DEVNULL)
-        if status := self._child.wait():
+        if status := self._children.run([*spread, *program]):
             raise UserError(f"{run.path} could not be trained (exit status {status})")
-
-    def _end(self, number: int, frame: Any) -> None:
-        if self._child:
-            self._child.terminate()  # it saves a checkpoint
-            self._child.wait()
-        raise KeyboardInterrupt
 
 
 def report_change(file: Path, found: Confirmed) -> None:
@@ -120,7 +136,7 @@ def report_change(file: Path, found: Confirmed) -> None:
         earlier = Confirmed.read(str(file))
     except UserError:
         return
-    if earlier.chosen.path != found.chosen.path:
+    if earlier.seeds and earlier.chosen.path != found.chosen.path:
         print(f"chosen before: {earlier.chosen.path}; its seeds stay in {earlier.run.folder}")
 
 

@@ -15,6 +15,7 @@ Examples:
 
 import argparse
 import math
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,12 +24,14 @@ from typing import Any
 
 from optlab import command_line
 from optlab.errors import UserError, in_one_line
+from optlab.machine.children import Children, interrupt_group
 from optlab.results import settling
 from optlab.results.comparison import Contest
 from optlab.results.settling import Budget
 from optlab.study import confirmation, reading, table
 
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
+SHOWN = 25  # of the lines that Snakemake prints, the last ones where it fails
 
 
 @in_one_line
@@ -37,22 +40,25 @@ def main(words: Sequence[str] | None = None) -> int:
     budget = Budget(arguments.seeds or math.inf, arguments.minutes or math.inf)
     if budget == (math.inf, math.inf):
         raise UserError("a budget is missing: --minutes or --seeds")
+    options = checked(arguments.options)
     study = reading.load(arguments.study)
     if not any(unit.confirm for unit in table.units(study)):
         raise UserError(f"{arguments.study}: nothing is confirmed; set confirm, as confirm: 10")
-    workflow = Workflow(arguments.study, arguments.options)
-    workflow.run("tables")
+    workflow = Workflow(study["study"], arguments.study, options)
+    # Snakemake makes a file that is gone only where something else needs it, or by its name.
+    judged = ["tables", *(unit.file for unit in table.units(study))]
+    workflow.run(*judged)
     session = Session(study)
     before = session.found
     while raised := settling.step(session.found, session.numbers, session.begin, budget):
         for unit, number in raised.items():
             print(f"{unit}: {session.numbers[unit]} -> {number} confirmation seeds", flush=True)
         session.raise_to(raised)
-        workflow.run("tables")
+        workflow.run(*judged)
         session.read()
-    session.end()
     workflow.run("all")
-    print("\n".join([*report(before, session, budget)]))
+    print("\n".join(report(before, session)))
+    session.end()
     return 0
 
 
@@ -67,6 +73,18 @@ def parser() -> command_line.Parser:
     return p
 
 
+def checked(options: Sequence[str]) -> Sequence[str]:
+    """The options of Snakemake, of which the first word can be no file or target.
+
+    Raises:
+        UserError: it is.
+    """
+    if options and not options[0].startswith("-"):
+        hint = "a study is named by --study, and options of Snakemake follow --"
+        raise UserError(f"'{options[0]}' is no option: {hint}")
+    return options
+
+
 def _positive(text: str) -> float:
     try:
         value = float(text)
@@ -78,21 +96,33 @@ def _positive(text: str) -> float:
 
 
 class Workflow:
-    """Snakemake on a study."""
+    """Snakemake on a study; what it prints is in a log.
 
-    def __init__(self, study: str, options: Sequence[str]):
-        self._study, self._options = study, options or ["--cores", "all"]
+    When this program is killed, Snakemake finishes the jobs that run, and starts no others.
+    """
 
-    def run(self, target: str) -> None:
-        """Make a target.
+    def __init__(self, name: str, file: str, options: Sequence[str]):
+        self._file, self._options = file, options or ["--cores", "all"]
+        self._log = Path(f"results/{name}/logs/settle.log")
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._log.write_bytes(b"")
+        self._children = Children(interrupt_group, orphaned=signal.SIGTERM, group=True)
+
+    def run(self, *targets: str) -> None:
+        """Make these targets.
 
         Raises:
             UserError: it could not be made.
+            KeyboardInterrupt: this program was asked to end.
         """
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
-        command += [*self._options, "--configfile", self._study, "--quiet", "all", "--", target]
-        if status := subprocess.run(command, check=False).returncode:
-            message = "the workflow ended without its tables; the same call continues it"
+        command += [*self._options, "--configfile", self._file, "--", *targets]
+        with self._log.open("ab") as log:
+            status = self._children.run(command, stdout=log, stderr=subprocess.STDOUT)
+        if status:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print(*lines[-SHOWN:], sep="\n", file=sys.stderr)
+            message = f"the workflow failed, see {self._log}; the same call continues it"
             raise UserError(f"{message} (exit status {status})")
 
 
@@ -109,8 +139,12 @@ class Session:
         self._study = study
         self.found: list[Contest] = []
         self.read()
-        content = confirmation.settled_content(study)
-        self.begin = content.get("begin") or dict(self.numbers)
+        interrupted = confirmation.settled_content(study)["begin"]
+        # What the study itself has asked for since then is no part of the budget.
+        self.begin = {
+            unit.path: max(interrupted.get(unit.path, unit.confirm), unit.stated)
+            for unit in table.units(study)
+        }
 
     def read(self) -> None:
         """Read what the workflow has made."""
@@ -134,7 +168,7 @@ class Session:
         return settling.spent(self.numbers, self.begin, settling.seconds_of(self.found))
 
 
-def report(before: Sequence[Contest], session: Session, budget: Budget) -> list[str]:
+def report(before: Sequence[Contest], session: Session) -> list[str]:
     """What stands, what is open, and what it cost."""
     seeds, minutes = session.cost
     was, now = (len(settling.open_pairs(found)) for found in (before, session.found))

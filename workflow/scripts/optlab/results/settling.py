@@ -1,5 +1,6 @@
 """Where further confirmation seeds settle something: what `settle.py` trains next, and why."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,8 +20,9 @@ class Budget(NamedTuple):
     minutes: float
 
     def covers(self, spent: "Budget") -> bool:
-        """Whether this much is within it."""
-        return spent.seeds <= self.seeds and spent.minutes <= self.minutes
+        """Whether this much is within it. Times may be unknown (NaN) where there is no limit."""
+        unlimited = self.minutes == math.inf
+        return spent.seeds <= self.seeds and (unlimited or spent.minutes <= self.minutes)
 
 
 def contests(study: Mapping[str, Any]) -> list[Contest]:
@@ -54,16 +56,17 @@ def step(
 ) -> dict[str, int]:
     """The units to raise next, each with its new number of seeds; empty where the end is reached.
 
-    The cheapest pairs come first. A pair that would need more than `anytime.MOST` seeds, or more
-    than what is left of the budget, is left open.
+    The pairs that are settled in the shortest time come first. Left open is a pair that would
+    probably need more than `anytime.MOST` seeds, or whose next step is more than what is left of
+    the budget.
 
     Args:
         numbers: of the confirmation seeds of each unit.
         begin: the same when the budget was given.
     """
-    seconds = {unit(c): c.seconds for contest in found for c in contest.contestants}
+    seconds = seconds_of(found)
     raised: dict[str, int] = {}
-    for pair in sorted(filter(_possible, open_pairs(found)), key=lambda pair: pair.minutes):
+    for pair in sorted(filter(_possible, open_pairs(found)), key=_effort):
         until = pair.seeds + min(pair.more.seeds or 0, max(LEAST, pair.seeds // 2))
         wanted = {unit(one): until for one in (pair.one, pair.other)}
         wanted = {name: max(until, raised.get(name, numbers[name])) for name in wanted}
@@ -74,6 +77,11 @@ def step(
 
 def _possible(pair: Pair) -> bool:
     return pair.more.seeds is not None
+
+
+def _effort(pair: Pair) -> tuple[bool, float]:
+    """A key that sorts by time, and what is unknown last."""
+    return math.isnan(pair.minutes), pair.minutes
 
 
 def spent(

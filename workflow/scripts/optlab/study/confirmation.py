@@ -18,6 +18,7 @@ from optlab.errors import Mistake, UserError, show
 from optlab.study.run import CONFIRMATION, Run
 
 FEWEST = 4  # seeds with which the evidence can reach 20 at all: see `results.anytime.fewest`
+UNITS = {"accuracy": ("points", "point"), "loss": ("%",)}  # of margins; a number needs none
 LARGEST = 0.2  # margin of an accuracy: more was meant as points, or shows nothing
 
 Study = Mapping[str, Any]
@@ -30,6 +31,7 @@ class Unit:
     Attributes:
         runs: its grid.
         confirm: number of confirmation seeds.
+        stated: the number that the study states; `settle.py` may have raised it.
         extend: number of learning rates that may be tried beyond the grid.
         metric: of the exercise.
     """
@@ -38,6 +40,7 @@ class Unit:
     confirm: int
     extend: int
     metric: str
+    stated: int = 0
 
     @cached_property
     def path(self) -> str:
@@ -130,10 +133,10 @@ class Confirmed:
         try:
             found = json.loads(Path(file).read_text(encoding="utf-8"))
             added = tuple(Run(**fields) for fields in found["added"])
-            return cls(Run(**found["chosen"]), found["edge"], added, found["seeds"])
+            return cls(Run(**found["chosen"]), str(found["edge"]), added, int(found["seeds"]))
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}; has this been confirmed?") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"{file}: not a file of this version; remove it") from error
 
 
@@ -163,7 +166,7 @@ def _unit(exercise: Mapping[str, Any], runs: tuple[Run, ...], raised: Mapping[st
     extend = exercise["extend"] if len({run.knobs.get("lr") for run in runs}) > 1 else 0
     # Nothing random: another seed would give the same figures.
     confirm = 0 if all(run.is_deterministic for run in runs) else exercise["confirm"]
-    unit = Unit(runs, confirm, extend, exercise["metric"])
+    unit = Unit(runs, confirm, extend, exercise["metric"], confirm)
     more = raised.get(unit.path, 0) if confirm else 0
     return dataclasses.replace(unit, confirm=max(confirm, more))
 
@@ -188,7 +191,7 @@ def settled_content(study: Study) -> dict[str, dict[str, int]]:
         return {key: {str(k): int(n) for k, n in found[key].items()} for key in ("seeds", "begin")}
     except FileNotFoundError:
         return {"seeds": {}, "begin": {}}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{file}: damaged; remove it, and settle again") from error
 
 
@@ -206,16 +209,22 @@ def write_settled(study: Study, content: Mapping[str, Any]) -> None:
 
 
 def mistakes(study: Study, exercise: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Confirmation seeds, margins and extensions that could settle nothing."""
-    if 0 < exercise["confirm"] < FEWEST:
-        message = f"{exercise['confirm']} seeds cannot settle anything; use at least {FEWEST}, or 0"
-        yield ("confirm",), message
-    yield from _of_margin(exercise["margin"])
+    """Confirmation seeds, margins and extensions of an exercise that could settle nothing."""
+    own = {key: exercise[key] for key in ("confirm", "margin") if exercise[key] != study[key]}
+    yield from shared_mistakes(own)
     if exercise["extend"] != study["extend"]:  # stated for this exercise
         for name, knobs in exercise["optimizers"].items():
             if exercise["extend"] and len(knobs.get("lr", ())) < 2:
                 message = "has no two learning rates, whose ratio 'extend' would continue"
                 yield ("optimizers", name), f"{message}; add one, or use extend: 0"
+
+
+def shared_mistakes(settings: Mapping[str, Any]) -> Iterator[Mistake]:
+    """The same of the keys that a study gives to all of its exercises."""
+    if 0 < (seeds := settings.get("confirm", 0)) < FEWEST:
+        message = f"{seeds} seeds cannot settle anything; use at least {FEWEST}, or 0"
+        yield ("confirm",), message
+    yield from _of_margin(settings.get("margin", {}))
 
 
 def _of_margin(given: Any) -> Iterator[Mistake]:
@@ -233,17 +242,19 @@ def _of_margin(given: Any) -> Iterator[Mistake]:
                 f"{show(value)} is not a margin; use a form like {forms[metric]}",
             )
         elif metric == "accuracy" and amount[0] > LARGEST:
-            message = f"{show(value)} is {100 * amount[0]:g} points of 100; write {value} points"
-            yield ("margin", metric), f"{message}, or at most {LARGEST}"
+            points = not isinstance(value, str) and value <= 100 * LARGEST
+            meant = f"write {value} points, or " if points else ""
+            message = f"{show(value)} is {100 * amount[0]:g} points of 100; {meant}use at most"
+            yield ("margin", metric), f"{message} {LARGEST}"
 
 
 def margin(given: Mapping[str, Any], metric: str) -> tuple[float, bool] | None:
     """The margin of a metric, and whether it is relative to the best; None if there is none."""
     value = given.get(metric)
-    text = values.text(value).removesuffix("s") if value is not None else ""
-    number = text.removesuffix({"accuracy": "point", "loss": "%"}[metric])
+    text = values.text(value) if isinstance(value, str | int | float) else ""
+    unit = next((unit for unit in UNITS[metric] if text.endswith(unit)), "")
     try:
-        amount = float(number) / (100 if number != text else 1)
+        amount = float(text.removesuffix(unit)) / (100 if unit else 1)
     except ValueError:
         return None
-    return (amount, text.endswith("%")) if 0 < amount < float("inf") else None
+    return (amount, unit == "%") if 0 < amount < float("inf") else None

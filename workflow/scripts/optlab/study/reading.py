@@ -16,7 +16,7 @@ import yaml
 from optlab.catalogue import datasets
 from optlab.data.identity import known_examples
 from optlab.errors import Key, Mistake, below
-from optlab.study import kinds, names, schema, table
+from optlab.study import confirmation, kinds, names, schema, table
 from optlab.study.mistakes import AS_WRITTEN, Loader, Mistakes
 from optlab.study.run import Run
 from optlab.values import canonical
@@ -155,6 +155,7 @@ def _of_names(study: Mapping[str, Any]) -> Iterator[Mistake]:
         yield from below(("datasets", name), names.data_set(name, dataset))
     for name, model in study["models"].items():
         yield from below(("models", name), names.model(model))
+    yield from confirmation.shared_mistakes(study)
     rules = (*RULES, *(f"figures_{name}" for name in study["exercises"]))
     for name, exercise in study["exercises"].items():
         key = ("exercises", name)
