@@ -140,4 +140,4 @@ def test_a_study_of_scaling_alone(checkout):
     shutil.rmtree(checkout.folder / "results/tiny/tables")
     checkout.call()
     tables = {Path(name).stem for name in checkout.results("tables/*.tsv")}
-    assert tables == {"runs", "scaling"} and len(checkout.table("runs")) == 2
+    assert tables == {"claims", "runs", "scaling"} and len(checkout.table("runs")) == 2
