@@ -39,3 +39,5 @@ rule all:
         rules.study.output,
         rules.tables.output,
         PICTURES.values(),
+        # Paths alone: their captions are named relative to the file of their rule.
+        [str(picture) for picture in STUDY_PICTURES],

@@ -30,7 +30,7 @@ exercises:
       adam: {lr: [0.01], betas: [[0.8, 0.99]]}
 """
 RUNS = 4
-TABLES = ("best", "claims", "optimizers", "runs")
+TABLES = ("best", "budget", "claims", "optimizers", "pairs", "profiles", "runs")
 
 
 def without_ours(folder):

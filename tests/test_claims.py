@@ -1,16 +1,18 @@
-"""Claims of a study: which are wrong, and what is said of those that are judged."""
+"""Claims of a study: what is read of them, which are wrong, and their table."""
 
 import csv
 from pathlib import Path
 
 import pytest
-from handmade import CLASSES, LINE, descend, finish, resolved, save
+import yaml
+from handmade import CLASSES, SCALING, finish, resolved, save
 
 import tables
 from optlab.errors import UserError
-from optlab.results import summary, verdicts
+from optlab.results import scaling
 from optlab.results.reading import FIGURES
-from optlab.study import reading, schema, table
+from optlab.study import claims, reading, schema, table
+from optlab.study.kinds import search
 
 SWEEP = {
     **CLASSES,
@@ -32,183 +34,137 @@ def claimed(claim, exercise=SWEEP, seeds=3):
     return made, table.runs(made)
 
 
-def judged(claim, losses, exercise=SWEEP, **more):
-    """The verdict where the seeds of each run end at these losses; None diverges."""
-    made, runs = claimed(claim, exercise, seeds=len(losses[0]))
-    for number, (run, values) in enumerate(zip(runs, losses, strict=True)):
-        figures = {name: values[number] for name, values in more.items()}
-        finish(run, values, val_loss=values, **figures)
-    (stated,) = made["exercises"]["fit"]["claims"]
-    return verdicts.judge(stated, summary.summarise(runs))
+WRITTEN = """\
+study: tiny
+seeds: 1
+exercises:
+  fit:
+    datasets: [line]
+    models: [linear]
+    epochs: [10]
+    batch_sizes: [full]
+    optimizers: {sgd: {lr: [0.01]}}
+    claims:
+      - {claim: a, value: &run {optimizer: sgd}, figure: train_loss, published: 0.150}
+      - {claim: b, value: *run, figure: train_loss, published: 1.0}
+      - {claim: c, value: *run, figure: train_loss, published: 5.69997e-11}
+      - {claim: d, value: *run, figure: train_loss, published: '0.80'}
+      - {claim: e, value: *run, figure: train_loss, published: 1e-5}
+"""
+TEXTS = ["0.150", "1.0", "5.69997e-11", "0.80", "1e-5"]
 
 
-FAR = [[3.0, 3.1, 3.2], [1.0, 1.1, 1.3], [2.0, 2.2, 2.1], [0.5, 0.6, 0.75]]
-NEAR = [[3.0, 3.1, 3.2], [1.0, 1.3, 1.1], [1.1, 1.2, 1.0], [1.05, 1.15, 1.2]]
+def of_claims(study):
+    return [claim["published"] for claim in study["exercises"]["fit"]["claims"]]
 
 
-@pytest.mark.parametrize(
-    ("published", "accuracies", "verdict"),
-    [
-        (0.992, [0.9921], "agrees"),  # rounds to it
-        (0.992, [0.9926], "not enough seeds to say"),
-        (0.99, [0.9926], "agrees"),  # fewer digits were published
-        (0.992, [0.9921, 0.9919, 0.9923], "agrees"),
-        # The interval of these three, +-0.0025 about 0.9953, ends beyond what rounds to 0.992 ...
-        (0.992, [0.9953, 0.9943, 0.9963], "differs"),
-        (0.993, [0.9953, 0.9943, 0.9963], "agrees"),  # ... and reaches what rounds to 0.993
-        (1, [0.9953, 0.9943, 0.9963], "agrees"),
-    ],
-)
-def test_published_figure_agrees_where_it_reaches_into_the_interval(published, accuracies, verdict):
-    losses = [[0.1] * len(accuracies)] * 4
-    claim = {"value": SGD, **TEST, "published": published}
-    found = judged(claim, losses, test_accuracy=[accuracies] * 4)
-    assert found["verdict"] == verdict
-    assert found["published"] == str(published)
-    assert float(found["measured"]) == pytest.approx(sum(accuracies) / len(accuracies), rel=1e-5)
+def test_written_digits_are_kept_in_the_resolved_study(here):
+    Path("study.yaml").write_text(WRITTEN)
+    study = reading.load("study.yaml")
+    assert of_claims(study) == TEXTS
+    # Snakemake reads the YAML itself, and tells us the files.
+    parsed = yaml.safe_load(WRITTEN)
+    assert parsed["exercises"]["fit"]["claims"][0]["published"] == 0.15
+    assert reading.resolve(parsed, ["study.yaml"]) == study
+    Path("resolved.yaml").write_text(reading.dump(study))
+    assert reading.load("resolved.yaml") == study
+    edited = reading.dump(study).replace("study: tiny", "study: small")  # is checked again
+    Path("resolved.yaml").write_text(edited)
+    assert of_claims(reading.load("resolved.yaml")) == TEXTS
 
 
-def test_settings_of_several_runs_mean_the_best_on_validation_data():
-    accuracies = [[0.1] * 3, [0.7, 0.71, 0.72], [0.9] * 3, [0.8] * 3]
-    claim = {"value": {"optimizer": "sgd"}, **TEST, "published": 0.71}
-    found = judged(claim, FAR, test_accuracy=accuracies)
-    assert (found["measured"], found["verdict"]) == ("0.71", "agrees")
-
-
-def test_value_of_a_run_that_diverges_differs():
-    claim = {"value": SGD, "figure": "train_loss", "published": 0.1}
-    losses = [[0.1] * 3, [0.1, None, 0.1], [0.1] * 3, [0.1] * 3]
-    found = judged(claim, losses)
-    assert (found["measured"], found["verdict"]) == ("diverged", "differs")
-
-
-@pytest.mark.parametrize(
-    ("settings", "losses", "verdict"),
-    [
-        (SGD, FAR, "holds"),
-        ({**SGD, "lr": 1}, FAR, "does not hold"),
-        (SGD, NEAR, "no difference shown"),
-        ({**SGD, "lr": 1}, NEAR, "no difference shown"),
-        ({**SGD, "lr": 0.01}, NEAR, "does not hold"),
-        (SGD, [values[:2] for values in FAR], "not enough seeds to say"),
-        # Divergence decides without a test, by one seed as by many.
-        (SGD, [[None] * 2, [1.0, 1.1], [None, 2.0], [1.0, 1.0]], "holds"),
-        ({**SGD, "lr": 1}, [[None] * 2, [1.0, 1.1], [None, 2.0], [1.0, 1.0]], "does not hold"),
-        (SGD, [[None] * 3, [None] * 3, [None] * 3, [1.0] * 3], "no difference shown"),
-    ],
-)
-def test_best_is_tested_against_every_other_setting_of_the_optimizer(settings, losses, verdict):
-    found = judged({"best": settings}, losses)
-    assert found["verdict"] == verdict
-    assert found["published"] == f"sgd,lr={settings['lr']}"
-
-
-def test_best_names_the_setting_that_is():
-    claim = {"best": {**SGD, "lr": 1}}
-    assert judged(claim, FAR)["measured"] == "sgd,lr=0.1 (1.133)"
-    # Not the one with the lowest loss if one of its seeds diverges.
-    assert judged(claim, [[None, 0.1, 0.1], *FAR[1:]])["measured"] == "sgd,lr=0.1 (1.133)"
-
-
-def test_figure_decides_what_is_best_and_accuracies_are_better_high():
-    accuracies = [[0.7, 0.71, 0.72], [0.8, 0.82, 0.81], [0.9, 0.93, 0.92], [0.5] * 3]
-    assert (
-        judged({"best": SGD, **TEST}, FAR, test_accuracy=accuracies)["verdict"] == "does not hold"
-    )
-    claim = {"best": {**SGD, "lr": 1}, **TEST}
-    assert judged(claim, FAR, test_accuracy=accuracies)["verdict"] == "holds"
-
-
-def test_holm_corrects_for_all_pairs_of_a_claim():
-    # t of 4.4 with 2 degrees of freedom is p = 0.048: enough for one pair, too much for two.
-    pair = {"order": [SGD, {**SGD, "lr": 1}]}
-    losses = [[9.0] * 3, [1.0, 1.0, 1.0], [1.25, 1.5, 1.75], [9.0] * 3]
-    losses[2] = [1 + d for d in (0.6, 1.0, 1.4)]
-    assert judged(pair, losses)["verdict"] == "holds"
-    losses[0] = [1 + d for d in (0.6, 1.0, 1.4)]
-    assert judged({"best": SGD}, losses)["verdict"] == "no difference shown"
-
-
-@pytest.mark.parametrize(
-    ("order", "verdict"),
-    [
-        ([ADAM, SGD, {**SGD, "lr": 1}], "holds"),
-        ([SGD, ADAM, {**SGD, "lr": 1}], "does not hold"),
-        ([ADAM, {"optimizer": "sgd"}], "holds"),
-    ],
-)
-def test_order_is_tested_between_neighbours(order, verdict):
-    assert judged({"order": order}, FAR)["verdict"] == verdict
-
-
-def test_order_is_told_as_it_is_claimed_and_as_it_is_measured():
-    found = judged({"order": [SGD, ADAM]}, FAR)
-    assert found["published"] == "sgd,lr=0.1 > adam"
-    assert found["measured"] == "adam (0.6167) > sgd,lr=0.1 (1.133)"
-
-
-def line(rates, steps, claim, optimizer="sgd"):
-    """The verdict on exercise 1, where the loss is multiplied by one of ``steps`` an epoch."""
-    exercise = {**LINE, "seeds": 1, "optimizers": {optimizer: {"lr": rates}}}
-    made, runs = claimed(claim, exercise)
-    for run, step in zip(runs, steps, strict=True):
-        descend(run, step)
-    (stated,) = made["exercises"]["fit"]["claims"]
-    return verdicts.judge(stated, summary.summarise(runs))
-
-
-@pytest.mark.parametrize(
-    ("rates", "steps", "measured", "verdict"),
-    [
-        ([0.1, 0.01, 0.05], [2, 0.9, 2], "ok up to lr=0.01, diverges from lr=0.05", "holds"),
-        ([0.01, 0.03, 0.05], [0.9, 2, 2], "ok up to lr=0.01, diverges from lr=0.03", None),
-        ([0.01, 0.05, 0.1], [0.9, 0.9, 2], "ok up to lr=0.05, diverges from lr=0.1", None),
-        ([0.01, 0.05, 0.1], [0.9, 2, 0.9], "ok up to lr=0.1, diverges from lr=0.05", None),
-        ([0.01, 0.05], [0.9, 0.9], "ok up to lr=0.05, none diverges", None),
-        ([0.05], [2], "diverges from lr=0.05", "holds"),
-    ],
-)
-def test_lowest_rate_that_diverges(rates, steps, measured, verdict):
-    found = line(rates, steps, {"diverges_from": {"optimizer": "sgd", "lr": 0.05}})
-    assert (found["measured"], found["verdict"]) == (measured, verdict or "does not hold")
-
-
-def test_one_seed_says_all_where_nothing_is_random():
-    best = {"best": {"optimizer": "sgd", "lr": 0.01}}
-    assert line([0.01, 0.02], [0.90, 0.91], best)["verdict"] == "holds"
-    assert line([0.01, 0.02], [0.91, 0.90], best)["verdict"] == "does not hold"
-    assert line([0.01, 0.02], [0.9, 0.9], best)["verdict"] == "no difference shown"
-    value = {"value": {"optimizer": "sgd"}, "figure": "train_loss", "published": 1}
-    assert line([0.01], [0.999], value)["verdict"] == "differs"
+def test_number_that_replaces_the_written_one_is_taken(here):
+    Path("study.yaml").write_text(WRITTEN)
+    Path("more.yaml").write_text(WRITTEN.replace("1.0}", "2.50}"))
+    parsed = yaml.safe_load(WRITTEN.replace("1.0}", "2.50}"))
+    parsed["exercises"]["fit"]["claims"][0]["published"] = 0.25  # from the command line
+    found = of_claims(reading.resolve(parsed, ["study.yaml", "more.yaml"]))
+    assert found == ["0.25", "2.50", *TEXTS[2:]]
 
 
 PLACE = "study.yaml:7: exercises.fit.claims.0"
 SETTINGS = '{"optimizer": "sgd", "lr": 0.2}'
+KEYS = "value, best, order, ratio, equivalent, reaches, diverges_from"
+SGD_ = "{optimizer: sgd}"
 WRONG = {
     "{best: {optimizer: sgd, lr: 0.01}}": ": the key 'claim' is missing",
-    "{claim: a}": ": a claim has one of the keys value, best, order, diverges_from",
+    "{claim: a}": f": a claim has one of the keys {KEYS}, unanswered",
     "{claim: a, best: {optimizer: sgd}, order: [{optimizer: sgd, lr: 0.01}, {optimizer: sgd}]}": (
-        ": a claim has one of the keys value, best, order, diverges_from"
+        f": a claim has one of the keys {KEYS}, unanswered"
+    ),
+    "{claim: a, unanswered: b, best: {optimizer: sgd}}": (
+        f": a claim has one of the keys {KEYS}, unanswered"
     ),
     "{claim: a, valu: {optimizer: sgd}}": (
-        ".valu: unknown key; did you mean 'value'? allowed: claim, value, figure, published, best, "
-        "order, diverges_from"
+        f".valu: unknown key; did you mean 'value'? allowed: claim, {KEYS}, figure, target, "
+        "published, runs, within, unanswered"
     ),
+    # -- keys that are missing, or belong to other claims
     "{claim: a, value: {optimizer: sgd}, figure: train_loss}": (
-        ": the key 'published' is missing: a value has both figure and published"
+        ": the key 'published' is missing: a claim with the key value has published"
     ),
     "{claim: a, value: {optimizer: sgd}, published: 1}": (
-        ": the key 'figure' is missing: a value has both figure and published"
+        ": the key 'figure' is missing: the one that is compared with value"
+    ),
+    f"{{claim: a, equivalent: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: train_loss}}": (
+        ": the key 'within' is missing: a claim with the key equivalent has figure and within"
+    ),
+    f"{{claim: a, reaches: [{SGD_}]}}": (
+        ": the key 'target' is missing: a claim with the key reaches has target"
     ),
     "{claim: a, best: {optimizer: sgd, lr: 0.01}, published: 1}": (
-        ".published: only claims with the key value have it"
+        ".published: only claims with the key value or ratio have it"
+    ),
+    "{claim: a, best: {optimizer: sgd, lr: 0.01}, runs: 3}": (
+        ".runs: only claims with the key value or ratio have it"
     ),
     "{claim: a, diverges_from: {optimizer: sgd, lr: 0.01}, figure: seconds}": (
-        ".figure: only claims with the key value or best or order have it"
+        ".figure: only claims with the key value or best or order or ratio or equivalent have it"
     ),
+    "{claim: a, diverges_from: {optimizer: sgd, lr: 0.01}, target: {train_loss: 1}}": (
+        ".target: only claims with the key value or best or order or ratio or reaches have it"
+    ),
+    "{claim: a, unanswered: b, figure: seconds}": (
+        ".figure: only claims with the key value or best or order or ratio or equivalent have it"
+    ),
+    # -- figures, targets, margins
     "{claim: a, value: {optimizer: sgd}, figure: train_loss, published: low}": (
         ".published: 'low' is not allowed; a number"
     ),
+    "{claim: a, value: {optimizer: sgd}, figure: train_loss, published: 1, runs: 0}": (
+        ".runs: 0 is not allowed; a whole number at least 1"
+    ),
+    "{claim: a, value: {optimizer: sgd}, figure: train_los, published: 1}": (
+        ".figure: 'train_los' is not known; did you mean 'train_loss'? allowed: train_loss, "
+        "train_accuracy, val_loss, val_accuracy, test_loss, test_accuracy, best_epoch, "
+        "best_test_loss, best_test_accuracy, seconds, steps, epochs"
+    ),
+    "{claim: a, value: {optimizer: sgd}, figure: steps, published: 1}": (
+        ".figure: steps until what? Add a target, as in {val_accuracy: 0.9}"
+    ),
+    f"{{claim: a, order: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: val_loss, "
+    "target: {val_loss: 1}}": (
+        ".figure: until a target is reached, steps, epochs, seconds are counted"
+    ),
+    f"{{claim: a, reaches: [{SGD_}], target: {{}}}}": ".target: is empty; give at least one",
+    f"{{claim: a, reaches: [{SGD_}], target: {{train_los: 1}}}}": (
+        ".target.train_los: unknown key; did you mean 'train_loss'? allowed: train_loss, "
+        "val_loss, train_accuracy, val_accuracy"
+    ),
+    f"{{claim: a, reaches: [{SGD_}], target: {{train_loss: 1, val_loss: 1}}}}": (
+        '.target: {"train_loss": 1, "val_loss": 1} are several figures; a target has one'
+    ),
+    f"{{claim: a, reaches: [{SGD_}], target: {{val_accuracy: 95}}}}": (
+        ".target.val_accuracy: 95 is never reached, or always; above 0 up to 1"
+    ),
+    f"{{claim: a, reaches: [{SGD_}], target: {{val_loss: 0}}}}": (
+        ".target.val_loss: 0 is never reached, or always; above 0"
+    ),
+    f"{{claim: a, equivalent: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: val_loss, "
+    "within: 3 points}": ".within: '3 points' is not a margin; use a form like 0.01 or 1%",
+    f"{{claim: a, equivalent: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: seconds, "
+    "within: 3}": ".figure: only losses and accuracies have a margin",
+    # -- settings
     "{claim: a, best: {optimizer: adm, lr: 0.01}}": (
         ".best.optimizer: 'adm' is not in this exercise; allowed: sgd"
     ),
@@ -219,8 +175,28 @@ WRONG = {
     "{claim: a, order: [{optimizer: sgd, lr: 0.2}, {optimizer: sgd}]}": (
         f".order.0: {SETTINGS} is not in the exercise's grid"
     ),
+    "{claim: a, order: [{optimizer: sgd}]}": (
+        ".order: the list is too short; give at least 2 values"
+    ),
+    "{claim: a, ratio: [{optimizer: sgd}, {optimizer: sgd, lr: 1}, {optimizer: sgd, lr: 2}]}": (
+        ".ratio: the list is too long; give at most 2 values"
+    ),
     "{claim: a, diverges_from: {optimizer: sgd}}": (
         ".diverges_from: the key 'lr' is missing: the lowest learning rate that diverges"
+    ),
+    # -- epochs
+    "{claim: a, value: {optimizer: sgd, epoch: 11}, figure: train_loss, published: 1}": (
+        ".value.epoch: 11 is not an epoch; a whole number from 0 to 10"
+    ),
+    "{claim: a, value: {optimizer: sgd, epoch: 3}, figure: test_loss, published: 1}": (
+        ".value.epoch: test_loss is known at the end only; use train_loss, train_accuracy, "
+        "val_loss, val_accuracy, seconds"
+    ),
+    "{claim: a, value: {optimizer: sgd, epoch: 3}, target: {val_loss: 1}, published: 1}": (
+        ".value.epoch: a target says when; leave one of the two"
+    ),
+    "{claim: a, best: {optimizer: sgd, lr: 0.01, epoch: 3}}": (
+        ".best.epoch: only claims with the key value or order or ratio or equivalent have it"
     ),
 }
 
@@ -255,24 +231,113 @@ def test_settings_that_leave_open_what_is_meant(axes, claim, message):
     claimed({kind: {**settings, **narrower}}, {**SWEEP, **axes})
 
 
+def test_epoch_at_which_nothing_is_measured():
+    claim = {"value": {**SGD, "epoch": 3}, "figure": "val_loss", "published": 1}
+    exercise = {**SWEEP, "epochs": [7], "evaluate_every": 2}
+    with pytest.raises(UserError, match="nothing is measured after epoch 3; see evaluate_every: 2"):
+        claimed(claim, exercise)
+    for epoch in (0, 4, 7):
+        claimed({**claim, "value": {**SGD, "epoch": epoch}}, exercise)
+
+
+GPUS = {**SCALING, "gpus": [1, 2, 4], "batch_sizes": [64, 128], "epochs": [2]}
+TWO = {"gpus": 2, "scaling": "strong", "batch_size": 64}
+SEARCH = {
+    "kind": "search",
+    "datasets": ["digits"],
+    "space": {
+        "n_layers": {"type": "int", "low": 1, "high": 3},
+        "n_units": {"type": "int", "low": 4, "high": 64, "per_layer": True},
+        "optimizer": {"type": "categorical", "choices": ["adam", "sgd"]},
+        "lr": {"type": "float", "low": 1e-5, "high": 1e-1, "log": True},
+    },
+}
+SPEEDUP = {"figure": "speedup", "published": 1.9}
+PRUNED = {"figure": "pruned", "published": 35}
+WRONG_OF_KINDS = [
+    (GPUS, {"best": TWO}, ".best: unknown key; allowed: claim, value, order, "
+     "figure, published, runs, unanswered"),
+    (GPUS, {}, ": a claim has one of the keys value, order, unanswered"),
+    (GPUS, {"value": TWO, "published": 2}, ": the key 'figure' is missing: a claim with the key "
+     "value has figure and published"),
+    (GPUS, {"order": [TWO, {**TWO, "gpus": 1}]}, ": the key 'figure' is missing: a claim with the "
+     "key order has figure"),
+    (GPUS, {"value": {**TWO, "gpu": 2}, **SPEEDUP}, ".value.gpu: unknown key; did you mean 'gpus'? "
+     "allowed: dataset, model, scaling, batch_size, epochs, gpus"),
+    (GPUS, {"value": {**TWO, "gpus": 3}, **SPEEDUP}, ".value.gpus: 3 is not in this exercise; "
+     "allowed: 1, 2, 4"),
+    (GPUS, {"value": {**TWO, "model": "cn"}, **SPEEDUP}, ".value.model: 'cn' is not in this "
+     "exercise; did you mean 'cnn'? allowed: cnn"),
+    (GPUS, {"value": {"gpus": 2}, **SPEEDUP}, '.value: {"gpus": 2} describes several rows; add '
+     "scaling and batch_size"),
+    ({**GPUS, "gpus": [1, 8], "batch_sizes": [4]}, {"value": {"gpus": 8, "scaling": "strong"},
+     **SPEEDUP}, '.value: {"gpus": 8, "scaling": "strong"} is not in the exercise\'s table'),
+    (GPUS, {"value": TWO, "figure": "speed", "published": 2}, ".figure: 'speed' is not known; did "
+     "you mean 'speedup'? allowed: seconds, seconds_per_epoch, samples_per_second, speedup, "
+     "efficiency, val_accuracy, test_accuracy, serial_share, communication_share, "
+     "gain_from_evaluation"),
+    (GPUS, {"order": [TWO, {**TWO, "gpus": 1}], "figure": "serial_share"}, ".figure: serial_share "
+     "is no figure of a seed, so no order is tested by it"),
+    (SEARCH, {"order": []}, ".order: unknown key; allowed: claim, value, best, figure, published, "
+     "runs, unanswered"),
+    (SEARCH, {"value": {}, "published": 2}, ": the key 'figure' is missing: a claim with the key "
+     "value has figure and published"),
+    (SEARCH, {"value": {"dataset": "digit"}, **PRUNED}, ".value.dataset: 'digit' is not in this "
+     "exercise; did you mean 'digits'? allowed: digits"),
+    ({**SEARCH, "datasets": ["digits", "mnist"]}, {"value": {}, **PRUNED}, ".value: there are "
+     "several searches; add dataset, one of digits, mnist"),
+    (SEARCH, {"best": {}}, ".best: names no parameter; add one, as in {optimizer: adam}"),
+    (SEARCH, {"best": {"optimzer": "adam"}}, ".best.optimzer: is not a parameter of the search; "
+     "did you mean 'optimizer'? allowed: n_layers, n_units, optimizer, lr"),
+    (SEARCH, {"best": {"optimizer": "adamw"}}, ".best.optimizer: 'adamw' is not in the space of "
+     "the search"),
+    (SEARCH, {"best": {"n_units_l0": 65}}, ".best.n_units_l0: 65 is not in the space of the "
+     "search"),
+    (SEARCH, {"best": {"lr": 0.01}, **PRUNED}, ".figure: only claims with the key value have it"),
+    (SEARCH, {"best": {"optimizer": "adam"}, "published": 1}, ".published: only claims with the "
+     "key value have it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("exercise", "claim", "message"), WRONG_OF_KINDS)
+def test_mistake_in_a_claim_of_another_kind_is_one_line(exercise, claim, message):
+    with pytest.raises(UserError) as caught:
+        claimed(claim, exercise)
+    assert str(caught.value).splitlines()[0] == f"exercises.fit.claims.0{message}"
+
+
+def test_claims_of_the_other_kinds():
+    for exercise, claim in (
+        (GPUS, {"value": {**TWO, "scaling": "replayed"}, **SPEEDUP}),
+        (GPUS, {"order": [TWO, {**TWO, "gpus": 1}], "figure": "seconds"}),
+        (GPUS, {"unanswered": "no GPU"}),
+        (SEARCH, {"value": {}, **PRUNED}),
+        (SEARCH, {"best": {"optimizer": "adam", "n_units_l0": 64}}),
+        (SEARCH, {"unanswered": "no time"}),
+    ):
+        claimed(claim, exercise)
+
+
 def test_figures_are_those_of_the_tables():
-    claim = schema.load("config")["$defs"]["claim"]
-    assert tuple(claim["properties"]["figure"]["enum"]) == FIGURES
-
-
-def test_scaling_exercises_and_searches_have_no_claims(write):
-    with pytest.raises(UserError, match="claims: unknown key"):
-        reading.load(write({"epochs: [10]": "kind: scaling\n    claims: []"}))
+    levels = schema.load("config")["$defs"]
+    figures = {name: tuple(levels[name]["properties"]["figure"]["enum"]) for name in levels
+               if name.endswith("claim")}  # fmt: skip
+    assert figures["claim"] == (*FIGURES, "steps", "epochs")
+    assert set(figures["scaling_claim"]) <= set(scaling.COLUMNS)
 
 
 def test_table():
     made, runs = claimed({"value": ADAM, **TEST, "published": 0.9})
-    made["exercises"]["fit"]["claims"].append({"claim": "Two\n\tlines", "best": SGD})
-    for run, values in zip(runs, FAR, strict=True):
+    made["exercises"]["fit"]["claims"] += [
+        {"claim": "Two\n\tlines", "best": SGD},
+        {"claim": "Three", "unanswered": "No run\nof ours"},
+    ]
+    for run in runs:
+        values = [run.knobs["lr"]] * 3
         finish(run, values, val_loss=values, test_accuracy=[0.7, 0.8, 0.9])
     assert tables.main(["--study", str(save(made)), "--output-folder", "tables"]) == 0
     with Path("tables/claims.tsv").open(newline="") as stream:
-        first, second = csv.DictReader(stream, delimiter="\t")
+        first, second, third = csv.DictReader(stream, delimiter="\t")
     assert first == {
         "exercise": "fit",
         "claim": "It is so",
@@ -281,10 +346,14 @@ def test_table():
         "measured": "0.8",
         "measured_low": "0.551586",
         "measured_high": "1",
+        "predicted_low": "0.303172",
+        "predicted_high": "1",
         "verdict": "agrees",
     }
-    assert (second["claim"], second["verdict"]) == ("Two lines", "holds")
-    assert second["measured_low"] == second["figure"] == ""
+    assert second["claim"] == "Two lines"
+    assert (second["figure"], second["measured_low"]) == ("val_loss", "")
+    assert third["verdict"] == "not answered: No run of ours"
+    assert third["figure"] == third["published"] == third["measured"] == ""
 
 
 def test_a_study_without_claims_has_an_empty_table():
@@ -292,7 +361,8 @@ def test_a_study_without_claims_has_an_empty_table():
     for run in table.runs(made):
         finish(run, [0.1] * 3)
     assert tables.main(["--study", str(save(made)), "--output-folder", "tables"]) == 0
-    header = "exercise claim figure published measured measured_low measured_high verdict"
+    header = "exercise claim figure published measured measured_low measured_high"
+    header += " predicted_low predicted_high verdict"
     assert Path("tables/claims.tsv").read_text() == header.replace(" ", "\t") + "\n"
 
 
@@ -301,3 +371,29 @@ def test_claims_are_no_part_of_what_is_trained_or_drawn():
     bare = resolved({"fit": SWEEP})
     assert runs == table.runs(bare)
     assert reading.part(made, "fit") == reading.part(bare, "fit")
+    for exercise, claim, leave in (
+        (GPUS, {"unanswered": "b"}, ("claims",)),
+        (SEARCH, {"best": {"optimizer": "adam"}}, search.NOT_TRIALS),
+        (SEARCH, {"best": {"optimizer": "adam"}}, search.NOT_RETRAINING),
+    ):
+        made, bare = claimed(claim, exercise)[0], resolved({"fit": exercise})
+        assert reading.part(made, "fit", leave=leave) == reading.part(bare, "fit", leave=leave)
+    assert search.searches(made, "fit") == search.searches(bare, "fit")
+
+
+def test_the_shipped_studies_have_claims_of_every_kind():
+    kinds = set()
+    for name in ("config", "lab"):
+        study = reading.load(Path(__file__).parents[1] / f"config/{name}.yaml")
+        kinds |= {
+            (exercise["kind"], claims.kind(claim))
+            for exercise in study["exercises"].values()
+            for claim in exercise["claims"]
+        }
+    assert {kind for exercise, kind in kinds if exercise == "sweep"} == set(claims.KINDS)
+    assert {
+        ("scaling", "value"),
+        ("scaling", "order"),
+        ("search", "value"),
+        ("search", "best"),
+    } <= (kinds)

@@ -1,5 +1,6 @@
 """The documents name what there is: keys, columns, optimizers, networks, data sets, schedules."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from handmade import LINE, finish, save
 
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.datasets import SOURCES
+from optlab.results import budget, profiles
 from optlab.results.scaling import COLUMNS
 from optlab.runs import metrics
 from optlab.study import reading, schema, table
@@ -51,6 +53,14 @@ def test_the_reference_names_every_column_of_the_scaling_table():
     assert not missing
 
 
+@pytest.mark.parametrize("module", [budget, profiles])
+def test_the_reference_names_every_column(module):
+    name = module.__name__.rpartition(".")[2]
+    text = REFERENCE[REFERENCE.index(f"`tables/{name}.tsv`") :]
+    text = text[: text.index("The picture")]
+    assert not {column for column in module.COLUMNS if f"`{column}`" not in text}
+
+
 def test_commands_and_files_that_the_readme_names_exist():
     text = README
     targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
@@ -64,6 +74,13 @@ def test_commands_and_files_that_the_readme_names_exist():
 def test_shipped_studies_are_named_after_their_files():
     names = {p.stem: yaml.safe_load(p.read_text())["study"] for p in ROOT.glob("config/*.yaml")}
     assert names == {"config": "default", "lab": "lab"}
+
+
+def test_the_results_in_the_readme_are_those_of_the_tables():
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "docs/results/readme.py")
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    assert readme.updated(README) == README, "run docs/results/readme.py"
 
 
 def test_the_notebook_of_the_readme_runs(tmp_path, monkeypatch, capsys):

@@ -11,9 +11,10 @@ from handmade import CLASSES, LINE, descend, finish, resolved, row, save, write
 
 import figures as program
 from optlab.catalogue import optimizers
-from optlab.figures import draw, looks, plan, rates, theory, words
+from optlab.figures import draw, looks, plan, rates, words
 from optlab.figures.axes import thin
 from optlab.figures.reader import Reader
+from optlab.results import theory
 from optlab.study import table
 
 SCRIPTS = Path(program.__file__).parent
@@ -75,6 +76,7 @@ def test_pictures_of_exercise_1():
         "final-loss",
         "comparison-best",
         "comparison-lab",
+        "budget",
     ]
 
 
@@ -124,7 +126,7 @@ def test_every_kind_has_a_caption_and_a_function():
 def test_every_kind_of_a_sweep_is_planned_with_equal_label_keys():
     study = softmax(compare=[{"optimizer": "adam"}], batch_sizes=["full", 100])
     found = plan.pictures(study, "softmax")
-    others = ("scaling-", "search-")
+    others = ("scaling-", "search-", "profiles")
     assert {p.kind for p in found} == {k for k in plan.KINDS if not k.startswith(others)}
     assert len({tuple(p.labels) for p in found}) == 1
     assert len({tuple(p.labels.values()) for p in found}) == len(found)

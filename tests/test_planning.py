@@ -429,6 +429,13 @@ def test_changed_colour_draws_its_pictures_and_trains_nothing(checkout):
     assert checkout.planned() == ({"figures_own": 1}, [])
 
 
+def test_another_inclusion_makes_the_tables_again(checkout):
+    look = '("#D55E00", "-", "P"),\n        fused=True,\n        contains='
+    entry = f'{look}("momentum",)', f'{look}("nesterov",)'
+    checkout.edit(f"{SCRIPTS}/catalogue/optimizers.py", entry)
+    assert checkout.planned() == ({"tables": 1}, [])
+
+
 @pytest.mark.parametrize("file", ["my/nets.py", "my/steps.py"])
 def test_edit_of_own_code_trains_the_runs_that_use_it(checkout, file):
     before = checkout.results("runs/**/run.json")

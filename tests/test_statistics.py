@@ -69,3 +69,11 @@ def test_seeds_that_make_no_difference():
 def test_pairs_must_be_pairs():
     with pytest.raises(ValueError):
         statistics.paired_t_test([1, 2, 3], [1, 2])
+
+
+def test_interval_of_a_single_seed_is_none_also_where_it_would_be_cut():
+    for name in ("val_accuracy", "val_loss", "speedup"):
+        mean, *ends = statistics.cells(name, statistics.estimate([0.9])).values()
+        assert mean == 0.9 and all(map(math.isnan, ends))
+    cut = statistics.cells("val_accuracy", statistics.Estimate(0.9, 0.7, 1.1))
+    assert list(cut.values()) == [0.9, 0.7, 1.0]

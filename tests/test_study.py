@@ -332,7 +332,7 @@ BROKEN = {
     "infinite published figure": (
         "epochs: [10]",
         "claims: [{claim: a, value: {optimizer: sgd}, figure: train_loss, published: .inf}]",
-        "7: exercises.fit.claims.0.published: Infinity is not allowed; a number",
+        "7: exercises.fit.claims.0.published: 'inf' is not allowed; a number",
     ),
     "network of one's own without a name": (
         *("models: [linear]", "models: [':']"),

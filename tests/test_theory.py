@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from optlab.figures import theory
+from optlab.results import theory
 
 X = np.array([1.0, 2.0, 3.0, 4.0])
 Y = np.array([0.0, -1.0, -2.0, -3.0])

@@ -10,7 +10,7 @@ from handmade import train_one
 
 from optlab.data import prepare
 from optlab.errors import UserError
-from optlab.figures import theory
+from optlab.results import theory
 from optlab.training import draws
 from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset, Split, load

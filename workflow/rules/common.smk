@@ -100,7 +100,7 @@ def search_of(w):
 
 def search_text(w, leave):
     """The part of the study that a search's job reads; what cannot change its result is left out."""
-    return reading.dump(reading.part(STUDY, w.exercise, leave))
+    return reading.dump(reading.part(STUDY, w.exercise, leave=leave))
 
 
 def search_code(rule, w):
@@ -156,8 +156,22 @@ def in_report(path, category, labels, caption):
     return report(f"{RESULTS}/{path}", category=category, labels=labels, caption=place)
 
 
-def drawn(exercise):
-    """How the catalogue wants an exercise's optimizers drawn: an edit of that draws again."""
-    names = EXERCISES[exercise].get("optimizers", {})
-    known = ((name, optimizers.OPTIMIZERS.get(name)) for name in names)
-    return repr([(name, entry.label, entry.look) for name, entry in known if entry])
+def drawn(*exercises):
+    """How the catalogue wants the exercises' optimizers drawn: an edit of that draws again."""
+    return repr([(name, one.label, one.look) for name, one in entries(exercises)])
+
+
+def inclusions(exercises):
+    """Which of the optimizers contain others: an edit of that makes the tables again."""
+    return repr([(name, one.label, one.contains) for name, one in entries(exercises)])
+
+
+def entries(exercises):
+    """The optimizers of some exercises that are in the catalogue, with their entries."""
+    sections = (EXERCISES[name].get("optimizers", {}) for name in exercises)
+    names = dict.fromkeys(name for section in sections for name in section)
+    return [
+        (name, optimizers.OPTIMIZERS[name])
+        for name in names
+        if name in optimizers.OPTIMIZERS
+    ]

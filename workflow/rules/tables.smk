@@ -46,6 +46,7 @@ rule tables:
     params:
         program=PROGRAM("tables.py"),
         code=triggers.digest("tables"),
+        inclusions=inclusions(EXERCISES),
         folder=subpath(output[0], parent=True),
     shell:
         """

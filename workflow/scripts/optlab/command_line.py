@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,8 +42,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message.removeprefix('argument ')}\n")
 
 
-def study_parser(description: str | None, *more: str) -> Parser:
-    """The options of the programs that read a study; ``more`` are required ones."""
+def study_parser(description: str | None, *more: str, optional: Collection[str] = ()) -> Parser:
+    """The options of the programs that read a study; ``more`` of them, required or not."""
     p = Parser(description)
     p.add_argument("--study", type=Path, required=True, help="the study, or study.yaml")
     texts = {
@@ -53,7 +53,7 @@ def study_parser(description: str | None, *more: str) -> Parser:
     }
     for name in more:
         kind = Path if name == "output-folder" else str
-        p.add_argument(f"--{name}", type=kind, required=True, help=texts[name])
+        p.add_argument(f"--{name}", type=kind, required=name not in optional, help=texts[name])
     return p
 
 

@@ -34,7 +34,7 @@ NEUTRAL = {
     "optlab/triggers.py": "the digests themselves",
     "optlab/custom.py": "imports what the settings name, which are triggers by themselves",
     "optlab/values.py": "the text of settings is in the path of a run",
-    "optlab/catalogue": "a run carries what it uses of an entry, and figures get their looks",
+    "optlab/catalogue": "a run carries what it uses of an entry; tables and figures get the rest",
     "optlab/data": "the prepared data set is an input",
     "optlab/study": "the study is resolved into the rule's parameters",
     "optlab/training/__init__.py": "(of tables and figures) settings only, see below",

@@ -45,6 +45,9 @@ class Optimizer:
             from the device, nor takes a branch by one.
         channels_last: whether it accepts weights in the channels-last layout.
         cannot: why it makes no sense for a use; None where it does.
+        contains: the optimizers that it becomes for some values of its knobs, or in their limit;
+            what these contain is left out. Adam is Momentum if ``eps`` and ``lr`` are large (D.
+            Choi et al., arXiv:1910.05446), RAdam if the second of its ``betas`` is small.
     """
 
     cls: str
@@ -58,6 +61,7 @@ class Optimizer:
     capturable: bool = True
     channels_last: bool = True
     cannot: Callable[[Use], str | None] = lambda use: None
+    contains: tuple[str, ...] = ()
 
 
 def _muon_cannot(use: Use) -> str | None:
@@ -104,6 +108,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "Momentum",
         ("#0072B2", "-", "s"),
         fused=True,
+        contains=("sgd",),
     ),
     "nesterov": Optimizer(
         "torch.optim:SGD",
@@ -113,6 +118,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         ("#56B4E9", "--", "^"),
         fixed={"nesterov": True},
         fused=True,
+        contains=("sgd",),
     ),
     "adagrad": Optimizer(
         "torch.optim:Adagrad",
@@ -135,9 +141,16 @@ OPTIMIZERS: dict[str, Optimizer] = {
         _ADAM_GRID,
         "RMSProp",
         ("#009E73", "-.", "v"),
+        contains=("momentum",),
     ),
     "adam": Optimizer(
-        "torch.optim:Adam", _ADAM, _ADAM_GRID, "Adam", ("#D55E00", "-", "P"), fused=True
+        "torch.optim:Adam",
+        _ADAM,
+        _ADAM_GRID,
+        "Adam",
+        ("#D55E00", "-", "P"),
+        fused=True,
+        contains=("momentum",),
     ),
     "adamw": Optimizer(
         "torch.optim:AdamW",
@@ -146,6 +159,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "AdamW",
         ("#CC79A7", "--", "X"),
         fused=True,
+        contains=("momentum",),
     ),
     "nadam": Optimizer(
         "torch.optim:NAdam",
@@ -153,8 +167,16 @@ OPTIMIZERS: dict[str, Optimizer] = {
         _ADAM_GRID,
         "NAdam",
         ("#882255", "-.", "<"),
+        contains=("nesterov",),
     ),
-    "radam": Optimizer("torch.optim:RAdam", _MOMENTS, _ADAM_GRID, "RAdam", ("#44AA99", ":", ">")),
+    "radam": Optimizer(
+        "torch.optim:RAdam",
+        _MOMENTS,
+        _ADAM_GRID,
+        "RAdam",
+        ("#44AA99", ":", ">"),
+        contains=("momentum",),
+    ),
     "adamax": Optimizer(
         "torch.optim:Adamax", _MOMENTS, _ADAM_GRID, "Adamax", ("#999933", "--", "p")
     ),

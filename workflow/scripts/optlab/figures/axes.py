@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from optlab.figures import looks, theory
+from optlab.figures import looks
 from optlab.figures.reader import Line, Reader
-from optlab.figures.theory import Array
+from optlab.results import theory
+from optlab.results.theory import Array
 from optlab.study.run import Run
 
 DECADES = 2  # losses that span more have a logarithmic axis

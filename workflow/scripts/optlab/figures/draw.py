@@ -7,7 +7,18 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from optlab import files
-from optlab.figures import epochs, looks, plan, rates, scaling, scaling_axes, scaling_time, trials
+from optlab.figures import (
+    budget,
+    epochs,
+    looks,
+    plan,
+    profiles,
+    rates,
+    scaling,
+    scaling_axes,
+    scaling_time,
+    trials,
+)
 from optlab.figures.plan import Picture, Study
 from optlab.figures.reader import Reader
 from optlab.study import table
@@ -21,6 +32,7 @@ DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
     "accuracy": rates.accuracy,
     "comparison-best": epochs.comparison,
     "comparison-lab": epochs.comparison,
+    "budget": budget.draw,
     "batches": epochs.batches,
     "curves": epochs.curves,
     "scaling-speedup": scaling.speedup,
@@ -33,17 +45,23 @@ DRAWN: Mapping[str, Callable[[Picture, Any], Figure]] = {
     "search-intermediate": trials.intermediate,
     "search-importance": trials.importance,
     "search-slices": trials.slices,
+    "profiles": profiles.draw,
 }
 
 
-def draw(study: Study, exercise: str, folder: Path) -> None:
+def draw(study: Study, exercise: str | None, folder: Path) -> None:
     """Draw every picture of the exercise, and remove those that an earlier call left there.
+
+    Without an exercise, those of the whole study.
 
     Raises:
         UserError: a run or a search of it has not finished.
     """
-    runs = table.finished(study, exercise)
-    source, pictures = _source(study, exercise, runs), plan.pictures(study, exercise, runs)
+    if exercise is None:
+        pictures, source = plan.of_study(study), profiles.source(study)
+    else:
+        runs = table.finished(study, exercise)
+        pictures, source = plan.pictures(study, exercise, runs), _source(study, exercise, runs)
     for picture in pictures:
         figure = DRAWN[picture.kind](picture, source(picture))
         files.write(folder / f"{picture.name}.svg", looks.svg(figure))

@@ -21,6 +21,7 @@ KINDS = {
     "accuracy": "accuracy against learning rate",
     "comparison-best": "optimizers at their best settings",
     "comparison-lab": "optimizers at the study's settings",
+    "budget": "best of k settings",
     "batches": "full batch and mini-batches",
     "curves": "training and validation",
     "scaling-speedup": "speed-up against processes",
@@ -33,11 +34,14 @@ KINDS = {
     "search-intermediate": "intermediate values",
     "search-importance": "importance of the parameters",
     "search-slices": "slices through the space",
+    "profiles": "time to the targets of all problems",
 }
 
 # The axes of a grid that define a problem. No picture shows runs of two problems, but for
-# `batches`, which compares batch sizes.
+# `batches`, which compares batch sizes, and `budget`: the tables choose from all settings of an
+# optimizer on a data set and a network.
 AXES = ("dataset", "model", "batch_size", "epochs", "gpus")
+_HIDDEN = {"batches": ("batch_size",), "budget": ("batch_size", "epochs", "gpus")}
 
 Study = Mapping[str, Any]
 
@@ -79,6 +83,16 @@ def pictures(study: Study, exercise: str, runs: Sequence[Run] | None = None) -> 
     return list(_distinct(planner(study, exercise)))
 
 
+def of_study(study: Study) -> list[Picture]:
+    """The pictures of the whole study, which compare its problems."""
+    problems, _ = table.races(study)
+    title, labels = (
+        KINDS["profiles"],
+        {"picture": KINDS["profiles"], "problems": str(len(problems))},
+    )
+    return [Picture("profiles", "profiles", title, labels)] if problems else []
+
+
 def _distinct(found: Iterable[Picture]) -> Iterator[Picture]:
     """The pictures; a number is added to a name that an earlier one has."""
     seen: set[str] = set()
@@ -105,6 +119,10 @@ def _sweep(study: Study, exercise: str, runs: Sequence[Run]) -> Iterator[Picture
         if "full" in sizes and len(sizes) > 1:
             groups = _split(problem, attrgetter("optimizer", "batch_size"))
             found.append(_picture("batches", KINDS["batches"], groups))
+    for problem in _split(runs, attrgetter("dataset", "model")):
+        groups = _split(problem, attrgetter("optimizer"))
+        if sum(len(group) > 1 for group in groups) > 1:
+            found.append(_picture("budget", "expected best of k settings", groups))
     for picture in found:
         first = picture.groups[0][0]
         where = {axis: getattr(first, axis) for axis in several}
@@ -153,16 +171,16 @@ def _loss(line: list[Run], names: list[str]) -> Picture:
 
 def _placed(picture: Picture, exercise: str, where: Mapping[str, Any]) -> Picture:
     """The picture with the problem in its name, title and labels, if there are several."""
-    hidden = {"curves": "model", "batches": "batch_size"}.get(picture.kind)
-    shown = {k: v for k, v in where.items() if k != hidden}
+    several = {axis: "all" for axis in _HIDDEN.get(picture.kind, ()) if axis in where}
+    hidden = {"model"} if picture.kind == "curves" else several
+    shown = {k: v for k, v in where.items() if k not in hidden}
     plain = ("dataset", "model")  # their values need no name
     parts = [str(v) if k in plain else f"{k}-{v}" for k, v in shown.items()]
     place = ", ".join(str(v) if k in plain else f"{_spaced(k)} {v}" for k, v in shown.items())
     labels = {
         "picture": KINDS[picture.kind],
         "optimizer": picture.labels.get("optimizer", "all"),
-        **{_spaced(axis): str(value) for axis, value in where.items()},
-        **({"batch size": "all"} if picture.kind == "batches" else {}),
+        **{_spaced(axis): str(value) for axis, value in {**where, **several}.items()},
     }
     return replace(
         picture,

@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optlab.figures import looks, theory, words
+from optlab.figures import looks, words
 from optlab.figures.axes import CROWD, LINES, entry, legend, log_scale, outer_labels, positive_ends
 from optlab.figures.plan import Picture
 from optlab.figures.reader import Reader
-from optlab.figures.theory import Array
-from optlab.results import summary
+from optlab.results import summary, theory
 from optlab.results.statistics import ENDS
+from optlab.results.theory import Array
 
 MARKED = 50  # points of a line; the markers of more would touch each other
 LEAST_ERROR = 1e-4  # drawn for an accuracy of 1, which a logarithmic axis of errors cannot show

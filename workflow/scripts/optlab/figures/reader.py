@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optlab.figures import theory
-from optlab.figures.theory import Array
-from optlab.results import reading, summary
+from optlab.results import reading, summary, theory
 from optlab.results.reading import Curve
+from optlab.results.theory import Array
 from optlab.study.run import Run
 
 

@@ -105,9 +105,6 @@ def judged(chosen: Run, confirmed: Mapping[str, Confirmed]) -> Run:
     return unit.run if unit and unit.seeds else chosen
 
 
-TOO_FEW = "not enough seeds to say"
-
-
 def paired(one: Run, other: Run, figure: str) -> tuple[list[float], list[float]]:
     """A figure of two runs, after the last epoch, for the seeds that diverged in neither."""
     last = reading.finals([one, other])

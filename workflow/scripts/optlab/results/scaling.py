@@ -14,9 +14,7 @@ from optlab.results import summary, timed
 from optlab.results.scaling_laws import amdahl, karp_flatt, replayed_evaluations
 from optlab.results.statistics import ENDS, cells, geometric, with_ends
 from optlab.results.summary import PROBLEM
-from optlab.study.kinds.scaling import STRONG, Point, points
-
-REPLAYED = "replayed"  # `scaling` of rows that are computed by the original lab's arithmetic
+from optlab.study.kinds.scaling import REPLAYED, STRONG, Point, points
 
 # Rows that agree in these columns are compared; they differ in `gpus` only.
 COMPARED = [*PROBLEM, "scaling", "batch_size", "epochs", "device", "machines"]
@@ -37,7 +35,8 @@ COLUMNS = [
     *with_ends("val_accuracy", "test_accuracy"),
     *("target_accuracy", "reached_target", *with_ends("seconds_to_target"), "path"),
 ]
-PICTURED = ["training_seconds", "clock", "hits"]  # further columns, for pictures: see `timed.read`
+# Further columns: those of `timed.read`, for pictures, and two by seed, for claims.
+PICTURED = ["training_seconds", "clock", "hits", "examples", "times", "speedups"]
 
 # The columns that a replayed row has in common with its run of one process.
 _KEPT = [*PROBLEM, "batch_size", "epochs", "device", "machines", "hardware", "global_batch", "lr",
@@ -104,10 +103,12 @@ def _compared(table: pd.DataFrame) -> pd.DataFrame:
     rates = seconds.rdiv(table["epochs"] * table["examples"], axis="index")
     groups = [table[name] for name in COMPARED]
     of_one = rates.mask(several).groupby(groups).transform("first")
-    speedup = _means("speedup", rates / of_one)
+    ratios = rates / of_one
+    speedup = _means("speedup", ratios)
     speedup.loc[~several, ["speedup_low", "speedup_high"]] = math.nan  # 1 by definition
     rate = _means("samples_per_second", rates[measured])
     table = table.join([_means("seconds", seconds), rate, speedup, _fits(table, seconds)])
+    table = table.assign(times=_by_seed(seconds), speedups=_by_seed(ratios))
     # Karp and Flatt's share falls with the speed-up, so the ends of the interval change places.
     for end, opposite in zip(ENDS, ("", "_high", "_low"), strict=True):
         table["seconds_per_epoch" + end] = (table["seconds" + end] / table["epochs"])[measured]
@@ -125,6 +126,11 @@ def _seconds(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
     clock = pd.DataFrame(list(table["clock"]), index=table.index, dtype=float)
     evaluating = table["seconds_per_evaluation"] * table["evaluations"]
     return clock.add(evaluating.mask(measured, 0.0), axis="index")
+
+
+def _by_seed(values: pd.DataFrame) -> list[dict[int, float]]:
+    """Each row of ``values`` [rows, seeds] as a mapping, without the seeds that have no value."""
+    return [dict(row.dropna()) for _, row in values.iterrows()]
 
 
 def _means(name: str, values: pd.DataFrame) -> pd.DataFrame:

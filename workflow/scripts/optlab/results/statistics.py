@@ -85,6 +85,26 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def predicted(values: Sequence[float], runs: int = 1, grain: float = 0.0) -> Estimate:
+    """Where the mean of further runs is expected: mean +- t s sqrt(1 / runs + 1 / n).
+
+    It is the prediction interval of G. J. Hahn, "Factors for calculating two-sided prediction
+    intervals for samples from a normal distribution", J. Am. Stat. Assoc. 64 (1969) 878-888.
+
+    Args:
+        values: of n runs, one a seed, from the same distribution.
+        runs: number of further runs.
+        grain: resolution of the values, which adds grain^2 / 12 to their variance.
+    """
+    n = len(values)
+    mean = math.fsum(values) / n if n else math.nan
+    if n < 2:
+        return Estimate(mean)
+    deviation = math.hypot(_deviation(values, mean), grain / math.sqrt(12))
+    half = float(quantile(n - 1)) * deviation * math.sqrt(1 / runs + 1 / n)
+    return Estimate(mean, mean - half, mean + half)
+
+
 def geometric(values: Sequence[float]) -> Estimate:
     """The geometric mean of positive values, one a seed, and the t interval of their logarithms.
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from optlab import files
-from optlab.results import comparison, scaling, searches, summary, verdicts
+from optlab.results import budget, comparison, profiles, scaling, searches, summary, verdicts
 from optlab.results.comparison import Contest
 from optlab.results.statistics import with_ends
 from optlab.results.summary import CELLS, PROBLEM
@@ -44,6 +44,8 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
             found |= _compared(study, every)
     if "scaling" in wanted:
         found["scaling"] = scaling.frame(study)
+    if "claims" in wanted:
+        found["claims"] = verdicts.frame(study)
     if "trials" in wanted:
         some = search.every(study)
         found |= {"trials": searches.trials(some), "search": searches.summaries(some)}
@@ -56,16 +58,18 @@ def runs(every: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tables of sweeps: the best settings, their ranks, and the claims."""
+    """The tables of sweeps: the best settings, and their ranks."""
     metrics = {name: one.get("metric", "") for name, one in study["exercises"].items()}
-    best = summary.best(every[[not run.timed for run in every["run"]]], metrics)
+    grids = every[[not run.timed for run in every["run"]]]
+    best = summary.best(grids, metrics)
     found = comparison.contests(best, table.confirmed(study), study["exercises"])
     chosen = ["chosen_on", "seeds", "diverged", "status", *TRIED]
     return {
         "best": _select(best, [*chosen, *CELLS]),
-        "optimizers": _optimizers(study, found),
+        "optimizers": _optimizers(study, found, grids),
         "pairs": _pairs(found),
-        "claims": _claims(study, every),
+        "budget": budget.frame(grids, metrics),
+        "profiles": profiles.frame(study, best),
     }
 
 
@@ -75,26 +79,19 @@ def _pairs(found: Sequence[Contest]) -> pd.DataFrame:
     return pd.concat(frames) if frames else pd.DataFrame(columns=comparison.PAIRS)
 
 
-def _optimizers(study: Study, found: Sequence[Contest]) -> pd.DataFrame:
+def _optimizers(study: Study, found: Sequence[Contest], grids: pd.DataFrame) -> pd.DataFrame:
     """The optimizers of every problem by rank."""
     targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
-    ranked = [comparison.rank(one, targets[one.best["exercise"].iloc[0]], {}) for one in found]
+    problems = dict(list(grids.groupby(PROBLEM, sort=False)))
+    ranked = []
+    for one in found:
+        exercise, *place = one.best[PROBLEM].iloc[0]
+        warnings = budget.under_tuned(problems[exercise, *place])
+        notes = {name: [warning] for name, warning in warnings.items()}
+        ranked.append(comparison.rank(one, targets[exercise], notes))
     if not ranked:
         return pd.DataFrame(columns=[*PROBLEM, "optimizer"])
     return _select(pd.concat(ranked), COMPARED)
-
-
-def _claims(study: Study, every: pd.DataFrame) -> pd.DataFrame:
-    """A row for each statement of the study's sources."""
-    rows = [
-        {
-            "exercise": name,
-            **verdicts.judge(claim, every[every["exercise"] == name], exercise["metric"]),
-        }
-        for name, exercise in study["exercises"].items()
-        for claim in exercise.get("claims", ())
-    ]
-    return pd.DataFrame(rows, columns=verdicts.COLUMNS)
 
 
 def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

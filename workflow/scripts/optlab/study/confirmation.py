@@ -145,9 +145,16 @@ def on_fresh_seeds(run: Run, seeds: int) -> Run:
     return dataclasses.replace(run, first_seed=CONFIRMATION, seeds=seeds)
 
 
+def wanted(exercise: Mapping[str, Any]) -> bool:
+    """Whether anything of an exercise is to be extended or confirmed."""
+    return exercise["kind"] == "sweep" and bool(exercise["confirm"] or exercise["extend"])
+
+
 def units(study: Study, name: str, runs: Iterable[Run]) -> list[Unit]:
     """The units of an exercise with these runs that have something to extend or to confirm."""
     exercise, raised = study["exercises"][name], settled(study)
+    if not wanted(exercise):
+        return []
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.dataset, run.model, run.optimizer), []).append(run)

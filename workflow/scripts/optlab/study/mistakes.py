@@ -10,13 +10,20 @@ from optlab.errors import Key, Mistake, UserError
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_ENTRIES = 200_000
+AS_WRITTEN = "published"  # key of numbers whose digits count: 0.150 is not 0.15
 
 
 class Mistakes:
-    """Collects mistakes, each with the file and line of its key."""
+    """Collects mistakes, each with the file and line of its key.
+
+    Attributes:
+        lines: the mistakes so far.
+        written: the text of each number with the key `AS_WRITTEN`, as it stands in the file.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.written: dict[Key, str] = {}
         self._places: dict[Key, str] = {}
         self._entries = 0
 
@@ -77,6 +84,8 @@ class Mistakes:
         elif isinstance(node, yaml.SequenceNode):
             for number, child in enumerate(node.value):
                 self._walk(child, (*key, number), file)
+        elif isinstance(node, yaml.ScalarNode) and key and key[-1] == AS_WRITTEN:
+            self.written[key] = node.value
 
 
 def _unreadable(file: str, error: Exception) -> str:

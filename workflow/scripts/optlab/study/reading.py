@@ -7,6 +7,7 @@ row. All mistakes are collected; each is one line: file, line, key, value, what 
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import yaml
 
 from optlab.catalogue import datasets
 from optlab.data.identity import known_examples
-from optlab.errors import Mistake, below
+from optlab.errors import Key, Mistake, below
 from optlab.study import confirmation, kinds, names, schema, table
-from optlab.study.mistakes import Loader, Mistakes
+from optlab.study.mistakes import AS_WRITTEN, Loader, Mistakes
 from optlab.study.run import Run
 from optlab.values import canonical
 
@@ -27,10 +28,16 @@ INHERITED = (
 
 # YAML 1.1 takes 1e-5 for a text, since it has no point; the user meant a number.
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
-_TEXTS = ("study", "title", "archives", "datasets", "models", "source", "file", "network", "claim")
+_TEXTS = (
+    *("study", "title", "archives", "datasets", "models", "source", "file", "network"),
+    *("claim", "unanswered"),
+)
 
 # The names of all rules; `figures_<exercise>` is one for each exercise.
-RULES = ("all", "prepare_data", "study", "train", "confirm", "search_worker", "retrain", "tables")
+RULES = (
+    *("all", "prepare_data", "study", "train", "confirm", "search_worker", "retrain"),
+    *("tables", "figures_study"),
+)
 
 # First line of a resolved study, which is not checked again while its hash is right.
 _RESOLVED = "# Resolved, do not edit: "
@@ -73,19 +80,20 @@ def dump(study: Mapping[str, Any]) -> str:
 
 
 def part(
-    study: Mapping[str, Any], exercise: str, leave: Collection[str] = ("claims",)
+    study: Mapping[str, Any], *exercises: str, leave: Collection[str] = ("claims",)
 ) -> dict[str, Any]:
-    """A resolved study reduced to one exercise, without some of its keys."""
-    whole = study["exercises"][exercise]
-    settings = {key: value for key, value in whole.items() if key not in leave}
-    return {
-        "study": study["study"],
-        **{
-            key: {name: study[key][name] for name in settings.get(key, ()) if name in study[key]}
-            for key in ("datasets", "models")
-        },
-        "exercises": {exercise: settings},
+    """A resolved study reduced to some exercises, without some of their keys."""
+    settings = {
+        name: {key: value for key, value in study["exercises"][name].items() if key not in leave}
+        for name in exercises
     }
+
+    def named(key: str) -> dict[str, Any]:
+        names = dict.fromkeys(name for one in settings.values() for name in one.get(key, ()))
+        return {name: study[key][name] for name in names if name in study[key]}
+
+    parts = {key: named(key) for key in ("datasets", "models")}
+    return {"study": study["study"], **parts, "exercises": settings}
 
 
 def _hash(text: str) -> str:
@@ -95,6 +103,8 @@ def _hash(text: str) -> str:
 def _resolve(config: Any, mistakes: Mistakes) -> dict[str, Any]:
     mistakes.check()
     study = _plain(config)
+    for key, text in mistakes.written.items():
+        _write(study, key, text)
     mistakes.check(schema.mistakes(study))
     _fill(study)
     mistakes.check(_of_names(study))
@@ -108,9 +118,24 @@ def _plain(value: Any, key: str = "") -> Any:
         return {str(name): _plain(item, str(name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, key) for item in value]
+    if key == AS_WRITTEN and not isinstance(value, bool | None):
+        return str(value)
     if isinstance(value, str) and key not in _TEXTS and _NUMBER.fullmatch(value):
         return canonical(float(value))
     return canonical(value)
+
+
+def _write(study: Any, key: Key, text: str) -> None:
+    """Put back the text of a number, unless the configuration has another number there.
+
+    Snakemake reads the YAML itself, and later files and options overwrite what is in earlier ones.
+    """
+    *path, last = key
+    with suppress(KeyError, IndexError, TypeError, ValueError):
+        for name in path:
+            study = study[name]
+        if float(study[last]) == float(text):
+            study[last] = text
 
 
 def _fill(study: dict[str, Any]) -> None:

@@ -65,6 +65,10 @@ def _mistakes(error: Any) -> Iterator[Mistake]:
             yield key, f"{show(value)} is not a text; write '{show(value)}'"
         case "type" if rule == "array":
             yield key, f"{show(value)} is not a list; write [{show(value)}]"
+        case "minItems" if rule > 1:
+            yield key, f"the list is too short; give at least {rule} values"
+        case "maxItems":
+            yield key, f"the list is too long; give at most {rule} values"
         case "minItems":
             yield key, "the list is empty; give at least one value"
         case "minProperties":

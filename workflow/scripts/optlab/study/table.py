@@ -23,8 +23,8 @@ def skipped(study: Study) -> list[tuple[Run, str]]:
 def units(study: Study, exercise: str | None = None) -> list[Unit]:
     """What is extended or confirmed after the runs of a study, or of one exercise."""
     names = [exercise] if exercise else study["exercises"]
-    sweeps = [name for name in names if study["exercises"][name]["kind"] == "sweep"]
-    return [u for name in sweeps for u in confirmation.units(study, name, runs(study, name))]
+    some = [name for name in names if confirmation.wanted(study["exercises"][name])]
+    return [unit for name in some for unit in confirmation.units(study, name, runs(study, name))]
 
 
 def confirmed(study: Study, exercise: str | None = None) -> dict[str, Confirmed]:
@@ -51,6 +51,22 @@ def finished(study: Study, exercise: str) -> list[Run]:
 def every(study: Study) -> list[Run]:
     """`finished` of all exercises."""
     return [run for name in study["exercises"] for run in finished(study, name)]
+
+
+def races(study: Study) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """The problems with a target accuracy, and the optimizers that are on every one of them.
+
+    A problem is an exercise, a data set and a network. Both lists are empty unless there are two
+    problems and two optimizers.
+    """
+    found: dict[tuple[str, str, str], dict[str, None]] = {}
+    for name, exercise in study["exercises"].items():
+        if exercise["kind"] == "sweep" and exercise["target_accuracy"] is not None:
+            for run in runs(study, name):
+                found.setdefault((name, run.dataset, run.model), {})[run.optimizer] = None
+    first, *others = found.values() or [{}]
+    common = [optimizer for optimizer in first if all(optimizer in other for other in others)]
+    return (list(found), common) if len(found) > 1 and len(common) > 1 else ([], [])
 
 
 def _grid(study: Study, only: str | None = None) -> Iterator[Run]:

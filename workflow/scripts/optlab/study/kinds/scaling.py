@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from optlab.catalogue import optimizers
-from optlab.errors import Mistake
+from optlab.errors import Mistake, below
 from optlab.study import names
+from optlab.study.claims import scalings as claims
 from optlab.study.run import Run, maker
 
-TABLES = {"runs": "runs", "scaling": "scaling"}
+TABLES = {"runs": "runs", "scaling": "scaling", "claims": "claims"}
 
 STRONG, WEAK = "strong", "weak"
+REPLAYED = "replayed"  # rows that are computed by the original lab's arithmetic, not trained
 
 # The factor of the learning rate for a global batch that is larger by a factor. Linear: Goyal et
 # al. 2017 (arXiv:1706.02677), for SGD. sqrt: Krizhevsky 2014 (arXiv:1404.5997).
@@ -65,8 +67,19 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
 
 
 def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:
-    """There are none beyond those of every run."""
-    return iter(())
+    """What it claims has to be in its table."""
+    yield from below(("claims",), claims.mistakes(exercise["claims"], _rows(exercise)))
+
+
+def _rows(exercise: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What identifies each row of the exercise's table, replayed rows included."""
+    kinds = [*exercise["scaling"], *([REPLAYED] if len(exercise["gpus"]) > 1 else [])]
+    datasets, models, *others = (
+        exercise[key] for key in ("datasets", "models", "batch_sizes", "epochs", "gpus")
+    )
+    points = itertools.product(datasets, models, kinds, *others)
+    rows = (dict(zip(claims.AXES, point, strict=True)) for point in points)
+    return [row for row in rows if row["scaling"] != STRONG or row["batch_size"] >= row["gpus"]]
 
 
 def points(study: Mapping[str, Any], name: str) -> Iterator[Point]:

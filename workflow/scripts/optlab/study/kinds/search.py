@@ -15,9 +15,10 @@ from optlab.catalogue.optimizers import Use
 from optlab.data import identity
 from optlab.errors import Mistake, UserError, allowed, below, show
 from optlab.study import space
+from optlab.study.claims import searches as claims
 from optlab.study.run import Run, carried
 
-TABLES = {"trials": "trials of the searches", "search": "searches"}
+TABLES = {"trials": "trials of the searches", "search": "searches", "claims": "claims"}
 
 # Options with their defaults, named as in Optuna. Those without a rule are whole numbers from 0 up.
 SAMPLERS: dict[str, dict[str, Any]] = {
@@ -39,7 +40,7 @@ RULES = {
 }
 
 # Keys of the section on which the retraining does not depend, and those on which no trial does.
-NOT_RETRAINING = ("title", "workers")
+NOT_RETRAINING = ("title", "workers", "claims")
 NOT_TRIALS = (*NOT_RETRAINING, "seeds", "retrain", "retrain_pruned")
 
 
@@ -120,7 +121,8 @@ class Search:
 def searches(study: Mapping[str, Any], name: str) -> list[Search]:
     """The searches of an exercise, one for each data set."""
     exercise = study["exercises"][name]
-    settings = {k: v for k, v in exercise.items() if k not in ("kind", "title", "datasets")}
+    other = ("kind", "title", "datasets", "claims")
+    settings = {k: v for k, v in exercise.items() if k not in other}
     return [
         Search(
             study=study["study"],
@@ -210,8 +212,8 @@ def _unfit(definition: Mapping[str, Any] | None, metric: str) -> str | None:
 
 
 def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:
-    """None: a search has no runs."""
-    return iter(())
+    """What it claims has to be in its space: a search has no runs."""
+    yield from below(("claims",), claims.mistakes(exercise))
 
 
 def runs(study: Mapping[str, Any], name: str) -> list[Run]:

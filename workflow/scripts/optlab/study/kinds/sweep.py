@@ -6,7 +6,8 @@ from typing import Any
 
 from optlab.catalogue import optimizers, schedules
 from optlab.errors import Mistake, UserError, below
-from optlab.study import claims, confirmation, names
+from optlab.study import confirmation, names
+from optlab.study.claims import sweeps as claims
 from optlab.study.run import AXES, Run, maker
 
 TABLES = {
@@ -14,6 +15,8 @@ TABLES = {
     "best": "best settings",
     "optimizers": "optimizers",
     "pairs": "pairs of optimizers",
+    "budget": "best of k settings",
+    "profiles": "time to the targets of all problems",
     "claims": "claims",
 }
 
