@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import CLASSES, confirm, finish, resolved
+from handmade import CLASSES, confirm, finish, resolved, save
 from test_confirmation import living, no_seconds, seeds_of, until
 from test_planning import ROOT, Checkout
 
@@ -216,7 +216,7 @@ def test_an_optimizer_that_joins_an_interrupted_session_is_not_free(here):
     session = begun(lab, {sgd: 12, adam: 12}, {sgd: 8, adam: 8})
     assert session.begin == {sgd: 8, adam: 8, nadam: 8} and session.cost.seeds == 8
     session.raise_to({nadam: 12})
-    assert settle.Session.__init__ and confirmation.settled_content(lab.study)["begin"][nadam] == 8
+    assert confirmation.settled_content(lab.study)["begin"][nadam] == 8
 
 
 def test_seeds_that_the_study_itself_asks_for_cost_nothing(here):
@@ -224,6 +224,54 @@ def test_seeds_that_the_study_itself_asks_for_cost_nothing(here):
     sgd, adam = lab.numbers
     session = begun(lab, {sgd: 12, adam: 12}, {sgd: 5, adam: 5})  # with confirm: 5 at that time
     assert session.begin == {sgd: 8, adam: 8} and session.cost.seeds == 8
+
+
+class Workflow:
+    """Instead of Snakemake: seeds have the values made up; from some call on, it is interrupted."""
+
+    def __init__(self, lab, until=math.inf):
+        self.lab, self.left, self.targets = lab, until, []
+
+    def __call__(self, *words):
+        return self
+
+    def run(self, *targets):
+        self.targets.append(targets)
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        if "tables" in targets:
+            wanted = confirmation.settled(self.lab.study)
+            self.lab.train({u: n for u, n in wanted.items() if n > self.lab.numbers[u]})
+
+
+def call(lab, monkeypatch, until=math.inf, budget=("--seeds", "40")):
+    workflow = Workflow(lab, until)
+    monkeypatch.setattr(settle, "Workflow", workflow)
+    status = settle.main(["--study", str(save(lab.study)), *budget])
+    return status, confirmation.settled_content(lab.study), workflow.targets
+
+
+@pytest.mark.parametrize("until", range(5))
+def test_a_call_interrupted_in_any_stage_is_continued_to_the_same_end(
+    until, here, monkeypatch, capsys
+):
+    def lab():
+        return Hand((0, 0.008, 0.006), (0, 0.01, 0.01))
+
+    status, whole, targets = call(lab(), monkeypatch)
+    assert status == 0 and len(targets) == 4 and targets[-1] == ("all",)
+    assert all(unit in " ".join(targets[0]) for unit in whole["seeds"])
+    report = capsys.readouterr().out.splitlines()[-1].partition("; ")[2]
+    confirmation.settled_file(lab().study).unlink()
+    cut = lab()
+    status, content, _ = call(cut, monkeypatch, until)
+    if until < 4:
+        assert status == 1 and capsys.readouterr().err == "error: interrupted\n"
+        assert bool(content["begin"]) == (until > 0)
+        status, content, _ = call(cut, monkeypatch)
+    assert (status, content) == (0, whole)
+    assert capsys.readouterr().out.splitlines()[-1].partition("; ")[2] == report
 
 
 # -- the command line ------------------------------------------------------------------------
