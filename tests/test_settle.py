@@ -519,3 +519,25 @@ def test_an_interrupted_call_is_continued_to_the_same_end(number, confirmed, set
     final = lab.metrics()
     for metrics in seen:  # with their seconds: no seed that was there has been trained again
         assert all(final[path].startswith(text) for path, text in metrics.items())
+
+
+@pytest.mark.slow
+def test_the_workflow_of_a_killed_call_ends_with_the_jobs_that_run_and_locks_nothing(tmp_path):
+    lab = Lab(tmp_path / "lab").make()
+    lab.write("study.yaml", TINY.replace("nadam:", "my/steps.py:Step:"))
+    lab.write("hold", "")
+    process = lab.settle(budget=("--seeds", "8"), options=["--cores", "1"])
+    state = "results/tiny/state/pick/my-steps.py-Step/**/*.json"
+    until(lambda: process.poll() is not None or [*lab.folder.glob(state)], 120)
+    assert process.poll() is None, lab.told("err")
+    locks = lab.folder / ".snakemake/locks"
+    assert [*locks.glob("*")]
+    process.kill()
+    process.wait(60)
+    assert living(lab.folder)
+    (lab.folder / "hold").unlink()
+    until(lambda: not living(lab.folder), 120)
+    assert not [*locks.glob("*")]
+    assert not lab.results("confirm/**/metrics.tsv")  # no other job was started
+    assert len(lab.results("runs/pick/my-steps.py-Step/**/metrics.tsv")) == 1
+    assert "this took 8 seeds" in lab.settled(budget=("--seeds", "8"))
