@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import CLASSES, confirm, finish, resolved
+from handmade import CLASSES, confirm, finish, resolved, save
 from test_confirmation import living, no_seconds, seeds_of, until
 from test_planning import ROOT, Checkout
 
@@ -216,7 +216,7 @@ def test_an_optimizer_that_joins_an_interrupted_session_is_not_free(here):
     session = begun(lab, {sgd: 12, adam: 12}, {sgd: 8, adam: 8})
     assert session.begin == {sgd: 8, adam: 8, nadam: 8} and session.cost.seeds == 8
     session.raise_to({nadam: 12})
-    assert settle.Session.__init__ and confirmation.settled_content(lab.study)["begin"][nadam] == 8
+    assert confirmation.settled_content(lab.study)["begin"][nadam] == 8
 
 
 def test_seeds_that_the_study_itself_asks_for_cost_nothing(here):
@@ -224,6 +224,54 @@ def test_seeds_that_the_study_itself_asks_for_cost_nothing(here):
     sgd, adam = lab.numbers
     session = begun(lab, {sgd: 12, adam: 12}, {sgd: 5, adam: 5})  # with confirm: 5 at that time
     assert session.begin == {sgd: 8, adam: 8} and session.cost.seeds == 8
+
+
+class Workflow:
+    """Instead of Snakemake: seeds have the values made up; from some call on, it is interrupted."""
+
+    def __init__(self, lab, until=math.inf):
+        self.lab, self.left, self.targets = lab, until, []
+
+    def __call__(self, *words):
+        return self
+
+    def run(self, *targets):
+        self.targets.append(targets)
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        if "tables" in targets:
+            wanted = confirmation.settled(self.lab.study)
+            self.lab.train({u: n for u, n in wanted.items() if n > self.lab.numbers[u]})
+
+
+def call(lab, monkeypatch, until=math.inf, budget=("--seeds", "40")):
+    workflow = Workflow(lab, until)
+    monkeypatch.setattr(settle, "Workflow", workflow)
+    status = settle.main(["--study", str(save(lab.study)), *budget])
+    return status, confirmation.settled_content(lab.study), workflow.targets
+
+
+@pytest.mark.parametrize("until", range(5))
+def test_a_call_interrupted_in_any_stage_is_continued_to_the_same_end(
+    until, here, monkeypatch, capsys
+):
+    def lab():
+        return Hand((0, 0.008, 0.006), (0, 0.01, 0.01))
+
+    status, whole, targets = call(lab(), monkeypatch)
+    assert status == 0 and len(targets) == 4 and targets[-1] == ("all",)
+    assert all(unit in " ".join(targets[0]) for unit in whole["seeds"])
+    report = capsys.readouterr().out.splitlines()[-1].partition("; ")[2]
+    confirmation.settled_file(lab().study).unlink()
+    cut = lab()
+    status, content, _ = call(cut, monkeypatch, until)
+    if until < 4:
+        assert status == 1 and capsys.readouterr().err == "error: interrupted\n"
+        assert bool(content["begin"]) == (until > 0)
+        status, content, _ = call(cut, monkeypatch)
+    assert (status, content) == (0, whole)
+    assert capsys.readouterr().out.splitlines()[-1].partition("; ")[2] == report
 
 
 # -- the command line ------------------------------------------------------------------------
@@ -414,12 +462,15 @@ def test_options_reach_snakemake_and_its_failures_reach_the_user(settled, tmp_pa
     assert any("unrecognized arguments: --nonsense" in line for line in told)
     last = "the workflow failed, see results/tiny/logs/settle.log; the same call continues it"
     assert told[-1] == f"error: {last} (exit status 2)"
-    locks = lab.folder / ".snakemake/locks"
-    locks.mkdir(exist_ok=True)
-    (locks / "0.output.lock").write_text(str(lab.folder / "results/tiny/tables/runs.tsv\n"))
+    lock = lab.folder / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(f"results/tiny/confirm/{UNITS[0]}/confirmed.json\n")
     told = lab.settled(status=1)
     assert "Directory cannot be locked" in told and "Traceback" not in told
     assert told.splitlines()[-1] == f"error: {last} (exit status 1)"
+    assert lab.content == settled.content
+    lock.unlink()
+    assert "this took 12 seeds" in lab.settled()  # 13 -> 19; the next step would take 18 more
 
 
 @pytest.mark.slow
@@ -434,8 +485,9 @@ def test_confirmations_that_are_gone_are_made_again(settled, tmp_path):
 
 def interrupt(lab, number, moment):
     """Start a call and end it after so many lines of its log; whether it had come to the end."""
-    process = lab.settle()
     log = "results/tiny/logs/settle.log"
+    (lab.folder / log).unlink(missing_ok=True)
+    process = lab.settle()
     until(lambda: process.poll() is not None or lab.told(log).count("\n") >= moment, 120)
     process.send_signal(number)
     status = process.wait(120)
@@ -454,11 +506,10 @@ def interrupt(lab, number, moment):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_call_is_continued_to_the_same_end(number, confirmed, settled, tmp_path):
     lab = copy(confirmed, tmp_path)
-    (lab.folder / "results/tiny/logs/settle.log").unlink(missing_ok=True)
     moments = random.Random(int(number))
     seen = []
     for _ in range(6):
-        ended = interrupt(lab, number, moments.randrange(1, 140))
+        ended = interrupt(lab, number, moments.randrange(1, 200))
         seen.append(lab.metrics())
         if ended:
             break
@@ -468,4 +519,25 @@ def test_an_interrupted_call_is_continued_to_the_same_end(number, confirmed, set
     final = lab.metrics()
     for metrics in seen:  # with their seconds: no seed that was there has been trained again
         assert all(final[path].startswith(text) for path, text in metrics.items())
-    assert lab.planned() == ({}, []) or ended
+
+
+@pytest.mark.slow
+def test_the_workflow_of_a_killed_call_ends_with_the_jobs_that_run_and_locks_nothing(tmp_path):
+    lab = Lab(tmp_path / "lab").make()
+    lab.write("study.yaml", TINY.replace("nadam:", "my/steps.py:Step:"))
+    lab.write("hold", "")
+    process = lab.settle(budget=("--seeds", "8"), options=["--cores", "1"])
+    state = "results/tiny/state/pick/my-steps.py-Step/**/*.json"
+    until(lambda: process.poll() is not None or [*lab.folder.glob(state)], 120)
+    assert process.poll() is None, lab.told("err")
+    locks = lab.folder / ".snakemake/locks"
+    assert [*locks.glob("*")]
+    process.kill()
+    process.wait(60)
+    assert living(lab.folder)
+    (lab.folder / "hold").unlink()
+    until(lambda: not living(lab.folder), 120)
+    assert not [*locks.glob("*")]
+    assert not lab.results("confirm/**/metrics.tsv")  # no other job was started
+    assert len(lab.results("runs/pick/my-steps.py-Step/**/metrics.tsv")) == 1
+    assert "this took 8 seeds" in lab.settled(budget=("--seeds", "8"))

@@ -66,17 +66,14 @@ def step(
     """
     seconds = seconds_of(found)
     raised: dict[str, int] = {}
-    for pair in sorted(filter(_possible, open_pairs(found)), key=_effort):
+    for pair in sorted(open_pairs(found), key=_effort):
+        # No seeds where no number of them is known to help.
         until = pair.seeds + min(pair.more.seeds or 0, max(LEAST, pair.seeds // 2))
         wanted = {unit(one): until for one in (pair.one, pair.other)}
         wanted = {name: max(until, raised.get(name, numbers[name])) for name in wanted}
         if budget.covers(spent({**numbers, **raised, **wanted}, begin, seconds)):
             raised |= {name: n for name, n in wanted.items() if n > numbers[name]}
     return raised
-
-
-def _possible(pair: Pair) -> bool:
-    return pair.more.seeds is not None
 
 
 def _effort(pair: Pair) -> tuple[bool, float]:
