@@ -160,7 +160,7 @@ def test_a_setting_that_diverges_on_a_seed_is_last():
     study, _ = confirmed([*LEVEL[:-1], None], SGD)
     found = ranked(study)
     assert found["optimizer"].tolist() == ["adam", "sgd"]
-    assert found["verdict"].iloc[1] == "worse: 1 seeds diverged"
+    assert found["verdict"].iloc[1] == "worse: 1 seed diverged"
     assert "1 of 8 seeds diverged" in found["warnings"].iloc[1]
     study, _ = confirmed([*LEVEL[:-1], None], [None, *SGD[1:]])
     assert ranked(study)["verdict"].iloc[1] == "open: seeds of both diverged"

@@ -223,7 +223,7 @@ def words(pair: Pair, figure: str) -> str:
     verdict = pair.swapped().verdict
     if verdict in (BETTER, WORSE):
         lost = pair.other.diverged if verdict == WORSE else pair.one.diverged
-        return f"{verdict}: {lost} seeds diverged" if lost else verdict
+        return f"{verdict}: {counted(lost, 'seed')} diverged" if lost else verdict
     if verdict == EQUIVALENT and pair.margin is not None:
         return f"equivalent (within {amount(pair.margin, figure)})"
     if pair.one.diverged or pair.other.diverged:
@@ -234,8 +234,13 @@ def words(pair: Pair, figure: str) -> str:
 def amount(value: float, figure: str) -> str:
     """A margin in words: accuracies in points."""
     if figure.endswith("accuracy"):
-        return f"{text(float(f'{100 * value:.3g}'))} points"
+        return counted(float(f"{100 * value:.3g}"), "point")
     return f"{value:.3g}"
+
+
+def counted(number: float, thing: str) -> str:
+    """A number of things in words."""
+    return f"{text(number)} {thing}{'' if number == 1 else 's'}"
 
 
 def _missing(pair: Pair) -> str:
@@ -247,7 +252,7 @@ def _missing(pair: Pair) -> str:
         return f"more than {anytime.MOST} further seeds"
     span = "" if low == high else f" ({low or 1} to {high or f'over {anytime.MOST}'})"
     if math.isnan(pair.minutes):
-        return f"about {seeds} more seeds{span}"
+        return f"about {counted(seeds, 'more seed')}{span}"
     minutes = pair.minutes
     time = f"{minutes:.0f} min" if minutes >= 1.5 else f"{60 * minutes:.0f} s"
-    return f"about {seeds} more seeds{span}, {time}"
+    return f"about {counted(seeds, 'more seed')}{span}, {time}"
