@@ -309,6 +309,11 @@ def test_extending_what_has_one_rate_is_a_mistake_where_it_is_stated_for_the_exe
     (here / "study.yaml").write_text(STUDY.replace("seeds: 2", "seeds: 2\nextend: 2"))
     found = [(u.path, u.extend) for u in table.units(reading.load("study.yaml"))]
     assert found == [("fit/sgd/digits+softmax", 2), ("other/sgd/digits+softmax", 2)]
+    # What the figures of an exercise get is read again, with a line break added by the shell.
+    part = reading.part(reading.load("study.yaml"), "fit")
+    (here / "part.yaml").write_text(reading.dump(part) + "\n")
+    found = [(u.path, u.extend) for u in table.units(reading.load("part.yaml"))]
+    assert found == [("fit/sgd/digits+softmax", 2)]
 
 
 def test_margins_in_each_of_their_forms():

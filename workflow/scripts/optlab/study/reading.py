@@ -93,7 +93,10 @@ def part(
         return {name: study[key][name] for name in names if name in study[key]}
 
     parts = {key: named(key) for key in ("datasets", "models")}
-    return {"study": study["study"], **parts, "exercises": settings}
+    # An optimizer may have one learning rate where the whole study, and no exercise, extends grids.
+    extends = study["extend"] and any("extend" in one for one in settings.values())
+    shared = {"extend": study["extend"]} if extends else {}
+    return {"study": study["study"], **shared, **parts, "exercises": settings}
 
 
 def _hash(text: str) -> str:
