@@ -664,7 +664,7 @@ def released(lab, process):
 
 @pytest.mark.parametrize("launcher", [True, False], ids=["launcher", "program"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("seed", [1, 100_002])
+@pytest.mark.parametrize("seed", [pytest.param(1, marks=pytest.mark.slow), 100_002])
 def test_a_job_that_is_asked_to_end_saves_and_leaves_nothing_running(
     seed, number, launcher, made, done, tmp_path
 ):
@@ -802,6 +802,7 @@ def checkout(finished, tmp_path):
     return Checkout(tmp_path / "moved 二 é")
 
 
+@pytest.mark.slow
 def test_a_confirmed_study_that_was_moved_plans_nothing(checkout):
     assert checkout.planned() == ({}, [])
     told = checkout.status()
@@ -839,6 +840,7 @@ def test_one_more_confirmation_seed_trains_one_an_optimizer(checkout):
     assert [row["seeds"] for row in rows] == ["5", "5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "jobs"),
     [
@@ -852,6 +854,7 @@ def test_words_and_margins_train_and_confirm_nothing(old, new, jobs, checkout):
     assert checkout.planned() == (jobs, [])
 
 
+@pytest.mark.slow
 def test_what_is_said_as_by_default_plans_nothing(checkout):
     checkout.edit("study.yaml", ("confirm: 5\n", "confirm: 5\nmargin: {}\nextend: 0\n"),
                   ("    epochs: [1]", "    confirm: 5.0\n    epochs: [1]"),
@@ -908,6 +911,7 @@ def test_an_edit_of_the_program_confirms_again_and_trains_nothing(checkout):
     assert checkout.planned() == ({}, [])
 
 
+@pytest.mark.slow
 def test_edits_of_what_confirms_nothing_plan_nothing(checkout):
     for file in ("settle.py", "optlab/study/confirmation.py", "optlab/machine/children.py"):
         checkout.append(f"workflow/scripts/{file}")
@@ -951,6 +955,7 @@ def test_damaged_and_missing_files_of_confirmation_end_the_tables_in_one_line(ch
     tables(f"{metrics}: No such file or directory; has this run been trained?")
 
 
+@pytest.mark.slow
 def test_damaged_numbers_of_settling_end_snakemake_in_one_line(checkout):
     checkout.write("results/tiny/settled.json", "{")
     line = "error: results/tiny/settled.json: damaged; remove it, and settle again"
