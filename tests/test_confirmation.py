@@ -21,6 +21,7 @@ from test_planning import ROOT, Checkout
 import confirm
 from optlab.data import prepare
 from optlab.errors import UserError
+from optlab.figures import plan
 from optlab.machine import children
 from optlab.study import confirmation, reading, table
 from optlab.study.confirmation import Confirmed
@@ -171,6 +172,19 @@ def test_confirmed_runs_read_back_as_they_were_written(here):
     found = Trainer(bowl(10)).follow(unit_of([0.01, 0.1], extend=2))
     Path("confirmed.json").write_text(found.text())
     assert Confirmed.read("confirmed.json") == found
+
+
+def test_a_unit_reads_back_with_the_paths_of_its_runs_and_its_pictures():
+    knobs = {"lr": [0.01, 0.1], "betas": [[0.8, 0.9], [0.9, 0.99]], "weight_decay": [0.1]}
+    study = resolved({"fit": {**CLASSES, "confirm": 4, "optimizers": {"adam": knobs}}})
+    (unit,) = table.units(study)
+    read = confirmation.Unit.of(unit.text())
+    assert [run.path for run in read.runs] == [run.path for run in unit.runs]
+    added = confirm.beyond(read.runs[-1], "highest", read.runs)
+    assert added.path == unit.runs[-1].path.replace("lr=0.1+", "lr=1+")
+    # A further point of the pictures that there are, not another picture.
+    names = [picture.name for picture in plan.pictures(study, "fit")]
+    assert [p.name for p in plan.pictures(study, "fit", [*unit.runs, added])] == names
 
 
 # -- units -----------------------------------------------------------------------------------

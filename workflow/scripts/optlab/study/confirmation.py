@@ -80,7 +80,8 @@ class Unit:
     def text(self) -> str:
         """The unit as ``confirm.py`` reads it; Snakemake compares it with the last call's."""
         runs = [run.fields() for run in self.runs]
-        return json.dumps({**self._plan(), "runs": runs}, sort_keys=True)
+        # Not sorted: the order of knobs is that of a path.
+        return json.dumps({**self._plan(), "runs": runs})
 
     def _plan(self) -> dict[str, Any]:
         return {key: getattr(self, key) for key in ("confirm", "extend", "metric")}
