@@ -5,7 +5,7 @@ runs. The loop is what a user would write instead: one process imports PyTorch o
 run and seed with the same trainer, one after another; it keeps no files and draws nothing. Both
 work on data sets that are prepared already. The study may use every core; the loop cannot.
 
-The study also makes a search, which the loop leaves out. For the runs of exercise 4 with `gpus: 2`
+Nothing is confirmed or extended, since the loop does not either. The study also makes a search, which the loop leaves out. For the runs of exercise 4 with `gpus: 2`
 the loop calls torchrun, since one process cannot train them; those runs have the machine to
 themselves in the study, too. The share of the cores' time that goes to training is therefore that
 without exercise 4, and without the search, tables and figures, which do something else.
@@ -105,7 +105,8 @@ def studies() -> dict[str, dict[str, Any]]:
         "single": {name: e for name, e in exercises.items() if e.get("kind") != "scaling"},
         "linear": {"linear": {**exercises["linear"], "optimizers": sixty}},
     }
-    return {name: {**plan, "study": name, "exercises": part} for name, part in parts.items()}
+    grids = {**plan, "confirm": 0, "extend": 0}
+    return {name: {**grids, "study": name, "exercises": part} for name, part in parts.items()}
 
 
 def main(rounds: int = 3) -> None:
