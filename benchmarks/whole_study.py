@@ -5,9 +5,9 @@ runs. The loop is what a user would write instead: one process imports PyTorch o
 run and seed with the same trainer, one after another; it keeps no files and draws nothing. Both
 work on data sets that are prepared already. The study may use every core; the loop cannot.
 
-Nothing is confirmed or extended, since the loop does not either. The study also makes a search, which the loop leaves out. For the runs of exercise 4 with `gpus: 2`
-the loop calls torchrun, since one process cannot train them; those runs have the machine to
-themselves in the study, too. The share of the cores' time that goes to training is therefore that
+Nothing is confirmed or extended, since the loop does not either. The study also makes a search,
+which the loop leaves out. For the runs of exercise 4 with `gpus: 2` the loop calls torchrun, since
+one process cannot train them; those runs have the machine to themselves in the study, too. The share of the cores' time that goes to training is therefore that
 without exercise 4, and without the search, tables and figures, which do something else.
 """
 
