@@ -7,8 +7,9 @@ work on data sets that are prepared already. The study may use every core; the l
 
 Nothing is confirmed or extended, since the loop does not either. The study also makes a search,
 which the loop leaves out. For the runs of exercise 4 with `gpus: 2` the loop calls torchrun, since
-one process cannot train them; those runs have the machine to themselves in the study, too. The share of the cores' time that goes to training is therefore that
-without exercise 4, and without the search, tables and figures, which do something else.
+one process cannot train them; those runs have the machine to themselves in the study, too. The
+share of the cores' time that goes to training is therefore that without exercise 4, and without the
+search, tables and figures, which do something else.
 """
 
 import json
