@@ -166,6 +166,16 @@ def test_a_setting_that_diverges_on_a_seed_is_last():
     assert ranked(study)["verdict"].iloc[1] == "open: seeds of both diverged"
 
 
+def test_an_optimizer_that_always_diverges_is_last():
+    study, runs = study_of(optimizers={"sgd": {"lr": [1]}, "adam": {"lr": [1]}})
+    finish(runs[0], [None] * 3, val_accuracy=[0] * 3)
+    end(runs[1], 0.9)
+    found = ranked(study)
+    assert found["optimizer"].tolist() == ["adam", "sgd"]
+    assert found["verdict"].iloc[1] == "worse: 3 seeds diverged"
+    assert found["diverged"].tolist() == [0, 3]
+
+
 def test_the_edge_of_the_grid_is_not_crowned():
     study, runs = confirmed(SGD, LEVEL)
     end(runs[5], 0.99)  # the highest rate of Adam
