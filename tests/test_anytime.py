@@ -167,14 +167,14 @@ def test_a_difference_beyond_the_margin_is_no_equivalence():
 
 def test_a_family_is_adjusted_by_holm():
     pairs = [np.array(mean) + RANDOM.standard_normal(15) / 10 for mean in (0, 0, 0.03, 1, 5)]
-    found = anytime.family(pairs, margin=0.5)
-    assert found.different == holm([anytime.p_value(pair) for pair in pairs])
-    assert found.equivalent == holm([anytime.p_equivalent(pair, 0.5) for pair in pairs])
+    different = [anytime.p_value(pair) for pair in pairs]
+    equivalent = [anytime.p_equivalent(pair, 0.5) for pair in pairs]
+    found = anytime.adjusted(different, equivalent)
+    assert (found.different, found.equivalent) == (holm(different), holm(equivalent))
     assert [p <= 0.05 for p in found.different] == [False, False, False, True, True]
     assert found.alpha_difference == pytest.approx(0.05 / 3)
     assert found.alpha_equivalence == pytest.approx(0.05 / 2)
-    assert anytime.family(pairs).equivalent == [1] * 5
-    assert anytime.family(pairs[3:]).alpha_difference == pytest.approx(0.05)
+    assert anytime.adjusted(different[3:], [1.0, 1.0]).alpha_difference == pytest.approx(0.05)
 
 
 # How many more seeds

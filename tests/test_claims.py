@@ -162,6 +162,8 @@ WRONG = {
     ),
     f"{{claim: a, equivalent: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: val_loss, "
     "within: 3 points}": ".within: '3 points' is not a margin; use a form like 0.01 or 1%",
+    f"{{claim: a, equivalent: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: val_accuracy, "
+    "within: 5}": ".within: 5 is 500 points of 100; write 5 points, or use at most 0.2",
     f"{{claim: a, equivalent: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: seconds, "
     "within: 3}": ".figure: only losses and accuracies have a margin",
     # -- settings

@@ -2,7 +2,9 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from statsmodels.stats.multitest import multipletests
 from test_results import read
 
 import tables
-from optlab.results import anytime, comparison, pairs, reading, statistics, summary
+from optlab.results import anytime, comparison, examples, pairs, reading, statistics, summary
+from optlab.results.tables import tables as tables_of
+from optlab.runs import record
 from optlab.study import table
 
 OPTIMIZERS = {"sgd": {"lr": [0.1, 1]}, "adam": {"lr": [0.01, 0.1]}, "nadam": {"lr": [0.01, 0.1]}}
@@ -243,6 +247,75 @@ def test_warnings_of_others_and_of_unequal_budgets():
     found = ranked(study, adam=["something else"]).set_index("optimizer")["warnings"]
     assert "tuned with 2 settings, another one with 4; something else" in found["adam"]
     assert "tuned" not in found["sgd"]
+
+
+def test_optimizers_of_one_problem_have_the_same_seeds():
+    grids = {"sgd": {"lr": [0.1, 1]}, "lbfgs": {"lr": [0.1, 1]}}
+    study, _ = study_of(optimizers=grids, confirm=8, batch_sizes=["full", 100])
+    units = {unit.runs[0].optimizer: unit for unit in table.units(study)}
+    assert all(run.is_deterministic for run in units["lbfgs"].runs)
+    assert {name: unit.confirm for name, unit in units.items()} == {"sgd": 8, "lbfgs": 8}
+    study, _ = study_of(optimizers=grids, confirm=8, batch_sizes=["full"])
+    assert table.units(study) == []
+
+
+@pytest.mark.parametrize("margin", [{}, {"accuracy": 0.005}])
+def test_where_nothing_is_random_one_seed_says_all(margin):
+    names = {name: {"lr": [1]} for name in ("sgd", "adam", "nadam", "radam")}
+    study, runs = study_of(1, names, batch_sizes=["full"], margin=margin)
+    for run, tested in zip(runs, (0.9, 0.9, 0.897, 0.8), strict=True):
+        end(run, 0.9, tested)
+    equal = "equivalent (within 0.5 points)" if margin else "equivalent (exactly equal)"
+    near = "equivalent (within 0.5 points)" if margin else "worse"
+    found = ranked(study)
+    assert found["verdict"].tolist() == ["the best, with equivalent ones", equal, near, "worse"]
+    assert found["p"].tolist()[1:] == [1, 0, 0]
+    assert math.isnan(found["difference_low"].iloc[3])
+
+
+def test_intervals_over_examples_are_of_the_seeds_and_the_figure_of_the_difference():
+    study, _ = confirmed(LEVEL, SGD)
+    answers = {"sgd": [1, 1, 1, 0], "adam": [1, 0, 0, 0]}
+    for one in contest(study).contestants:
+        file = Path(one.run.folder, "run.json")
+        record_ = json.loads(file.read_text())
+        for number, seed in enumerate(record_["seeds"]):
+            row_ = [
+                bit ^ (number % 2 and n == 0) for n, bit in enumerate(answers[one.run.optimizer])
+            ]
+            seed |= {"seed": 100_000 + number, "test_correct": record.pack(row_)}
+        more = {**record_["seeds"][0], "seed": 100_900, "test_correct": record.pack([0] * 4)}
+        file.write_text(json.dumps({"seeds": [*record_["seeds"], more]}))
+    (pair,) = contest(study).pairs
+    assert 100_900 in examples.correct(pair.one.run) and 100_900 not in pair.one.correct
+    assert pair.over_examples.mean == pytest.approx(0.5)
+    assert math.isnan(replace(pair, figure="test_loss").over_examples.mean)
+
+
+def test_no_one_is_ranked_behind_one_that_it_is_shown_to_be_better_than():
+    def one(name):
+        return SimpleNamespace(run=SimpleNamespace(path=name))
+
+    a, b, c = map(one, "abc")
+    shown = [(a, b, "open"), (a, c, "worse"), (b, c, "better")]
+    tested = [SimpleNamespace(one=x, other=y, verdict=v) for x, y, v in shown]
+    assert comparison._ranked([a, b, c], tested) == [b, c, a]
+
+
+def test_settings_of_a_later_problem_have_their_columns():
+    plain = {**CLASSES, "optimizers": {"sgd": {"lr": [1]}, "adam": {"lr": [1]}}}
+    other = {
+        **plain,
+        "optimizers": {"sgd": {"lr": [1], "weight_decay": [0.1]}, "adam": {"lr": [1]}},
+    }
+    study = resolved({"fit": plain, "again": {**other, "schedules": ["cosine"]}})
+    for run in table.runs(study):
+        end(run, 0.9)
+    found = tables_of(study)["optimizers"]
+    columns = list(found.columns)
+    assert columns.index("lr") < columns.index("weight_decay") < columns.index("schedule")
+    assert columns.index("schedule") < columns.index("batch_size") < columns.index("rank")
+    assert set(found["schedule"]) == {"constant", "cosine"}
 
 
 def test_every_pair_has_a_row():

@@ -77,3 +77,7 @@ def test_interval_of_a_single_seed_is_none_also_where_it_would_be_cut():
         assert mean == 0.9 and all(map(math.isnan, ends))
     cut = statistics.cells("val_accuracy", statistics.Estimate(0.9, 0.7, 1.1))
     assert list(cut.values()) == [0.9, 0.7, 1.0]
+
+
+def test_an_unknown_p_value_is_not_shown_and_changes_no_other():
+    assert statistics.holm([0.04, math.nan, 0.001]) == pytest.approx([0.08, 1.0, 0.003])

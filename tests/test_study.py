@@ -634,3 +634,12 @@ def test_broken_yaml_ends_snakemake_without_a_traceback(write):
     told = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" not in told
     assert re.search("^Config file is not valid JSON or YAML", told, re.MULTILINE)
+
+
+def test_two_optimizers_cannot_share_the_folder_of_what_is_confirmed(write, here):
+    for file in ("own/a.py", "own-a.py"):
+        (here / file).parent.mkdir(exist_ok=True)
+        (here / file).write_text("class S: pass")
+    both = "own/a.py:S: {lr: [0.1]}\n      own-a.py:S: {lr: [0.2]}"
+    (line,) = mistakes(write({SGD: both}))
+    assert line.endswith("own/a.py:S and own-a.py:S would share a folder; rename one")

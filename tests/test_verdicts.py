@@ -123,6 +123,22 @@ def test_equal_accuracies_are_not_certain_beyond_their_grain():
     assert published.judge(claim, grain)["verdict"] == "agrees"
 
 
+def test_where_nothing_is_random_a_figure_agrees_as_it_rounds():
+    fixed = Sample(
+        words="", figure="test_accuracy", values={0: 0.9, 1: 0.9}, fixed=True, grain=1 / 360
+    )
+    said = {text: published.judge({"published": text}, fixed)["verdict"]
+            for text in ("0.900", "0.9", "0.902", "0.897")}  # fmt: skip
+    assert list(said.values()) == ["agrees", "agrees", "differs", "differs"]
+
+
+def test_logarithms_of_wide_and_of_zero_values_end_no_table():
+    wide = Sample(words="", figure="seconds", values={0: 1e-300, 1: 1e300}, logarithmic=True)
+    assert wide.predicted(1).high == wide.mean.high == math.inf
+    zero = Sample(words="", figure="seconds", values={0: 0.0, 1: 5.0}, logarithmic=True)
+    assert math.isnan(zero.predicted(1).low)
+
+
 @pytest.mark.parametrize(
     ("text", "reach"),
     [

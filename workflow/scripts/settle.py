@@ -31,6 +31,11 @@ from optlab.results.settling import Budget
 from optlab.study import confirmation, reading, table
 
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
+# It handles SIGTERM once it schedules jobs; before, that would leave its lock in the folder.
+SNAKEMAKE = (
+    "import runpy, signal; signal.signal(signal.SIGTERM, signal.default_int_handler); "
+    "runpy.run_module('snakemake', run_name='__main__', alter_sys=True)"
+)
 SHOWN = 25  # of the lines that Snakemake prints, the last ones where it fails
 
 
@@ -115,7 +120,7 @@ class Workflow:
             UserError: it could not be made.
             KeyboardInterrupt: this program was asked to end.
         """
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
+        command = [sys.executable, "-c", SNAKEMAKE, "--snakefile", str(SNAKEFILE)]
         command += [*self._options, "--configfile", self._file, "--", *targets]
         with self._log.open("ab") as log:
             status = self._children.run(command, stdout=log, stderr=subprocess.STDOUT)

@@ -142,21 +142,17 @@ def fewest(alpha: float) -> int:
     )
 
 
-def family(
-    pairs: Sequence[ArrayLike],
-    margin: float | None = None,
-    grain: float = 0.0,
-    alpha: float = 1 - LEVEL,
+def adjusted(
+    different: Sequence[float], equivalent: Sequence[float], alpha: float = 1 - LEVEL
 ) -> Family:
-    """The comparisons of a family, each the differences of a pair.
+    """The p-values of a family, adjusted by Holm.
 
     With the step of Holm's that a comparison is at that is still open: alpha divided by the number
     of comparisons not yet shown.
     """
-    different = holm([p_value(pair, grain) for pair in pairs])
-    equivalent = holm([p_equivalent(pair, margin or 0.0, grain) for pair in pairs])
-    left = [max(1, sum(p > alpha for p in found)) for found in (different, equivalent)]
-    return Family(different, equivalent, alpha / left[0], alpha / left[1])
+    found = holm(different), holm(equivalent)
+    left = [max(1, sum(p > alpha for p in one)) for one in found]
+    return Family(*found, alpha / left[0], alpha / left[1])
 
 
 def more_seeds(

@@ -131,10 +131,14 @@ def _ranked(ordered: Sequence[Contestant], tested: Sequence[Pair]) -> list[Conte
     """
     better = {(p.one.run.path, p.other.run.path) for p in tested if p.verdict == BETTER}
     better |= {(p.other.run.path, p.one.run.path) for p in tested if p.verdict == pairs.WORSE}
-    found: list[Contestant] = []
-    for one in ordered:
-        beaten = (i for i, two in enumerate(found) if (one.run.path, two.run.path) in better)
-        found.insert(next(beaten, len(found)), one)
+    left, found = list(ordered), []
+    while left:
+        unbeaten = (
+            number
+            for number, one in enumerate(left)
+            if not any((two.run.path, one.run.path) in better for two in left)
+        )
+        found.append(left.pop(next(unbeaten, 0)))
     return found
 
 
@@ -196,7 +200,8 @@ def _warnings(one: Contestant, chosen: pd.Series, contest: Contest) -> list[str]
         found.append("judged on the seeds that chose its setting")
     most = int(contest.best["settings"].max())
     if 2 * chosen["settings"] <= most:
-        found.append(f"tuned with {chosen['settings']} settings, another one with {most}")
+        tried = pairs.counted(int(chosen["settings"]), "setting")
+        found.append(f"tuned with {tried}, another one with {most}")
     return found
 
 

@@ -45,8 +45,9 @@ class Contestant:
 
     @cached_property
     def correct(self) -> examples.Correct:
-        """Which test examples it classifies correctly, by seed, where that is recorded."""
-        return examples.correct(self.run)
+        """Which test examples it classifies correctly, by seed of `values`, where recorded."""
+        found = examples.correct(self.run)
+        return {seed: answers for seed, answers in found.items() if seed in self.values.index}
 
     @property
     def mean(self) -> float:
@@ -68,6 +69,7 @@ class Pair:
         margin: the largest difference that does not matter, if there is one.
         levels: the p at which a difference, and an equivalence, of this family is shown.
         grain: the resolution of the figure.
+        figure: by which they are compared.
     """
 
     one: Contestant
@@ -81,6 +83,7 @@ class Pair:
     margin: float | None
     levels: tuple[float, float]
     grain: float
+    figure: str
 
     @property
     def seeds(self) -> int:
@@ -89,13 +92,20 @@ class Pair:
 
     @property
     def over_examples(self) -> Estimate:
-        """The difference of test accuracies, with an interval over seeds and test examples."""
+        """The difference with an interval over seeds and test examples; only for accuracies."""
+        if self.figure != "test_accuracy":
+            return Estimate()
         return examples.difference(self.one.correct, self.other.correct)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing about it is random."""
+        return is_exact(self.one, self.other)
 
     @cached_property
     def more(self) -> More:
         """The further seeds that would probably settle it; unknown where it is not open."""
-        if self.verdict != OPEN or self.one.diverged or self.other.diverged:
+        if self.verdict != OPEN or self.exact or self.one.diverged or self.other.diverged:
             return UNKNOWN
         return anytime.more_seeds(self.values, self.margin, *self.levels, self.grain)
 
@@ -190,17 +200,41 @@ def compare(contestants: Sequence[Contestant], figure: str, margin: float | None
     pairs = list(itertools.combinations(contestants, 2))
     differences = [list((a.values - b.values).dropna()) for a, b in pairs]
     size = grain(contestants[0].run.data, figure) if contestants else 0.0
-    family = anytime.family(differences, margin, size)
+    alone = [
+        _p_values(values, margin, size, is_exact(*pair))
+        for pair, values in zip(pairs, differences, strict=True)
+    ]
+    family = anytime.adjusted([p for p, _ in alone], [p for _, p in alone])
+    levels = (family.alpha_difference, family.alpha_equivalence)
     found = []
-    for (one, other), values, p_holm, p_equivalent in zip(
-        pairs, differences, family.different, family.equivalent, strict=True
+    for (one, other), values, (p, _), p_holm, p_equivalent in zip(
+        pairs, differences, alone, family.different, family.equivalent, strict=True
     ):
         interval = anytime.interval(values, grain=size)
-        levels = (family.alpha_difference, family.alpha_equivalence)
+        if is_exact(one, other):
+            interval = Estimate(values[0] if values else interval.mean)
         verdict = _verdict(one, other, sign(figure) * interval.mean, p_holm, p_equivalent)
-        p = (anytime.p_value(values, size), p_holm, p_equivalent)
-        found.append(Pair(one, other, interval, values, *p, verdict, margin, levels, size))
+        tests = (p, p_holm, p_equivalent)
+        found.append(
+            Pair(one, other, interval, values, *tests, verdict, margin, levels, size, figure)
+        )
     return found
+
+
+def is_exact(one: Contestant, other: Contestant) -> bool:
+    """Whether nothing is random in either, so that one seed says all."""
+    return one.run.is_deterministic and other.run.is_deterministic
+
+
+def _p_values(
+    values: Sequence[float], margin: float | None, size: float, exact: bool
+) -> tuple[float, float]:
+    """The p of "no difference", and that of "a difference of the margin or more"."""
+    if exact and values:
+        apart = abs(values[0])
+        close = apart < margin if margin else apart == 0
+        return float(apart == 0), float(not close)
+    return anytime.p_value(values, size), anytime.p_equivalent(values, margin or 0.0, size)
 
 
 def _verdict(
@@ -226,6 +260,8 @@ def words(pair: Pair, figure: str) -> str:
         return f"{verdict}: {counted(lost, 'seed')} diverged" if lost else verdict
     if verdict == EQUIVALENT and pair.margin is not None:
         return f"equivalent (within {amount(pair.margin, figure)})"
+    if verdict == EQUIVALENT:
+        return "equivalent (exactly equal)"
     if pair.one.diverged or pair.other.diverged:
         return "open: seeds of both diverged"
     return f"open: {_missing(pair)}"
@@ -246,6 +282,8 @@ def counted(number: float, thing: str) -> str:
 def _missing(pair: Pair) -> str:
     """What would settle an open pair."""
     seeds, low, high = pair.more
+    if not pair.seeds:
+        return "no seed has both figures"
     if pair.seeds < 2:
         return "one seed says nothing; use confirm"
     if seeds is None:

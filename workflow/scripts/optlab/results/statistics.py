@@ -112,7 +112,13 @@ def geometric(values: Sequence[float]) -> Estimate:
     """
     if any(value == 0 for value in values):
         return Estimate(0.0)
-    return Estimate(*map(math.exp, estimate([math.log(value) for value in values])))
+    return Estimate(*map(exp, estimate([math.log(value) for value in values])))
+
+
+def exp(value: float) -> float:
+    """e to this power, infinite where that is too large."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(value))
 
 
 def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison | None:
@@ -141,6 +147,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     In ascending order p_(k) becomes the largest of (m - j + 1) p_(j) for j <= k, at most 1 (S.
     Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979)).
     """
+    p_values = [1.0 if math.isnan(p) else p for p in p_values]  # nothing is known: not shown
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):

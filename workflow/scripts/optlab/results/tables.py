@@ -91,7 +91,11 @@ def _optimizers(study: Study, found: Sequence[Contest], grids: pd.DataFrame) -> 
         ranked.append(comparison.rank(one, targets[exercise], notes))
     if not ranked:
         return pd.DataFrame(columns=[*PROBLEM, "optimizer"])
-    return _select(pd.concat(ranked), COMPARED)
+    frame = pd.concat(ranked)
+    # The settings as in the other tables: a knob that only a later problem has, the schedule.
+    settings = grids.columns[: grids.columns.get_loc("device")]
+    rest = frame.columns.difference(settings, sort=False)
+    return _select(grids.loc[frame.index, settings].join(frame[rest]), COMPARED)
 
 
 def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

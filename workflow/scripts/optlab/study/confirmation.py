@@ -159,14 +159,22 @@ def units(study: Study, name: str, runs: Iterable[Run]) -> list[Unit]:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.dataset, run.model, run.optimizer), []).append(run)
-    found = [_unit(exercise, tuple(group), raised) for group in groups.values()]
+    # Where nothing on a problem is random, another seed would give the same figures. Where anything
+    # is, all have the same seeds, so that they can be compared.
+    every = (run for group in groups.values() for run in group)
+    random = {(run.dataset, run.model) for run in every if not run.is_deterministic}
+    found = [
+        _unit(exercise, tuple(group), raised, (dataset, model) in random)
+        for (dataset, model, _), group in groups.items()
+    ]
     return [unit for unit in found if unit.confirm or unit.extend]
 
 
-def _unit(exercise: Mapping[str, Any], runs: tuple[Run, ...], raised: Mapping[str, int]) -> Unit:
+def _unit(
+    exercise: Mapping[str, Any], runs: tuple[Run, ...], raised: Mapping[str, int], random: bool
+) -> Unit:
     extend = exercise["extend"] if len({run.knobs.get("lr") for run in runs}) > 1 else 0
-    # Nothing random: another seed would give the same figures.
-    confirm = 0 if all(run.is_deterministic for run in runs) else exercise["confirm"]
+    confirm = exercise["confirm"] if random else 0
     unit = Unit(runs, confirm, extend, exercise["metric"], confirm)
     more = raised.get(unit.path, 0) if confirm else 0
     return dataclasses.replace(unit, confirm=max(confirm, more))
@@ -225,10 +233,11 @@ def shared_mistakes(settings: Mapping[str, Any]) -> Iterator[Mistake]:
     if 0 < (seeds := settings.get("confirm", 0)) < FEWEST:
         message = f"{seeds} seeds cannot settle anything; use at least {FEWEST}, or 0"
         yield ("confirm",), message
-    yield from _of_margin(settings.get("margin", {}))
+    yield from margin_mistakes(settings.get("margin", {}))
 
 
-def _of_margin(given: Any) -> Iterator[Mistake]:
+def margin_mistakes(given: Any) -> Iterator[Mistake]:
+    """Mistakes of a margin, by metric."""
     example = "as in {accuracy: 0.005, loss: 1%}"
     if not isinstance(given, Mapping):
         yield ("margin",), f"{show(given)} is a margin of nothing; name the metric, {example}"

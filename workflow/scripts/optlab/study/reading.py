@@ -173,11 +173,16 @@ def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
     runs, skipped = table.runs(study), table.skipped(study)
     validator = schema.validator(schema.load("runs"))
     seen: set[str] = set()
+    optimizers: dict[str, str] = {}
     for run in runs:
         key = ("exercises", run.exercise)
         if run.path in seen:
             yield key, f"two runs would share the folder {run.path}"
         seen.add(run.path)
+        folder = run.path.rsplit("/", 2)[0]
+        if optimizers.setdefault(folder, run.optimizer) != run.optimizer:
+            same = f"{optimizers[folder]} and {run.optimizer} would share a folder; rename one"
+            yield (*key, "optimizers"), same
         if message := _too_large(run, study["datasets"][run.dataset]):
             yield (*key, "batch_sizes"), message
         row = {name: getattr(run, name) for name in validator.schema["properties"]}

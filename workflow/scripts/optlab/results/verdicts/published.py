@@ -9,6 +9,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
+from optlab.results.statistics import Estimate
 from optlab.results.verdicts.samples import Sample
 from optlab.study.claims import Claim
 
@@ -31,6 +32,8 @@ def judge(claim: Claim, sample: Sample, alone: str = ONE_SEED) -> dict[str, Any]
     if sample.missing or not sample.values:
         return {**ours, "verdict": DIFFERS if sample.missing else UNKNOWN}
     mean, expected = sample.mean, sample.predicted(claim.get("runs", 1))
+    if sample.fixed:  # a further run would give the same
+        expected = Estimate(expected.mean)
     single = math.isnan(expected.low)
     bottom, top = (mean.mean, mean.mean) if single else expected[1:]
     if bottom <= high and low <= top:

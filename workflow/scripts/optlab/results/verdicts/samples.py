@@ -7,7 +7,7 @@ from typing import Any
 
 from optlab.results import pairs, reading
 from optlab.results.reading import Curve
-from optlab.results.statistics import Estimate, cells, estimate, geometric, predicted
+from optlab.results.statistics import Estimate, cells, estimate, exp, geometric, predicted
 from optlab.results.summary import sign
 from optlab.study.run import Run
 from optlab.values import text
@@ -56,7 +56,9 @@ class Sample:
         """The interval in which the mean of as many further runs is expected."""
         if self.logarithmic and all(value > 0 for value in self._list):
             logs = predicted([math.log(value) for value in self._list], runs)
-            found = Estimate(*map(math.exp, logs))
+            found = Estimate(*map(exp, logs))
+        elif self.logarithmic:
+            found = Estimate(self.mean.mean)  # a value of zero has no logarithm
         else:
             found = predicted(self._list, runs, self.grain)
         return Estimate(*cells(self.figure, found).values())

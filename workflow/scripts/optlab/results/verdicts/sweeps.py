@@ -55,8 +55,11 @@ class Sweep:
     def figure(self, claim: Claim) -> str:
         """The figure that a claim is about."""
         default = claims.COUNTS[0] if "target" in claim else ""
-        chosen = summary.chosen_on(self._table, self._exercise["metric"])
-        return claim.get("figure") or default or chosen
+        if figure := claim.get("figure") or default:
+            return figure
+        run = claims.described(claims.stated(claim)[0], self.runs)[0]
+        here = self._table[["dataset", "model"]] == [run.dataset, run.model]
+        return summary.chosen_on(self._table[here.all(axis=1)], self._exercise["metric"])
 
     def sample(self, claim: Claim, settings: Settings, run: Run) -> Sample:
         """The claim's figure of a run, at the epoch of the settings or until the target."""

@@ -84,9 +84,9 @@ def _of_within(claim: Claim) -> Iterator[Mistake]:
         return
     if metric not in ("accuracy", "loss"):
         yield ("figure",), "only losses and accuracies have a margin"
-    elif confirmation.margin({metric: claim["within"]}, metric) is None:
-        form = {"accuracy": "0.005 or 0.5 points", "loss": "0.01 or 1%"}[metric]
-        yield ("within",), f"{show(claim['within'])} is not a margin; use a form like {form}"
+        return
+    for _, message in confirmation.margin_mistakes({metric: claim["within"]}):
+        yield ("within",), message
 
 
 def _of_settings(claim: Claim, known: Sequence[str], runs: Sequence[Run]) -> Iterator[Mistake]:
