@@ -36,7 +36,7 @@ test: install  ## the fast tests, under five minutes on two cores
 	.venv/bin/python -m pytest -n auto -m "not slow and not slurm and not gridengine" tests
 
 test-slow: install  ## the slow tests alone, as CI runs them before `make test`
-	.venv/bin/python -m pytest -m "slow and not slurm and not gridengine" tests
+	.venv/bin/python -m pytest -n auto -m "slow and not slurm and not gridengine" tests
 
 test-slurm: install  ## the tests on a real SLURM, brought up here (root and Debian only)
 	.venv/bin/python -m pytest -m slurm $(ARGS) tests/slurm
