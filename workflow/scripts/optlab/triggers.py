@@ -12,7 +12,7 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).parents[1]
 
-_TRAINING = ("optlab/__init__.py", "optlab/training")
+_TRAINING = ("optlab/__init__.py", "optlab/strata.py", "optlab/training")
 _RESULTS = ("optlab/__init__.py", "optlab/results", "optlab/values.py")
 _TRIALS = ("optlab/search/__init__.py", "optlab/search/trials")
 
@@ -40,6 +40,7 @@ NEUTRAL = {
     "optlab/training/__init__.py": "(of tables and figures) settings only, see below",
     "optlab/training/settings.py": "(of tables and figures) the fields of a run",
     "optlab/training/world.py": "(of tables and figures) by way of the machine",
+    "optlab/strata.py": "(of tables and figures) by way of the data",
     "optlab/machine": "where a job runs, not what it computes",
     "optlab/runs": "the files of a run, whose format has a test",
 }

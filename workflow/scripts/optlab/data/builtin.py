@@ -4,6 +4,7 @@ import numpy as np
 
 from optlab.data import splits
 from optlab.data.arrays import Arrays
+from optlab.strata import stratified
 
 
 def line() -> Arrays:
@@ -23,5 +24,5 @@ def digits() -> Arrays:
     x, y = images.astype(np.uint8).reshape(-1, 1, 8, 8), labels.astype(np.int64)
     order = splits.shuffled(x, y, splits.TEST_SEED)
     x, y = x[order], y[order]
-    test = splits.stratified(y, 360)
+    test = stratified(y, 360)
     return Arrays(x[~test], y[~test], x[test], y[test], scale=1 / 16)

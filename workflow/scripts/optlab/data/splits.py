@@ -8,6 +8,7 @@ import numpy as np
 
 from optlab.data.arrays import Arrays
 from optlab.errors import DataError
+from optlab.strata import stratified
 
 TEST_SEED = 0  # like a published test set, ours does not depend on the seed of the split
 
@@ -19,28 +20,6 @@ def shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
     """
     order = np.lexsort((_row_bytes(y), _row_bytes(x)))
     return order[np.random.RandomState(seed).permutation(len(order))]
-
-
-def stratified(labels: np.ndarray, count: int, leave: int = 0) -> np.ndarray:
-    """Mark `count` examples, the first ones of each class, in proportion to its frequency.
-
-    labels: int64 [N], classes from 0, each of them present. Returns bool [N]. At least `leave`
-    (0 or 1) examples of each class stay unmarked, else DataError is raised.
-    """
-    per_class = np.bincount(labels)
-    share = per_class * count  # in units of 1 / len(labels): whole numbers, without rounding
-    quota = share // len(labels)
-    by_remainder = np.argsort(-(share % len(labels)), kind="stable")
-    while (short := count - quota.sum()) > 0:
-        room = by_remainder[quota[by_remainder] < per_class[by_remainder] - leave]
-        if not room.size:
-            some = f"{count} of {len(labels)} examples"
-            raise DataError(f"{some} leave no example of some classes; ask for fewer")
-        quota[room[:short]] += 1
-    marked = np.zeros(len(labels), dtype=bool)
-    for label, examples in enumerate(quota):
-        marked[np.flatnonzero(labels == label)[:examples]] = True
-    return marked
 
 
 def split(

@@ -6,12 +6,12 @@ does a run that is taken up again. The test set is that of every seed.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from optlab.errors import DataError
+from optlab.strata import stratified
 from optlab.training.batches import derived_seed
 from optlab.training.datasets import Dataset, Split
 from optlab.training.settings import Settings
@@ -80,25 +80,9 @@ def _divided(
     """The first ``count`` rows, of each class its share, and the rest."""
     if labels is None:
         return rows[:count], rows[count:]
-    own = labels[rows]
-    marked = torch.zeros(len(rows), dtype=torch.bool)
-    for label, share in enumerate(_shares(torch.bincount(own).tolist(), count, leave)):
-        marked[(own == label).nonzero().flatten()[:share]] = True
+    try:
+        marked = torch.from_numpy(stratified(labels[rows].numpy(), count, leave))
+    except DataError:
+        words = f"{count} of {len(rows)} examples leave none of some classes"
+        raise DataError(words) from None
     return rows[marked], rows[~marked]
-
-
-def _shares(counts: Sequence[int], wanted: int, leave: int) -> list[int]:
-    """``wanted`` divided among classes in proportion to ``counts``, by largest remainders.
-
-    At least ``leave`` examples of each class are not taken.
-    """
-    total = sum(counts)
-    shares = [count * wanted // total for count in counts]
-    by_remainder = sorted(range(len(counts)), key=lambda c: -(counts[c] * wanted % total))
-    while (short := wanted - sum(shares)) > 0:
-        room = [c for c in by_remainder if shares[c] < counts[c] - leave]
-        if not room:
-            raise DataError(f"{wanted} of {total} examples leave none of some classes")
-        for c in room[:short]:
-            shares[c] += 1
-    return shares
