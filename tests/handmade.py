@@ -28,6 +28,22 @@ def resolved(exercises, seeds=3, **more):
     return reading.resolve({"study": "hand", "seeds": seeds, "exercises": exercises, **more})
 
 
+# A sweep that claims are about, and some of its settings.
+SWEEP = {
+    **CLASSES,
+    "optimizers": {"sgd": {"lr": [0.01, 0.1, 1]}, "adam": {"lr": [0.01]}},
+}
+SGD = {"optimizer": "sgd", "lr": 0.1}
+ADAM = {"optimizer": "adam"}
+TEST = {"figure": "test_accuracy"}
+
+
+def claimed(claim, exercise=SWEEP, seeds=3):
+    """A study with one claim, and its runs."""
+    made = resolved({"fit": {**exercise, "claims": [{"claim": "It is so", **claim}]}}, seeds)
+    return made, table.runs(made)
+
+
 def settings(network, optimizer, knobs, network_options=None, schedule="constant", **more):
     """Settings of these names of the catalogue, as the training loop takes them."""
     return Settings(**carried(network, optimizer, knobs, network_options, schedule), **more)

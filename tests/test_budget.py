@@ -13,10 +13,7 @@ from optlab.catalogue import optimizers
 from optlab.results import anytime, budget, summary
 from optlab.study import table
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def finished(accuracies, seeds=2, losses=None, **more):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from handmade import CLASSES, SCALING, finish, resolved, save
+from handmade import ADAM, SCALING, SGD, SWEEP, TEST, claimed, finish, resolved, save
 
 import tables
 from optlab.errors import UserError
@@ -14,24 +14,7 @@ from optlab.results.reading import FIGURES
 from optlab.study import claims, reading, schema, table
 from optlab.study.kinds import search
 
-SWEEP = {
-    **CLASSES,
-    "optimizers": {"sgd": {"lr": [0.01, 0.1, 1]}, "adam": {"lr": [0.01]}},
-}
-SGD = {"optimizer": "sgd", "lr": 0.1}
-ADAM = {"optimizer": "adam"}
-TEST = {"figure": "test_accuracy"}
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def claimed(claim, exercise=SWEEP, seeds=3):
-    """A study with one claim, and its runs."""
-    made = resolved({"fit": {**exercise, "claims": [{"claim": "It is so", **claim}]}}, seeds)
-    return made, table.runs(made)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 WRITTEN = """\

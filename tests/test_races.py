@@ -22,9 +22,7 @@ from optlab.study import reading, table
 NEVER = math.inf
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def raced(times, seeds=3, target=0.8, **more):

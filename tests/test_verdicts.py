@@ -6,7 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import CLASSES, LINE, SCALING, descend, finish, resolved, row, timed, write
+from handmade import (
+    ADAM,
+    CLASSES,
+    LINE,
+    SCALING,
+    SGD,
+    SWEEP,
+    TEST,
+    claimed,
+    descend,
+    finish,
+    resolved,
+    row,
+    timed,
+    write,
+)
 
 from optlab import files
 from optlab.results import anytime, verdicts
@@ -17,24 +32,7 @@ from optlab.study import table
 from optlab.study.confirmation import Confirmed
 from optlab.study.kinds import search
 
-SWEEP = {
-    **CLASSES,
-    "optimizers": {"sgd": {"lr": [0.01, 0.1, 1]}, "adam": {"lr": [0.01]}},
-}
-SGD = {"optimizer": "sgd", "lr": 0.1}
-ADAM = {"optimizer": "adam"}
-TEST = {"figure": "test_accuracy"}
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def claimed(claim, exercise=SWEEP, seeds=3):
-    """A study with one claim, and its runs."""
-    made = resolved({"fit": {**exercise, "claims": [{"claim": "It is so", **claim}]}}, seeds)
-    return made, table.runs(made)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def judged(claim, losses, exercise=SWEEP, **more):
