@@ -132,7 +132,7 @@ def power(
 def calibration(
     random: Generator, studies: int, seeds: int, mean: float, margin: float | None
 ) -> tuple[float, float, float]:
-    """How open comparisons of so many seeds go on, at Holm's first step among 13.
+    """Open comparisons with a number of seeds, continued, at Holm's first step among 13.
 
     Returns:
         The share that is settled within the number of further seeds said, for the true mean and

@@ -484,7 +484,7 @@ def test_confirmations_that_are_gone_are_made_again(settled, tmp_path):
 
 
 def interrupt(lab, number, moment):
-    """Start a call and end it after so many lines of its log; whether it had come to the end."""
+    """End a call when its log has `moment` lines; returns whether it had finished before."""
     log = "results/tiny/logs/settle.log"
     (lab.folder / log).unlink(missing_ok=True)
     process = lab.settle()
