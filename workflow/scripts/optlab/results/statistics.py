@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 LEVEL = 0.95  # of every interval in tables and figures
-FEWEST_PAIRS = 3  # with fewer, a test would say nothing and look as if it did
 ENDS = ("", "_low", "_high")  # of the columns of a figure: its mean, and the ends of its interval
 _POSITIVE = ("loss", "seconds", "epoch", "_to_target")  # endings of figures that are at least 0
 
@@ -24,13 +23,6 @@ class Estimate(NamedTuple):
     mean: float = math.nan
     low: float = math.nan
     high: float = math.nan
-
-
-class Comparison(NamedTuple):
-    """A paired t-test: mean difference (first - second), its interval, and the two-sided p."""
-
-    difference: Estimate
-    p: float
 
 
 def possible(name: str) -> tuple[float, float]:
@@ -119,26 +111,6 @@ def exp(value: float) -> float:
     """e to this power, infinite where that is too large."""
     with np.errstate(over="ignore"):
         return float(np.exp(value))
-
-
-def paired_t_test(first: Sequence[float], second: Sequence[float]) -> Comparison | None:
-    """Whether two settings differ over the same seeds: t = mean(d) sqrt(n) / s(d), d = a - b.
-
-    Returns:
-        None where there are fewer than three pairs: "not enough seeds to say".
-
-    Raises:
-        ValueError: the values are not pairs.
-    """
-    differences = [a - b for a, b in zip(first, second, strict=True)]
-    n = len(differences)
-    if n < FEWEST_PAIRS:
-        return None
-    found = estimate(differences)
-    error = _deviation(differences, found.mean) / math.sqrt(n)
-    if error == 0:  # seeds that make no difference at all
-        return Comparison(found, 0.0 if found.mean else 1.0)
-    return Comparison(found, float(2 * stdtr(n - 1, -abs(found.mean / error))))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
