@@ -13,7 +13,6 @@ Examples:
   settle.py --study config/lab.yaml --seeds 200 -- --profile profiles/slurm
 """
 
-import argparse
 import math
 import signal
 import subprocess
@@ -72,7 +71,9 @@ def parser() -> command_line.Parser:
     p = command_line.Parser(__doc__)
     p.add_argument("--study", default="config/config.yaml", metavar="FILE",
                    help="the study's configuration (config/config.yaml)")  # fmt: skip
-    p.add_argument("--minutes", type=_positive, metavar="M", help="of training, over all jobs")
+    p.add_argument(
+        "--minutes", type=command_line.positive, metavar="M", help="of training, over all jobs"
+    )
     p.add_argument("--seeds", type=command_line.whole, metavar="N", help="further seeds at most")
     p.add_argument("options", nargs="*", help="options of Snakemake, after --")
     return p
@@ -88,16 +89,6 @@ def checked(options: Sequence[str]) -> Sequence[str]:
         hint = "a study is named by --study, and options of Snakemake follow --"
         raise UserError(f"'{options[0]}' is no option: {hint}")
     return options
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is not allowed; a number above 0")
-    return value
 
 
 class Workflow:

@@ -21,6 +21,7 @@ from optlab.runs import progress
 from optlab.study import confirmation, reading, table
 from optlab.study.kinds import search
 from optlab.study.run import Run
+from optlab.values import counted
 
 SILENT = 120.0  # seconds without a report after which a job on another machine counts as dead
 STATES = ("done", "running", "failed", "waiting")
@@ -135,7 +136,7 @@ def left_out(skipped: list[tuple[Run, str]]) -> list[str]:
     """A line for each optimizer of an exercise of which runs are left out, with the reason."""
     count = Counter((run.exercise, run.optimizer, reason) for run, reason in skipped)
     return [
-        f"  left out {exercise}, {optimizer}: {number} run{'s' * (number > 1)}; {reason}"
+        f"  left out {exercise}, {optimizer}: {counted(number, 'run')}; {reason}"
         for (exercise, optimizer, reason), number in count.items()
     ]
 

@@ -144,6 +144,7 @@ def _up_to(most: int, least: int = 1) -> Callable:
     return _checked(int, lambda number: least <= number <= most, words)
 
 
+positive = _checked(float, lambda number: 0 < number < math.inf, "a number above 0")
 whole = _checked(int, lambda number: number >= 1, "a whole number from 1 up")
 _rate = _checked(float, lambda rate: 0 <= rate < math.inf, knob_rules.KNOBS["lr"].allowed)
 _batch_size = _checked(

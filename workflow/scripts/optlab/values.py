@@ -24,6 +24,11 @@ def text(value: Any) -> str:
     return repr(canonical(value)).replace("e+", "e") if isinstance(value, float) else str(value)
 
 
+def counted(number: float, thing: str) -> str:
+    """A number of things in words: 1 seed, 2 seeds."""
+    return f"{text(number)} {thing}{'' if number == 1 else 's'}"
+
+
 def folder(name: str) -> str:
     """A name as part of a folder's name: ``own/file.py:Sign`` becomes ``own-file.py-Sign``."""
     return re.sub(r"[^\w.=-]+", "-", name)

@@ -15,6 +15,7 @@ from optlab.figures.rates import LEAST_ERROR
 from optlab.figures.reader import Reader
 from optlab.results import budget
 from optlab.results.theory import Array
+from optlab.values import counted
 
 FEW = 20  # settings up to which the axis is linear
 
@@ -37,7 +38,7 @@ def _together(picture: Picture, rows: pd.DataFrame, label: str) -> Figure:
     lines = _lines(rows)
     styles = looks.looks([name for name, _ in lines])
     for (_, own), look in zip(lines, styles, strict=True):
-        name = f"{_name(own)}, {_settings(len(own))}, {_ranks(own)}"
+        name = f"{_name(own)}, {counted(len(own), 'setting')}, {_ranks(own)}"
         axes.plot(own["k"], _shown(own, axes), color=look.color, ls=look.line, marker=look.marker,
                   label=name, zorder=3, clip_on=False)  # fmt: skip
     _common(axes, rows)
@@ -71,10 +72,6 @@ def _name(own: pd.DataFrame) -> str:
     return optimizers.of(own["optimizer"].iloc[0]).label
 
 
-def _settings(number: int) -> str:
-    return f"{number} setting{'s' if number > 1 else ''}"
-
-
 def _ranks(own: pd.DataFrame) -> str:
     """The ranks of an optimizer with as many settings as the smallest grid, and with its own."""
     return "rank {} → {}".format(*own.iloc[0][["rank_at_common_k", "rank_at_full"]])
@@ -83,7 +80,7 @@ def _ranks(own: pd.DataFrame) -> str:
 def _common(axes: Axes, rows: pd.DataFrame) -> Line2D:
     """A vertical line at the size of the smallest grid."""
     smallest = int(rows["common_k"].iloc[0])
-    label = f"smallest grid: {_settings(smallest)}"
+    label = f"smallest grid: {counted(smallest, 'setting')}"
     return axes.axvline(smallest, color=looks.PLAIN, ls=":", lw=1, label=label)
 
 

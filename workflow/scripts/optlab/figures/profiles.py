@@ -20,7 +20,7 @@ APART = 0.006  # between lines that would cover one another
 ACROSS = "{} to the target, divided by the fastest's"
 
 
-def source(study: Study) -> Callable[[Picture], pd.DataFrame]:
+def source(study: Study) -> Callable[[Picture], pd.DataFrame | None]:
     """Read the runs once; returns a function to the rows of the table of profiles.
 
     Raises:
@@ -28,8 +28,10 @@ def source(study: Study) -> Callable[[Picture], pd.DataFrame]:
     """
     names = dict.fromkeys(exercise for exercise, *_ in table.races(study)[0])
     runs = [run for name in names for run in table.finished(study, name)]
-    metrics = {name: one.get("metric", "") for name, one in study["exercises"].items()}
-    rows = profiles.frame(study, summary.best(summary.summarise(runs), metrics)) if runs else None
+    if not runs:
+        return lambda picture: None
+    best = summary.best(summary.summarise(runs), summary.metrics(study))
+    rows = profiles.frame(study, best)
     return lambda picture: rows
 
 

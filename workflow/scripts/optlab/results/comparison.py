@@ -16,8 +16,10 @@ from optlab.results.pairs import BETTER, EQUIVALENT, OPEN, Contestant, Pair
 from optlab.results.reading import Curve
 from optlab.results.statistics import Estimate, cells, geometric, with_ends
 from optlab.results.summary import sign
+from optlab.study import table
 from optlab.study.confirmation import Confirmed
 from optlab.study.run import Run
+from optlab.values import counted
 
 CROWN = "the best"
 DIFFERENCE = (
@@ -43,30 +45,28 @@ class Contest(NamedTuple):
     contestants: list[Contestant]
     pairs: list[Pair]
 
-    def against_first(self, number: int) -> Pair:
-        """The pair of the first in rank and the one of this rank, counted from 1."""
-        return self.pairs[number - 2]
+    @property
+    def against_first(self) -> list[Pair]:
+        """The pairs of the first in rank and each of the others, in their order."""
+        return self.pairs[: len(self.contestants) - 1]
 
 
-def contests(
-    best: pd.DataFrame, confirmed: Mapping[str, Confirmed], exercises: Mapping[str, Any]
-) -> list[Contest]:
-    """The problems on which there is something to compare.
+def contests(study: Mapping[str, Any], best: pd.DataFrame) -> list[Contest]:
+    """The problems of a study on which there is something to compare.
 
     Left out are those with a single optimizer, without validation data or without test data.
 
     Args:
+        study: resolved.
         best: of each optimizer the chosen setting (`summary.best`).
-        confirmed: unit -> what its job chose (`table.confirmed`).
-        exercises: of the study.
+
+    Raises:
+        UserError: a chosen setting has not been confirmed.
     """
-    groups = [
-        (exercises[exercise], group)
-        for (exercise, *_), group in best[_comparable(best)].groupby(summary.PROBLEM, sort=False)
-    ]
+    confirmed = table.confirmed(study)
     return [
-        _contest(group, confirmed, exercise["margin"])
-        for exercise, group in groups
+        _contest(group, confirmed, study["exercises"][exercise]["margin"])
+        for (exercise, *_), group in best[_comparable(best)].groupby(summary.PROBLEM, sort=False)
         if len(group) > 1
     ]
 
@@ -101,7 +101,7 @@ def _contest(
 
 def judged(chosen: Run, confirmed: Mapping[str, Confirmed]) -> Run:
     """The run by which a chosen setting is judged: on its confirmation seeds, if it has any."""
-    unit = confirmed.get(unit_path(chosen))
+    unit = confirmed.get(chosen.unit)
     return unit.run if unit and unit.seeds else chosen
 
 
@@ -111,11 +111,6 @@ def paired(one: Run, other: Run, figure: str) -> tuple[list[float], list[float]]
     values = last.loc[last["status"] == "ok", figure].astype(float).unstack("path")
     values = values.reindex(columns=[one.path, other.path]).dropna()
     return list(values[one.path]), list(values[other.path])
-
-
-def unit_path(run: Run) -> str:
-    """The unit that a run belongs to."""
-    return "/".join(run.path.split("/")[:3])
 
 
 def _place(one: Contestant, figure: str) -> tuple[bool, float]:
@@ -151,17 +146,16 @@ def rank(
         target: a validation accuracy to be reached, if the exercise names one.
         warnings: optimizer -> further warnings.
     """
-    table = summary.summarise([one.run for one in contest.contestants])
-    rows = []
-    for place, (one, (_, chosen)) in enumerate(
-        zip(contest.contestants, contest.best.iterrows(), strict=True), 1
-    ):
-        pair = contest.against_first(place).swapped() if place > 1 else None
+    figures = summary.summarise([one.run for one in contest.contestants])
+    chosen_rows = [row for _, row in contest.best.iterrows()]
+    against = [None, *(pair.swapped() for pair in contest.against_first)]
+    rows: list[dict[str, Any]] = []
+    for one, chosen, pair in zip(contest.contestants, chosen_rows, against, strict=True):
         notes = [*_warnings(one, chosen, contest), *warnings.get(one.run.optimizer, ())]
         rows.append(
             {
-                "rank": place,
-                "verdict": _verdict(contest, place),
+                "rank": len(rows) + 1,
+                "verdict": pairs.words(pair) if pair else _crown(contest),
                 "warnings": "; ".join(notes),
                 **target_cells(reading.curves(one.run), target),
                 **(pair.row() if pair else dict.fromkeys(DIFFERENCE, math.nan)),
@@ -171,17 +165,14 @@ def rank(
                 "tuning_seeds": chosen["seeds"],
             }
         )
-    return pd.concat([table, pd.DataFrame(rows, index=table.index)], axis=1)
+    return pd.concat([figures, pd.DataFrame(rows, index=figures.index)], axis=1)
 
 
-def _verdict(contest: Contest, place: int) -> str:
-    if place > 1:
-        return pairs.words(contest.against_first(place), contest.figure)
-    first = contest.best.iloc[0]
-    edge = first["lr_at_edge"] in ("lowest", "highest")
-    if edge:
-        return f"first, not crowned: its learning rate is the {first['lr_at_edge']} that was tried"
-    verdicts = {contest.against_first(n).verdict for n in range(2, len(contest.contestants) + 1)}
+def _crown(contest: Contest) -> str:
+    """The verdict of the first in rank."""
+    if edge := _edge(contest.best.iloc[0]):
+        return f"first, not crowned: {edge}"
+    verdicts = {pair.verdict for pair in contest.against_first}
     if OPEN in verdicts:
         return "first, with others not told apart yet"
     return f"{CROWN}, with equivalent ones" if EQUIVALENT in verdicts else CROWN
@@ -189,9 +180,7 @@ def _verdict(contest: Contest, place: int) -> str:
 
 def _warnings(one: Contestant, chosen: pd.Series, contest: Contest) -> list[str]:
     """What a reader has to know before believing a row."""
-    found = []
-    if chosen["lr_at_edge"] in ("lowest", "highest"):
-        found.append(f"its learning rate is the {chosen['lr_at_edge']} that was tried")
+    found = [edge] if (edge := _edge(chosen)) else []
     if chosen["lr_at_edge"] == "only":
         found.append("a single learning rate was tried")
     if one.diverged:
@@ -200,9 +189,16 @@ def _warnings(one: Contestant, chosen: pd.Series, contest: Contest) -> list[str]
         found.append("judged on the seeds that chose its setting")
     most = int(contest.best["settings"].max())
     if 2 * chosen["settings"] <= most:
-        tried = pairs.counted(int(chosen["settings"]), "setting")
+        tried = counted(int(chosen["settings"]), "setting")
         found.append(f"tuned with {tried}, another one with {most}")
     return found
+
+
+def _edge(chosen: pd.Series) -> str:
+    """That the learning rate of a setting is at an end of those tried, in words."""
+    end = chosen["lr_at_edge"]
+    known = end in ("lowest", "highest")
+    return f"its learning rate is the {end} that was tried" if known else ""
 
 
 def frame(contest: Contest) -> pd.DataFrame:

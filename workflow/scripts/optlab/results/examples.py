@@ -8,10 +8,8 @@ S. R. Searle, G. Casella and C. E. McCulloch, "Variance components" (1992), chap
 freedom after F. E. Satterthwaite, Biometrics Bulletin 2 (1946) 110-114.
 """
 
-import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +24,9 @@ Correct = Mapping[int, NDArray[np.int8]]  # seed -> 1 for each example that is c
 def correct(run: Run) -> Correct:
     """Which test examples are classified correctly, by seed; empty where that is not recorded."""
     try:
-        entries = json.loads(Path(run.folder, "run.json").read_text(encoding="utf-8"))["seeds"]
-        known = [entry for entry in entries if "test_correct" in entry]
+        known = [entry for entry in record.seeds(run.folder) if "test_correct" in entry]
         return {e["seed"]: np.frombuffer(record.unpack(e["test_correct"]), np.int8) for e in known}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return {}
 
 

@@ -19,9 +19,10 @@ from optlab.results import anytime, examples, reading
 from optlab.results.anytime import More
 from optlab.results.statistics import LEVEL, Estimate, cells
 from optlab.results.summary import sign
+from optlab.runs import record
 from optlab.study import confirmation
 from optlab.study.run import Run
-from optlab.values import text
+from optlab.values import counted
 
 BETTER, WORSE, EQUIVALENT, OPEN = "better", "worse", "equivalent", "open"
 UNKNOWN = More(None, None, None)
@@ -165,10 +166,9 @@ def contestant(run: Run, figure: str) -> Contestant:
 def seconds(run: Run) -> float:
     """The mean time of training and evaluating one seed, by the record of the run."""
     try:
-        record = json.loads(Path(run.folder, "run.json").read_text(encoding="utf-8"))
-        times = [seed["seconds"] + seed["evaluation_seconds"] for seed in record["seeds"]]
+        times = [one["seconds"] + one["evaluation_seconds"] for one in record.seeds(run.folder)]
         return math.fsum(times) / len(times)
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+    except (KeyError, TypeError, ZeroDivisionError):
         return math.nan
 
 
@@ -252,14 +252,14 @@ def _verdict(
     return OPEN
 
 
-def words(pair: Pair, figure: str) -> str:
-    """The verdict of the second of a pair, which has the lower rank, as a person would say it."""
-    verdict = pair.swapped().verdict
+def words(pair: Pair) -> str:
+    """The verdict of the first of a pair, as a person would say it."""
+    verdict = pair.verdict
     if verdict in (BETTER, WORSE):
-        lost = pair.other.diverged if verdict == WORSE else pair.one.diverged
+        lost = pair.one.diverged if verdict == WORSE else pair.other.diverged
         return f"{verdict}: {counted(lost, 'seed')} diverged" if lost else verdict
     if verdict == EQUIVALENT and pair.margin is not None:
-        return f"equivalent (within {amount(pair.margin, figure)})"
+        return f"equivalent (within {amount(pair.margin, pair.figure)})"
     if verdict == EQUIVALENT:
         return "equivalent (exactly equal)"
     if pair.one.diverged or pair.other.diverged:
@@ -272,11 +272,6 @@ def amount(value: float, figure: str) -> str:
     if figure.endswith("accuracy"):
         return counted(float(f"{100 * value:.3g}"), "point")
     return f"{value:.3g}"
-
-
-def counted(number: float, thing: str) -> str:
-    """A number of things in words."""
-    return f"{text(number)} {thing}{'' if number == 1 else 's'}"
 
 
 def _missing(pair: Pair) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from optlab.results import comparison, pairs, summary
 from optlab.results.comparison import Contest
-from optlab.results.pairs import OPEN, Contestant, Pair
+from optlab.results.pairs import OPEN, Pair
 from optlab.study import table
 
 LEAST = 4  # seeds of a step; else half of those there are: the estimate of how many grows better
@@ -35,19 +35,13 @@ def contests(study: Mapping[str, Any]) -> list[Contest]:
     runs = [run for name in names for run in table.finished(study, name)]
     if not runs:
         return []
-    metrics = {name: study["exercises"][name]["metric"] for name in names}
-    best = summary.best(summary.summarise(runs), metrics)
-    return comparison.contests(best, table.confirmed(study), study["exercises"])
-
-
-def against_first(contest: Contest) -> list[Pair]:
-    """The pairs whose verdicts are in the table of optimizers."""
-    return [contest.against_first(place) for place in range(2, len(contest.contestants) + 1)]
+    best = summary.best(summary.summarise(runs), summary.metrics(study))
+    return comparison.contests(study, best)
 
 
 def open_pairs(found: Iterable[Contest]) -> list[Pair]:
     """The pairs that further seeds can settle."""
-    every = (pair for contest in found for pair in against_first(contest))
+    every = (pair for contest in found for pair in contest.against_first)
     return [p for p in every if p.verdict == OPEN and p.one.run.confirms and p.other.run.confirms]
 
 
@@ -69,8 +63,8 @@ def step(
     for pair in sorted(open_pairs(found), key=_effort):
         # No seeds where no number of them is known to help.
         until = pair.seeds + min(pair.more.seeds or 0, max(LEAST, pair.seeds // 2))
-        wanted = {unit(one): until for one in (pair.one, pair.other)}
-        wanted = {name: max(until, raised.get(name, numbers[name])) for name in wanted}
+        units = (pair.one.run.unit, pair.other.run.unit)
+        wanted = {unit: max(until, raised.get(unit, numbers[unit])) for unit in units}
         if budget.covers(spent({**numbers, **raised, **wanted}, begin, seconds)):
             raised |= {name: n for name, n in wanted.items() if n > numbers[name]}
     return raised
@@ -92,19 +86,14 @@ def spent(
 
 def seconds_of(found: Iterable[Contest]) -> dict[str, float]:
     """The seconds of one seed of each unit."""
-    return {unit(c): c.seconds for contest in found for c in contest.contestants}
-
-
-def unit(one: Contestant) -> str:
-    """The unit that a contestant belongs to."""
-    return comparison.unit_path(one.run)
+    return {one.run.unit: one.seconds for contest in found for one in contest.contestants}
 
 
 def lines(found: Iterable[Contest]) -> list[str]:
     """What stands and what is open, a line a problem and a line an open comparison."""
     said: list[str] = []
     for contest in found:
-        run, every = contest.contestants[0].run, against_first(contest)
+        run, every = contest.contestants[0].run, contest.against_first
         kinds = Counter(pair.swapped().verdict for pair in every)
         stand = len(every) - kinds[OPEN]
         parts = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
@@ -112,6 +101,5 @@ def lines(found: Iterable[Contest]) -> list[str]:
         said.append(f"{place}: first {run.optimizer}; {stand} of {len(every)} stand ({parts})")
         for pair in every:
             if pair.verdict == OPEN:
-                words = pairs.words(pair, contest.figure)
-                said.append(f"  {pair.other.run.optimizer}: {words}")
+                said.append(f"  {pair.other.run.optimizer}: {pairs.words(pair.swapped())}")
     return said

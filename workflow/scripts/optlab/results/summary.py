@@ -1,6 +1,7 @@
 """Runs summarised over their seeds, and the best setting of each optimizer, as DataFrames."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,13 +99,18 @@ def sign(figure: str) -> int:
     return -1 if figure.endswith("accuracy") else 1
 
 
+def metrics(study: Mapping[str, Any]) -> dict[str, str]:
+    """The metric of each exercise that has one."""
+    return {name: one["metric"] for name, one in study["exercises"].items() if "metric" in one}
+
+
 def best(table: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
     """The best setting of each optimizer on each problem, in the study's order.
 
     ``metrics`` is the metric of each exercise. Further columns: ``chosen_on``; ``settings``, how
-    many were tried; ``diverged_settings``;
-    ``lr_at_edge``, whether the learning rate is the ``lowest``, the ``highest`` or the ``only`` one
-    that was tried, so that a better one may be outside the grid.
+    many were tried; ``diverged_settings``; ``lr_at_edge``, whether the learning rate is the
+    ``lowest``, the ``highest`` or the ``only`` one that was tried, so that a better one may be
+    outside the grid.
     """
     groups = [group for _, group in table.groupby([*PROBLEM, "optimizer"], sort=False)]
     known = [metrics.get(group["exercise"].iloc[0], AUTO) for group in groups]

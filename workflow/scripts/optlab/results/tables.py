@@ -59,10 +59,10 @@ def runs(every: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of sweeps: the best settings, and their ranks."""
-    metrics = {name: one.get("metric", "") for name, one in study["exercises"].items()}
+    metrics = summary.metrics(study)
     grids = every[[not run.timed for run in every["run"]]]
     best = summary.best(grids, metrics)
-    found = comparison.contests(best, table.confirmed(study), study["exercises"])
+    found = comparison.contests(study, best)
     chosen = ["chosen_on", "seeds", "diverged", "status", *TRIED]
     return {
         "best": _select(best, [*chosen, *CELLS]),

@@ -74,6 +74,15 @@ def identity(run: Run, device: str, seed: int) -> metrics.Row:
     return {**row, "device": device, "seed": seed, **knobs}
 
 
+def seeds(folder: str) -> list[dict[str, Any]]:
+    """What the record in a run's folder says of each seed; empty where it cannot be read."""
+    try:
+        found = json.loads(Path(folder, "run.json").read_text(encoding="utf-8"))
+        return list(found["seeds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def pack(correct: Iterable[bool]) -> str:
     """Which examples are classified correctly, as a text; mistakes are few, so it is short."""
     return base64.b64encode(zlib.compress(bytes(map(bool, correct)), 9)).decode()

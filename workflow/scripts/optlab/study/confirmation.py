@@ -45,7 +45,7 @@ class Unit:
     @cached_property
     def path(self) -> str:
         """Its folder below ``results/<study>/confirm``."""
-        return "/".join(self.runs[0].path.split("/")[:3])
+        return self.runs[0].unit
 
     @property
     def dataset(self) -> str:

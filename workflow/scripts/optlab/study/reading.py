@@ -179,9 +179,8 @@ def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
         if run.path in seen:
             yield key, f"two runs would share the folder {run.path}"
         seen.add(run.path)
-        folder = run.path.rsplit("/", 2)[0]
-        if optimizers.setdefault(folder, run.optimizer) != run.optimizer:
-            same = f"{optimizers[folder]} and {run.optimizer} would share a folder; rename one"
+        if optimizers.setdefault(run.unit, run.optimizer) != run.optimizer:
+            same = f"{optimizers[run.unit]} and {run.optimizer} would share a folder; rename one"
             yield (*key, "optimizers"), same
         if message := _too_large(run, study["datasets"][run.dataset]):
             yield (*key, "batch_sizes"), message

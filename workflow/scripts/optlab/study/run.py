@@ -71,6 +71,11 @@ class Run(Settings):
         return f"{self.exercise}/{optimizer}/{problem}/{knobs}/{values.pairs(plan)}"
 
     @property
+    def unit(self) -> str:
+        """The part of its path that all runs of its optimizer on its problem have in common."""
+        return self.path.rsplit("/", 2)[0]
+
+    @property
     def seed_numbers(self) -> range:
         """The seeds of its replicates."""
         return range(self.first_seed, self.first_seed + self.seeds)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from optlab.results import anytime
 from optlab.results.statistics import LEVEL, holm
 from optlab.results.verdicts.samples import Sample
+from optlab.values import counted
 
 HOLDS, FAILS = "holds", "does not hold"
 EQUAL = "does not hold: exactly equal"
@@ -71,7 +72,7 @@ def _open(tests: Sequence[Test]) -> str:
     adjusted = holm([test.p for test in tests])
     left = [(test.pairs, p) for test, p in zip(tests, adjusted, strict=True) if p > 1 - LEVEL]
     pairs, p = min(n for n, _ in left), max(p for _, p in left)
-    return UNSHOWN.format(seeds=f"{pairs} seed{'s' * (pairs != 1)}", p=p) if pairs else NO_PAIRS
+    return UNSHOWN.format(seeds=counted(pairs, "seed"), p=p) if pairs else NO_PAIRS
 
 
 def _better(one: Sample, other: Sample, margin: Margin) -> Test:

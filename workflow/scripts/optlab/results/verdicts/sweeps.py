@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from optlab.results import summary, theory
-from optlab.results.comparison import unit_path
 from optlab.results.verdicts import differences, published, samples
 from optlab.results.verdicts.differences import FAILS, HOLDS
 from optlab.results.verdicts.samples import Sample
@@ -40,7 +39,7 @@ class Sweep:
     def chosen(self, settings: Settings) -> Run:
         """The run that the settings describe; of several, the one chosen on validation data."""
         runs = claims.described(settings, self.runs)
-        for found in (self._confirmed.get(unit_path(run)) for run in runs):
+        for found in (self._confirmed.get(run.unit) for run in runs):
             if found and found.chosen.path in {run.path for run in runs}:
                 return found.chosen
         rows = self._table.loc[[run.path for run in runs]]
@@ -48,7 +47,7 @@ class Sweep:
 
     def fresh(self, run: Run) -> Run | None:
         """A chosen run on its confirmation seeds, which did not choose it; None without them."""
-        found = self._confirmed.get(unit_path(run))
+        found = self._confirmed.get(run.unit)
         known = found and found.seeds and found.chosen.path == run.path
         return found.run if found and known else None
 
