@@ -37,6 +37,9 @@ rule all:
     default_target: True
     input:
         rules.study.output,
+        # Named here, so that what is missing is made again although the tables are there.
+        [f"{run.folder}/{file}" for run in RUNS.values() for file in ("metrics.tsv", "run.json")],
+        [unit.file for unit in UNITS.values()],
         rules.tables.output,
         PICTURES.values(),
         # Paths alone: their captions are named relative to the file of their rule.

@@ -40,5 +40,5 @@ rule train:
     shell:
         """
         {resources.spread} python3 {params.launcher:q} {params.program:q} --settings {params.run:q} \
-            --output {params.folder:q} --state {params.state:q} >{log:q} 2>&1
+            --output {params.folder:q} --state {params.state:q} --record-failure >{log:q} 2>&1
         """

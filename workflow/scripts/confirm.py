@@ -21,7 +21,7 @@ from optlab import command_line, files
 from optlab.errors import UserError, in_one_line
 from optlab.machine.children import Children, terminate
 from optlab.machine.processes import LAUNCHER
-from optlab.runs import record
+from optlab.runs import failures, record
 from optlab.study.confirmation import Confirmed, Unit, on_fresh_seeds
 from optlab.study.run import CONFIRMATION, Run
 from optlab.values import canonical, text
@@ -58,10 +58,11 @@ def follow(unit: Unit, training: "Training") -> Confirmed:
         os.utime(Path(run.folder, "metrics.tsv"), (1, 1))
         added.append(run)
         chosen, edge = choose(unit, added)
-    if unit.confirm:
-        print(f"{unit.confirm} fresh seeds of {chosen.path}", flush=True)
-        training.train(on_fresh_seeds(chosen, max(unit.confirm, trained(chosen))))
-    return Confirmed(chosen, edge, tuple(added), unit.confirm)
+    seeds = 0 if failures.reason(chosen.folder) else unit.confirm  # all of the grid failed
+    if seeds:
+        print(f"{seeds} fresh seeds of {chosen.path}", flush=True)
+        training.train(on_fresh_seeds(chosen, max(seeds, trained(chosen))))
+    return Confirmed(chosen, edge, tuple(added), seeds)
 
 
 def choose(unit: Unit, added: Sequence[Run]) -> tuple[Run, str]:
@@ -124,7 +125,7 @@ class Training:
             UserError: it failed; its message has been printed.
         """
         spread = self._spread if run.gpus == self._widest else []
-        places = ["--output", run.folder, "--state", run.state]
+        places = ["--output", run.folder, "--state", run.state, "--record-failure"]
         program = [sys.executable, str(LAUNCHER), str(TRAIN), "--settings", run.text(), *places]
         if status := self._children.run([*spread, *program]):
             raise UserError(f"{run.path} could not be trained (exit status {status})")

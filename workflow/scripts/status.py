@@ -17,7 +17,8 @@ from typing import Any
 from optlab import command_line
 from optlab.errors import UserError, in_one_line
 from optlab.machine import alive
-from optlab.runs import progress
+from optlab.runs import failures, progress
+from optlab.runs import record as records
 from optlab.study import confirmation, reading, table
 from optlab.study.kinds import search
 from optlab.study.run import Run
@@ -55,8 +56,13 @@ def standing(run: Run) -> Standing:
 
 
 def _standing(run: Run) -> Standing:
-    record = _read(Path(run.folder, "run.json"))
-    if record and Path(run.folder, "metrics.tsv").exists():
+    record = records.read(run.folder)
+    if message := record.get("failure"):
+        return Standing(run, "failed", message=str(message))
+    if record and (content := _content(Path(run.folder, "metrics.tsv"))) is not None:
+        if not records.describes(run.folder, content):
+            message = f"{run.folder}/metrics.tsv is damaged; remove it"
+            return Standing(run, "failed", message=message)
         seeds = {entry["seed"] for entry in record["seeds"]}
         if seeds.issuperset(run.seed_numbers):
             return Standing(run, "done", record["wall"]["total"] * run.seeds / len(seeds))
@@ -148,6 +154,8 @@ def unit_line(unit: confirmation.Unit) -> str:
     except UserError:
         return f"  confirm {unit.path}, {unit.confirm} seeds: waiting"
     state = "done" if found.seeds >= unit.confirm else f"{found.seeds} done"
+    if reason := failures.reason(found.run.folder if found.seeds else found.chosen.folder):
+        state = f"failed: {reason}"
     added = f"; {len(found.added)} rates beyond the grid" if found.added else ""
     return f"  confirm {unit.path}, {unit.confirm} seeds: {state}{added}"
 
@@ -161,6 +169,13 @@ def search_line(one: search.Search) -> str:
     else:
         state = f"{workers} of {one.workers} workers have ended"
     return f"  search {one.path}, {one.trials} trials: {state}"
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
 
 
 def _read(file: Path) -> dict[str, Any]:

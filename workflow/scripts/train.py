@@ -21,6 +21,7 @@ import json
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from typing import Any
 from optlab import command_line, errors, triggers
 from optlab.catalogue import listing
 from optlab.machine import devices, hardware, processes
-from optlab.runs import metrics, record
+from optlab.runs import failures, metrics, record
+from optlab.runs.failures import RunFailed
 from optlab.runs.progress import Progress
 from optlab.study.run import Run
 from optlab.training.checkpoints import Checkpoints, Interruption
@@ -56,11 +58,12 @@ def main(words: Sequence[str] | None = None) -> int:
             if job:
                 job.progress.fail(repr(error))
             raise
+        own = isinstance(error, RunFailed)
     if processes.is_first_to_tell():
         if job:
             job.progress.fail(message)
         errors.report(message)
-    return 1
+    return failures.EXIT if own and processes.is_member() else 1
 
 
 class Job:
@@ -68,6 +71,7 @@ class Job:
 
     def __init__(self, arguments: argparse.Namespace, started: float):
         self.run, self.started = command_line.to_run(arguments), started
+        self.records_failure = arguments.record_failure
         self.output = arguments.output or Path(self.run.folder)
         self.state = Path(arguments.state or self.run.state)
         self.checkpoint = Path(f"{self.state}.pt")
@@ -91,7 +95,11 @@ class Job:
             self.write({key: earlier[key] for key in _MEASURED if key in earlier})
         elif self.run.gpus > 1 and not processes.is_member():
             run = self.run
-            return processes.launch(words, run.gpus, run.threads, self.state, self.started)
+            status = processes.launch(words, run.gpus, run.threads, self.state, self.started)
+            if status == failures.EXIT and self.records_failure:
+                self.fail(self.progress.message())
+                return 0
+            return min(status, 1)
         else:
             self.train(interruption)
         return 0
@@ -101,10 +109,18 @@ class Job:
         world = processes.join(self.device)
         wanted = set(self.run.seed_numbers) - world.follow({seed["seed"] for seed in self.seeds})
         checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world, self.started)
-        with checkpoints.patience():
-            facts = self.train_seeds(wanted, checkpoints, world)
-            if world.rank == 0:
-                self.write(facts)
+        try:
+            with checkpoints.patience():
+                facts = self.train_seeds(wanted, checkpoints, world)
+                if world.rank == 0:
+                    self.write(facts)
+        except RunFailed as error:
+            if not self.records_failure:
+                raise
+            traceback.print_exception(error.__cause__)  # into the log
+            if world.size > 1:  # the process that launched this one records it
+                raise
+            self.fail(str(error))
 
     def train_seeds(
         self, wanted: set[int], checkpoints: Checkpoints, world: World
@@ -129,7 +145,8 @@ class Job:
         if world.rank == 0 and run.replicates == "together" and (why := run.unstackable):
             print(f"replicates are trained one after the other: {why}", flush=True)
         for group in groups(missing, at_once(run, run.device), checkpoints.under_way):
-            outcomes = loop.train(run, data, group, report, checkpoints, world)
+            with failures.recognised(run):
+                outcomes = loop.train(run, data, group, report, checkpoints, world)
             missing -= set(group)
             checkpoints.finish(*results_of(run, group, outcomes, data), last=not missing)
         seeds = [entry for entry in finished["seeds"] if entry["seed"] in wanted]
@@ -139,12 +156,31 @@ class Job:
         times = wall(seeds, self.started, ready, checkpoints.spent)
         return {"examples": draws.sizes(run, data)[0], **measured, "wall": times}
 
+    def fail(self, message: str) -> None:
+        """Write the run's two files with the reason why it failed.
+
+        Seeds of an earlier call are kept; those of this one are in the checkpoint, which stays.
+        """
+        done = {seed["seed"] for seed in self.seeds}
+        missing = [seed for seed in self.run.seed_numbers if seed not in done]
+        rows = [*self.rows, *failures.rows(self.run, self.device, missing)]
+        record.write(self.output, rows, self.described({"failure": message}))
+        self.progress.finish()
+        print(f"failed: {message}")
+
     def write(self, facts: dict[str, Any]) -> None:
         """Write the run's two files, then remove its progress and its checkpoint."""
+        record.write(self.output, self.rows, self.described(facts))
+        self.checkpoint.unlink(missing_ok=True)
+        self.progress.finish()
+        print(f"results: {self.output}")
+
+    def described(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """The content of ``run.json``."""
         settings = dataclasses.asdict(self.run)
         del settings["study"]
         program = f"workflow/scripts/{Path(sys.argv[0]).name}"
-        described = {
+        return {
             "fingerprint": self.mark,
             "settings": settings,
             "command": shlex.join(["python", program, *self.run.options()]),
@@ -153,10 +189,6 @@ class Job:
             "seeds": self.seeds,
             **facts,
         }
-        record.write(self.output, self.rows, described)
-        self.checkpoint.unlink(missing_ok=True)
-        self.progress.finish()
-        print(f"results: {self.output}")
 
 
 # Parts of run.json that belong to the call that trained; a call that trains nothing keeps them.

@@ -124,6 +124,8 @@ def _where(add: Callable) -> None:
         help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
     add("--exercise", default="hand", type=_name, metavar="NAME", help="name in the tables (hand)")
     add("--state", type=_file, metavar="FILE", help="file that reports the progress of the run")
+    add("--record-failure", action="store_true",
+        help="if the network or the optimizer refuses, that is the result; status 0")  # fmt: skip
 
 
 def _checked(read: Callable[[str], Any], fits: Callable[[Any], object], words: str) -> Callable:

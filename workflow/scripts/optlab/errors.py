@@ -5,16 +5,44 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 Key = tuple[str | int, ...]  # of a value in a study: the keys and list positions that lead to it
 Mistake = tuple[Key, str]  # where, as seen from the section that was checked; and what is wrong
 
+ASIDE = ".damaged"  # behind the name of a file that is not what was written
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
     """A request that cannot be carried out. ``str(error)`` is one line, written for the user."""
+
+
+class DamagedError(UserError):
+    """Files that are not what was written; the next call of the workflow can make them again.
+
+    Args:
+        message: what is wrong with the first of them, which it names.
+        files: the files, and those that Snakemake must make again with them.
+    """
+
+    def __init__(self, message: str, files: Iterable[str | Path]):
+        super().__init__(message)
+        self.files = list(map(Path, files))
+
+    def set_aside(self) -> str:
+        """Rename the files, so that the next call makes them again; returns the message."""
+        there = [file for file in self.files if file.exists()]
+        for file in there:
+            with suppress(OSError):
+                file.replace(f"{file}{ASIDE}")
+        if not there:
+            return str(self)
+        left = any(file.exists() for file in there)
+        what = "remove it" if left else f"set aside as *{ASIDE}: the next call makes it again"
+        return "\n".join(f"{line}; {what}" for line in str(self).splitlines())
 
 
 class DataError(UserError):
@@ -55,6 +83,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def message_of(error: BaseException) -> str | None:
     """What to print for an error that the user can fix; None for a fault of the program."""
+    if isinstance(error, DamagedError):
+        return error.set_aside()
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):

@@ -1,9 +1,11 @@
 """Atomic writing: a file is seen complete or not at all, whenever the process is killed."""
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def write(path: Path, content: str, durable: bool = True) -> None:
@@ -34,3 +36,12 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def arrays_hash(arrays: Mapping[str, Any]) -> str:
+    """The SHA-256 of the names, types, shapes and values of NumPy arrays."""
+    digest = hashlib.sha256()
+    for name, values in arrays.items():
+        digest.update(f"{name} {values.dtype} {values.shape};".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()

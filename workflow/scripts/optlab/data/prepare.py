@@ -1,6 +1,5 @@
 """Preparation of a data set: read it, split it, and write tensors with a description."""
 
-import hashlib
 import io
 import json
 import os
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from optlab import files
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition, Source
 from optlab.data import archives, arrays, builtin, identity, splits
 from optlab.data.arrays import Arrays
@@ -94,7 +94,7 @@ def _split(
         "sizes": sizes,
         "split": _sentence(source, definition, whole, sizes),
         "seed": seed,
-        "sha256": _content(stored),
+        "sha256": files.arrays_hash(stored),
     }
     return stored, description
 
@@ -118,15 +118,6 @@ def _sentence(source: Source, definition: Definition, whole: Arrays, sizes: dict
     if subset := definition.get("subset"):
         held_out = f"training set cut to {subset:,} of {len(whole.x_train):,}, {drawn}; {held_out}"
     return f"{counts} examples; {held_out}; test set {source.test}"
-
-
-def _content(stored: dict[str, np.ndarray]) -> str:
-    """The SHA-256 of names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name, values in stored.items():
-        digest.update(f"{name} {values.dtype} {values.shape};".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
 
 
 def _write(

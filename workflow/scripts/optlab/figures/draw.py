@@ -1,6 +1,7 @@
 """Drawing every picture of an exercise: from which data, by which function, into which file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from optlab.figures import (
 )
 from optlab.figures.plan import Picture, Study
 from optlab.figures.reader import Reader
+from optlab.runs import failures
 from optlab.study import table
 from optlab.study.kinds import search
 from optlab.study.run import Run
@@ -59,16 +61,28 @@ def draw(study: Study, exercise: str | None, folder: Path) -> None:
     """
     if exercise is None:
         pictures, source = plan.of_study(study), profiles.source(study)
+        failed: set[str] = set()
     else:
         runs = table.finished(study, exercise)
         pictures, source = plan.pictures(study, exercise, runs), _source(study, exercise, runs)
+        failed = {run.path for run in runs if failures.reason(run.folder)}
     for picture in pictures:
-        figure = DRAWN[picture.kind](picture, source(picture))
+        shown = _without(failed, picture)
+        if picture.groups and not shown.groups:
+            figure = looks.nothing(picture.title, "every run of this picture failed")
+        else:
+            figure = DRAWN[picture.kind](shown, source(picture))
         files.write(folder / f"{picture.name}.svg", looks.svg(figure))
     names = {picture.name for picture in pictures}
     for file in folder.glob("*.svg"):
         if file.stem not in names and looks.is_ours(file):
             file.unlink()
+
+
+def _without(failed: Container[str], picture: Picture) -> Picture:
+    """The picture without the lines of runs that failed."""
+    groups = (tuple(run for run in group if run.path not in failed) for group in picture.groups)
+    return replace(picture, groups=tuple(filter(None, groups)))
 
 
 def _source(study: Study, exercise: str, runs: Sequence[Run]) -> Callable[[Picture], Any]:

@@ -136,6 +136,14 @@ def grid(title: str, panels: int) -> tuple[Figure, list[Axes]]:
     return picture, list(every[:panels])
 
 
+def nothing(title: str, reason: str) -> Figure:
+    """A figure that says why it shows nothing."""
+    picture, (axes,) = figure(title)
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes)
+    return picture
+
+
 def log_axis(axis: Axis, low: float, high: float) -> None:
     """Ticks of a logarithmic axis from ``low`` to ``high``: plain numbers where they are short."""
     span = high / low

@@ -96,7 +96,7 @@ def _rounded(value: float) -> float:
 
 
 def _figures(table: pd.DataFrame, figure: str) -> pd.Series:
-    """The figure of each setting; one with a diverged seed has the worst.
+    """The figure of each setting; one that failed or has a diverged seed has the worst.
 
     For an accuracy that is 0. For a loss it is the highest of the problem: before the first step,
     or after the last epoch of any setting.
@@ -107,7 +107,9 @@ def _figures(table: pd.DataFrame, figure: str) -> pd.Series:
         return found
     if figure.endswith("accuracy"):
         return found.fillna(0.0)
-    starts = [curve.values[figure][0] for curve in reading.curves(table["run"].iloc[0])]
+    starts = [
+        curve.values[figure][0] for curve in reading.curves(summary.ordered(table)["run"].iloc[0])
+    ]
     return found.fillna(np.nanmax([*starts, *found]))
 
 

@@ -16,6 +16,7 @@ from optlab.results.pairs import BETTER, EQUIVALENT, OPEN, Contestant, Pair
 from optlab.results.reading import Curve
 from optlab.results.statistics import Estimate, cells, geometric, with_ends
 from optlab.results.summary import sign
+from optlab.runs import failures
 from optlab.study import table
 from optlab.study.confirmation import Confirmed
 from optlab.study.run import Run
@@ -26,6 +27,7 @@ DIFFERENCE = (
     *(*with_ends("difference"), *pairs.OVER_EXAMPLES),
     *("margin", "common_seeds", "p", "p_holm", "p_equivalent"),
 )
+_TRIED = ("settings", "diverged_settings", "failed_settings", "lr_at_edge")
 EFFORT = (*pairs.MORE, "more_minutes")
 PAIRS = [*summary.PROBLEM, "optimizer", "other", "judged_by", "verdict", *DIFFERENCE]
 
@@ -54,7 +56,8 @@ class Contest(NamedTuple):
 def contests(study: Mapping[str, Any], best: pd.DataFrame) -> list[Contest]:
     """The problems of a study on which there is something to compare.
 
-    Left out are those with a single optimizer, without validation data or without test data.
+    Left out are those with a single optimizer, without validation data or without test data; and
+    in each problem the optimizers of which every setting failed.
 
     Args:
         study: resolved.
@@ -65,9 +68,9 @@ def contests(study: Mapping[str, Any], best: pd.DataFrame) -> list[Contest]:
     """
     confirmed = table.confirmed(study)
     return [
-        _contest(group, confirmed, study["exercises"][exercise]["margin"])
-        for (exercise, *_), group in best[_comparable(best)].groupby(summary.PROBLEM, sort=False)
-        if len(group) > 1
+        _contest(sound, confirmed, study["exercises"][exercise]["margin"])
+        for (exercise, *_), group in best.groupby(summary.PROBLEM, sort=False)
+        if len(sound := group[_comparable(group)]) and len(group) > 1
     ]
 
 
@@ -137,6 +140,18 @@ def _ranked(ordered: Sequence[Contestant], tested: Sequence[Pair]) -> list[Conte
     return found
 
 
+def failed(best: pd.DataFrame, ranked: int) -> pd.DataFrame:
+    """The rows of ``optimizers.tsv`` of the optimizers that failed, behind those that are ranked.
+
+    Args:
+        best: the chosen settings of a problem (`summary.best`), with a column ``reason``.
+        ranked: number of optimizers that have a rank.
+    """
+    rows = best[best["status"] == failures.STATUS]
+    places = range(ranked + 1, ranked + 1 + len(rows))
+    return rows.assign(rank=list(places), verdict=failures.STATUS, warnings=rows["reason"])
+
+
 def rank(
     contest: Contest, target: float | None, warnings: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
@@ -160,7 +175,7 @@ def rank(
                 **target_cells(reading.curves(one.run), target),
                 **(pair.row() if pair else dict.fromkeys(DIFFERENCE, math.nan)),
                 **(pair.effort() if pair else dict.fromkeys(EFFORT, math.nan)),
-                **{name: chosen[name] for name in ("settings", "diverged_settings", "lr_at_edge")},
+                **{name: chosen[name] for name in _TRIED},
                 "judged_by": contest.figure,
                 "tuning_seeds": chosen["seeds"],
             }
@@ -173,6 +188,8 @@ def _crown(contest: Contest) -> str:
     if edge := _edge(contest.best.iloc[0]):
         return f"first, not crowned: {edge}"
     verdicts = {pair.verdict for pair in contest.against_first}
+    if not verdicts:
+        return "the only one that could be trained"
     if OPEN in verdicts:
         return "first, with others not told apart yet"
     return f"{CROWN}, with equivalent ones" if EQUIVALENT in verdicts else CROWN
@@ -183,8 +200,12 @@ def _warnings(one: Contestant, chosen: pd.Series, contest: Contest) -> list[str]
     found = [edge] if (edge := _edge(chosen)) else []
     if chosen["lr_at_edge"] == "only":
         found.append("a single learning rate was tried")
-    if one.diverged:
+    if reason := failures.reason(one.run.folder) if one.diverged else None:
+        found.append(f"its confirmation failed: {reason}")
+    elif one.diverged:
         found.append(f"{one.diverged} of {one.run.seeds} seeds diverged")
+    if chosen["failed_settings"]:
+        found.append(f"{counted(int(chosen['failed_settings']), 'setting')} failed")
     if not one.run.confirms:
         found.append("judged on the seeds that chose its setting")
     most = int(contest.best["settings"].max())

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optlab.errors import UserError
-from optlab.runs import metrics
+from optlab.errors import DamagedError, UserError
+from optlab.runs import metrics, record
+from optlab.study import confirmation
 from optlab.study.run import Run
 
 # Figures of a run, taken from the last row of each of its seeds.
@@ -45,13 +46,22 @@ def finals(runs: Iterable[Run]) -> pd.DataFrame:
 
     Raises:
         UserError: a run has no metrics, or lacks a seed.
+        DamagedError: files that are not what was written; all of them are named.
     """
     lines: dict[bytes, list[bytes]] = {}
     paths: dict[bytes, list[str]] = {}
+    damaged: list[DamagedError] = []
     for run in runs:
-        header, own = last_lines(run)
+        try:
+            header, own = last_lines(run)
+        except DamagedError as error:
+            damaged.append(error)
+            continue
         lines.setdefault(header, []).extend(own)
         paths.setdefault(header, []).extend([run.path] * len(own))
+    if damaged:
+        files = [file for error in damaged for file in error.files]
+        raise DamagedError("\n".join(map(str, damaged)), files)
     frames = []
     for header, own in lines.items():
         content = io.BytesIO(b"\n".join([header, *own]))
@@ -62,7 +72,7 @@ def finals(runs: Iterable[Run]) -> pd.DataFrame:
 def evaluations(runs: Iterable[Run]) -> pd.DataFrame:
     """Every row of every run, its path in front."""
     frames = [
-        pd.read_csv(io.BytesIO(_content(run)[1]), sep="\t").assign(path=run.path) for run in runs
+        pd.read_csv(io.BytesIO(_content(run)), sep="\t").assign(path=run.path) for run in runs
     ]
     everything = pd.concat(frames, ignore_index=True)
     return everything[["path", *everything.columns.drop("path")]]
@@ -73,7 +83,7 @@ def last_lines(run: Run) -> tuple[bytes, list[bytes]]:
 
     Lines before the last are skipped, not split.
     """
-    path, content = _content(run)
+    content = _content(run)
     try:
         header, body = content.split(b"\n", 1)
         if not body.endswith(b"\n"):
@@ -85,13 +95,13 @@ def last_lines(run: Run) -> tuple[bytes, list[bytes]]:
         for seed in run.seed_numbers:
             at = body.rfind(b"%s%d\t" % (start, seed))
             if at < 0 or (at and body[at - 1 : at] != b"\n"):
-                raise UserError(f"{path}: seed {seed} is missing; train this run again")
+                raise _damaged(run, f"seed {seed} is missing")
             line = body[at : body.index(b"\n", at)]
             if line.count(b"\t") != columns:
                 raise ValueError("cells are missing")
             lines.append(line)
     except ValueError as error:
-        raise _broken(path) from error
+        raise _damaged(run, "not a metrics file of this program") from error
     return header, lines
 
 
@@ -101,7 +111,7 @@ def curves(run: Run) -> list[Curve]:
     Raises:
         UserError: the run has no metrics, or they are not readable.
     """
-    path, content = _content(run)
+    content = _content(run)
     try:
         header, *lines, _ = content.split(b"\n")
         names = _names(header)
@@ -112,7 +122,7 @@ def curves(run: Run) -> list[Curve]:
             _curve(seed, list(block), column) for seed, block in blocks if seed in run.seed_numbers
         ]
     except (ValueError, IndexError) as error:
-        raise _broken(path) from error
+        raise _damaged(run, "not a metrics file of this program") from error
 
 
 def _curve(seed: int, rows: list[list[bytes]], column: Mapping[str, int]) -> Curve:
@@ -129,12 +139,18 @@ def _curve(seed: int, rows: list[list[bytes]], column: Mapping[str, int]) -> Cur
     )
 
 
-def _content(run: Run) -> tuple[Path, bytes]:
+def _content(run: Run) -> bytes:
     path = Path(run.folder, "metrics.tsv")
     try:
-        return path, path.read_bytes()
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        message = f"{path}: there is no such file; has this run been trained?"
+        raise DamagedError(message, [confirmation.file_of(run)]) from error
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; has this run been trained?") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    if not record.describes(run.folder, content):
+        raise _damaged(run, "damaged: not the metrics that run.json describes")
+    return content
 
 
 @lru_cache
@@ -145,5 +161,7 @@ def _names(header: bytes) -> list[str]:
     return names
 
 
-def _broken(path: Path) -> UserError:
-    return UserError(f"{path}: not a metrics file of this program; remove it and train again")
+def _damaged(run: Run, what: str) -> DamagedError:
+    """The error; the job that chose a setting may have trained the run, so it is done again."""
+    path = f"{run.folder}/metrics.tsv"
+    return DamagedError(f"{path}: {what}", [path, confirmation.file_of(run)])

@@ -11,6 +11,7 @@ from optlab.catalogue.knobs import SHOWN
 from optlab.results import reading
 from optlab.results.reading import FIGURES
 from optlab.results.statistics import intervals, with_ends
+from optlab.runs import failures
 from optlab.study.run import Run
 
 PROBLEM = ["exercise", "dataset", "model"]
@@ -22,27 +23,35 @@ def summarise(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a run, indexed by its path, in the order of the runs.
 
     Columns: ``run``; its settings; ``device``; ``seeds`` and of these ``diverged``; ``status``,
-    ``diverged`` where any seed did; ``diverged_step``, the earliest; and each figure's mean over
-    the seeds that did not diverge, with the ends of its interval (``_low``, ``_high``).
+    ``failed`` or ``diverged`` where any seed did; ``diverged_step``, the earliest; and each
+    figure's mean over the seeds that ended well, with the ends of its interval (``_low``,
+    ``_high``).
 
     Raises:
         UserError: a run has no metrics, or lacks a seed.
     """
     last = reading.finals(runs)
-    good = last["status"] == "ok"
+    good, failed = last["status"] == "ok", last["status"] == failures.STATUS
+    lost = ~good & ~failed
     by_run = last.groupby("path", sort=False)
     found = pd.DataFrame(
         {
             "device": by_run["device"].first(),
             "seeds": by_run.size(),
-            "diverged": (~good).groupby("path", sort=False).sum(),
-            "diverged_step": last["step"].where(~good).groupby("path", sort=False).min(),
+            "diverged": lost.groupby("path", sort=False).sum(),
+            "diverged_step": last["step"].where(lost).groupby("path", sort=False).min(),
         }
     )
     found["status"] = np.where(found["diverged"] > 0, "diverged", "ok")
+    found.loc[failed.groupby("path", sort=False).any(), "status"] = failures.STATUS
     figures = last.loc[good, list(FIGURES)].astype(float)
     table = settings(runs).join(found).join(intervals(figures, "path"))
     return table[[*table.columns.drop(CELLS), *CELLS]]
+
+
+def sound(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs that did not fail: only these are chosen, compared and drawn."""
+    return table[table["status"] != failures.STATUS]
 
 
 def settings(runs: Sequence[Run]) -> pd.DataFrame:
@@ -85,13 +94,13 @@ def chosen_on(table: pd.DataFrame, metric: str = AUTO) -> str:
 def ordered(table: pd.DataFrame, metric: str = AUTO) -> pd.DataFrame:
     """The runs from the best to the worst: fewest diverged seeds, then the metric, then the loss.
 
-    Of runs with the same figures the first stays first.
+    Of runs with the same figures the first stays first. Runs that failed are the last.
     """
     figure = chosen_on(table, metric)
     keys = (
         sign(name) * table[name].fillna(np.inf * sign(name)) for name in (loss_shown(table), figure)
     )
-    return table.iloc[np.lexsort((*keys, table["diverged"]))]
+    return table.iloc[np.lexsort((*keys, table["diverged"], table["status"] == failures.STATUS))]
 
 
 def sign(figure: str) -> int:
@@ -108,9 +117,10 @@ def best(table: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
     """The best setting of each optimizer on each problem, in the study's order.
 
     ``metrics`` is the metric of each exercise. Further columns: ``chosen_on``; ``settings``, how
-    many were tried; ``diverged_settings``; ``lr_at_edge``, whether the learning rate is the
-    ``lowest``, the ``highest`` or the ``only`` one that was tried, so that a better one may be
-    outside the grid.
+    many were tried; ``diverged_settings`` and ``failed_settings`` among them; ``lr_at_edge``,
+    whether the learning rate is the ``lowest``, the ``highest`` or the ``only`` one that was tried,
+    so that a better one may be outside the grid. An optimizer of which every setting failed has the
+    first of them.
     """
     groups = [group for _, group in table.groupby([*PROBLEM, "optimizer"], sort=False)]
     known = [metrics.get(group["exercise"].iloc[0], AUTO) for group in groups]
@@ -123,7 +133,8 @@ def best(table: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
     return table.loc[[row["run"].path for row in chosen]].assign(
         chosen_on=[figures[tuple(row[PROBLEM])] for row in chosen],
         settings=[len(group) for group in groups],
-        diverged_settings=[int((group["diverged"] > 0).sum()) for group in groups],
+        diverged_settings=[int((group["status"] == "diverged").sum()) for group in groups],
+        failed_settings=[len(group) - len(sound(group)) for group in groups],
         lr_at_edge=[
             _edge(row["run"], group["run"]) for row, group in zip(chosen, groups, strict=True)
         ],

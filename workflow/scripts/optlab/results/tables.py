@@ -11,13 +11,14 @@ from optlab.results import budget, comparison, profiles, scaling, searches, summ
 from optlab.results.comparison import Contest
 from optlab.results.statistics import with_ends
 from optlab.results.summary import CELLS, PROBLEM
+from optlab.runs import failures
 from optlab.study import kinds, table
 from optlab.study.kinds import search
 from optlab.values import text
 
 Study = Mapping[str, Any]
 
-TRIED = ["settings", "diverged_settings", "lr_at_edge"]
+TRIED = ["settings", "diverged_settings", "failed_settings", "lr_at_edge"]
 COMPARED = [
     *("rank", "verdict", "warnings", "judged_by"),
     *with_ends("test_accuracy", "test_loss"),
@@ -54,19 +55,29 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
 
 def runs(every: pd.DataFrame) -> pd.DataFrame:
     """A row a run; ``every`` is what `summary.summarise` gives."""
-    return _select(every, ["seeds", "diverged", "status", *CELLS])
+    return _select(failures_told(every), ["seeds", "diverged", "status", "reason", *CELLS])
+
+
+def failures_told(every: pd.DataFrame) -> pd.DataFrame:
+    """The runs with a column ``reason``: why a run failed."""
+    failed = every["status"] == failures.STATUS
+    reasons = [
+        failures.reason(run.folder) if lost else None
+        for run, lost in zip(every["run"], failed, strict=True)
+    ]
+    return every.assign(reason=pd.Series(reasons, every.index, dtype=object))
 
 
 def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables of sweeps: the best settings, and their ranks."""
     metrics = summary.metrics(study)
     grids = every[[not run.timed for run in every["run"]]]
-    best = summary.best(grids, metrics)
+    best = failures_told(summary.best(grids, metrics))
     found = comparison.contests(study, best)
-    chosen = ["chosen_on", "seeds", "diverged", "status", *TRIED]
+    chosen = ["chosen_on", "seeds", "diverged", "status", "reason", *TRIED]
     return {
         "best": _select(best, [*chosen, *CELLS]),
-        "optimizers": _optimizers(study, found, grids),
+        "optimizers": _optimizers(study, found, best, grids),
         "pairs": _pairs(found),
         "budget": budget.frame(grids, metrics),
         "profiles": profiles.frame(study, best),
@@ -79,8 +90,10 @@ def _pairs(found: Sequence[Contest]) -> pd.DataFrame:
     return pd.concat(frames) if frames else pd.DataFrame(columns=comparison.PAIRS)
 
 
-def _optimizers(study: Study, found: Sequence[Contest], grids: pd.DataFrame) -> pd.DataFrame:
-    """The optimizers of every problem by rank."""
+def _optimizers(
+    study: Study, found: Sequence[Contest], best: pd.DataFrame, grids: pd.DataFrame
+) -> pd.DataFrame:
+    """The optimizers of every problem by rank; those that failed are the last."""
     targets = {name: one.get("target_accuracy") for name, one in study["exercises"].items()}
     problems = dict(list(grids.groupby(PROBLEM, sort=False)))
     ranked = []
@@ -89,6 +102,8 @@ def _optimizers(study: Study, found: Sequence[Contest], grids: pd.DataFrame) -> 
         warnings = budget.under_tuned(problems[exercise, *place])
         notes = {name: [warning] for name, warning in warnings.items()}
         ranked.append(comparison.rank(one, targets[exercise], notes))
+        here = (best[PROBLEM] == [exercise, *place]).all(axis=1)
+        ranked.append(comparison.failed(best[here], len(one.contestants)))
     if not ranked:
         return pd.DataFrame(columns=[*PROBLEM, "optimizer"])
     frame = pd.concat(ranked)

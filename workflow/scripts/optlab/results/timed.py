@@ -10,6 +10,7 @@ from optlab.errors import UserError
 from optlab.results import reading
 from optlab.results.comparison import first_hit, target_cells
 from optlab.results.reading import Curve
+from optlab.runs import failures
 from optlab.study.run import Run
 
 # The parts of a step, each timed separately; the remainder of the step is `other`.
@@ -29,6 +30,8 @@ def read(run: Run, target: float | None) -> dict[str, Any]:
     - ``clock``: seed -> training clock in seconds; diverged seeds are left out
     - ``hits``: seconds of training of each seed that reaches the target accuracy
 
+    Of a run that failed, these and nothing else.
+
     Args:
         run: a finished run.
         target: validation accuracy to be reached, if any.
@@ -37,6 +40,8 @@ def read(run: Run, target: float | None) -> dict[str, Any]:
         UserError: the run has not been trained, or its files are damaged.
     """
     curves = reading.curves(run)
+    if any(curve.status == failures.STATUS for curve in curves):
+        return {"machines": "", "clock": {}, "hits": [], **target_cells((), None)}
     file = Path(run.folder, "run.json")
     record = _load(file)
     try:

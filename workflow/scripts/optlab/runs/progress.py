@@ -42,6 +42,13 @@ class Progress:
         """Record why the run ended without a result."""
         self._write(status="failed", message=message)
 
+    def message(self) -> str:
+        """Why a process of the run has ended it, as `fail` recorded it."""
+        try:
+            return str(json.loads(self._state.read_text(encoding="utf-8"))["message"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "unknown: see the log"
+
     def finish(self) -> None:
         """The run is complete: its progress is removed."""
         if self._bar:

@@ -46,11 +46,10 @@ def kept(folder: Path, mark: str, seeds: range) -> tuple[list[metrics.Row], list
         same = record["fingerprint"] == mark
         if not same or record["metrics_sha256"] != hashlib.sha256(content).hexdigest():
             return [], []
+        entries = [entry for entry in record["seeds"] if entry["seed"] in seeds]
+        complete = {entry["seed"] for entry in entries}
         rows = metrics.read(folder / "metrics.tsv")
-        return (
-            [row for row in rows if int(row["seed"]) in seeds],
-            [entry for entry in record["seeds"] if entry["seed"] in seeds],
-        )
+        return [row for row in rows if int(row["seed"]) in complete], entries
     except (OSError, ValueError, KeyError, TypeError):
         return [], []
 
@@ -64,6 +63,17 @@ def write(folder: Path, rows: list[metrics.Row], record: dict[str, Any]) -> None
     files.write(folder / "run.json", json.dumps(record, indent=1) + "\n")
 
 
+def describes(folder: str, content: bytes) -> bool:
+    """Whether the record in a run's folder is of these metrics; also where there is no record."""
+    try:
+        record = Path(folder, "run.json").read_bytes()
+    except OSError:
+        return True
+    # Found in the text: parsing thousands of records would take longer than reading the metrics.
+    at = record.rfind(b'"metrics_sha256"')
+    return at >= 0 and hashlib.sha256(content).hexdigest().encode() in record[at:]
+
+
 def identity(run: Run, device: str, seed: int) -> metrics.Row:
     """The columns of a row that name its run and seed."""
     knobs = {name: text(value) for name, value in run.shown_knobs.items()}
@@ -74,13 +84,19 @@ def identity(run: Run, device: str, seed: int) -> metrics.Row:
     return {**row, "device": device, "seed": seed, **knobs}
 
 
-def seeds(folder: str) -> list[dict[str, Any]]:
-    """What the record in a run's folder says of each seed; empty where it cannot be read."""
+def read(folder: str) -> dict[str, Any]:
+    """The record in a run's folder; empty where there is none that can be read."""
     try:
         found = json.loads(Path(folder, "run.json").read_text(encoding="utf-8"))
-        return list(found["seeds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def seeds(folder: str) -> list[dict[str, Any]]:
+    """What the record in a run's folder says of each seed; empty where it cannot be read."""
+    found = read(folder).get("seeds")
+    return found if isinstance(found, list) else []
 
 
 def pack(correct: Iterable[bool]) -> str:

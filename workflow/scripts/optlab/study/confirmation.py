@@ -53,14 +53,9 @@ class Unit:
         return self.runs[0].dataset
 
     @property
-    def folder(self) -> str:
-        """Its folder, relative to the working directory."""
-        return f"results/{self.runs[0].study}/confirm/{self.path}"
-
-    @property
     def file(self) -> str:
         """What was chosen; the metrics of the confirmation seeds are in folders beside it."""
-        return f"{self.folder}/confirmed.json"
+        return file_of(self.runs[0])
 
     @property
     def widest(self) -> Run:
@@ -139,6 +134,11 @@ class Confirmed:
             raise UserError(f"{file}: {error.strerror}; has this been confirmed?") from error
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"{file}: not a file of this version; remove it") from error
+
+
+def file_of(run: Run) -> str:
+    """The file of what was chosen of the run's optimizer on its problem."""
+    return f"results/{run.study}/confirm/{run.unit}/confirmed.json"
 
 
 def on_fresh_seeds(run: Run, seeds: int) -> Run:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optlab.errors import DataError
+from optlab import files
+from optlab.errors import DamagedError, DataError
 
 PARTS = ("train", "validation", "test")
 _FACTS = ("name", "label", "task", "classes", "scale")  # of the description, kept as they are
@@ -68,13 +70,14 @@ def load(json_path: str | Path, device: str = "cpu") -> Dataset:
     to.
 
     Raises:
-        DataError: a file is missing, unreadable or damaged.
+        DataError: a file is missing or unreadable.
+        DamagedError: a file is not what was written.
     """
     description = _description(Path(json_path))
     file = Path(json_path).with_suffix(".pt")
     tensors = _tensors(file)
-    if not _fits(description, tensors):
-        raise DataError(f"{file}: does not fit its description (.json); {_again(file)}")
+    if not _fits(description, tensors) or not _intact(file, description, tensors):
+        raise DamagedError(f"{file}: damaged: not the tensors that its .json describes", [file])
     splits: dict[str, Any] = {
         part: Split(tensors[f"x_{part}"].to(device), tensors[f"y_{part}"].to(device))
         for part in PARTS
@@ -93,7 +96,7 @@ def _description(file: Path) -> dict[str, Any]:
     except (ValueError, AttributeError):
         complete = False
     if not complete:
-        raise DataError(f"{file}: not the description of a prepared data set; {_again(file)}")
+        raise DamagedError(f"{file}: damaged: not the description of a prepared data set", [file])
     return description
 
 
@@ -101,11 +104,11 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     try:
         return torch.load(str(file), map_location="cpu", mmap=True, weights_only=True)
     except FileNotFoundError as error:
-        raise DataError(f"{file}: is missing; {_again(file)}") from error
+        raise DataError(f"{file}: is missing; run the workflow again to make it") from error
     except PermissionError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror}") from error
     except (RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"{file}: is damaged; {_again(file)}") from error
+        raise DamagedError(f"{file}: damaged", [file]) from error
 
 
 def _fits(description: dict[str, Any], tensors: dict[str, Tensor]) -> bool:
@@ -124,5 +127,23 @@ def _fits(description: dict[str, Any], tensors: dict[str, Tensor]) -> bool:
     )
 
 
-def _again(file: Path) -> str:
-    return f"delete {file.stem}.json and .pt and run the workflow again to make them"
+def _intact(file: Path, description: dict[str, Any], tensors: dict[str, Tensor]) -> bool:
+    """Whether the tensors have the hash that the description gives.
+
+    A hash of all examples takes longer than a short run. So it is compared once for each state of
+    the file, which a note beside it names.
+    """
+    found = file.stat()
+    state = f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    note = file.with_name(f".{file.name}.checked")
+    try:
+        if note.read_text() == state:
+            return True
+    except (OSError, ValueError):
+        pass
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    if files.arrays_hash(arrays) != description.get("sha256"):
+        return False
+    with suppress(OSError):  # the folder may be read-only
+        files.write(note, state, durable=False)
+    return True

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from optlab.results.verdicts import scalings, searches, sweeps
+from optlab.results.verdicts import samples, scalings, searches, sweeps
 from optlab.study import claims
 from optlab.study.claims import Claim
 
@@ -55,4 +55,7 @@ def _of_exercise(study: Study, name: str) -> Iterator[Row]:
             yield {**words, "verdict": f"{NOT_ANSWERED}: {why}"}
             continue
         judge = judge or JUDGES[exercise["kind"]](study, name)
-        yield {**words, **judge(claim)}
+        try:
+            yield {**words, **judge(claim)}
+        except samples.NotTrained as reason:
+            yield {**words, "verdict": f"open: {reason}"}

@@ -9,6 +9,7 @@ from optlab.results import pairs, reading
 from optlab.results.reading import Curve
 from optlab.results.statistics import Estimate, cells, estimate, exp, geometric, predicted
 from optlab.results.summary import sign
+from optlab.runs import failures
 from optlab.study.run import Run
 from optlab.values import text
 
@@ -87,6 +88,13 @@ class Sample:
         return list(self.values.values())
 
 
+class NotTrained(Exception):
+    """A claim is about a run that failed, so nothing can be said of it."""
+
+    def __init__(self, run: Run):
+        super().__init__(f"{run.path} failed: {failures.reason(run.folder)}")
+
+
 def words(settings: Mapping[str, Any]) -> str:
     """Settings in words: the optimizer, then the others by name."""
     named = [f"{k}={text(v)}" for k, v in settings.items() if k != "optimizer"]
@@ -99,20 +107,38 @@ def in_order(found: Iterable[Any]) -> str:
 
 
 def at_end(name: str, run: Run, figure: str) -> Sample:
-    """A figure after the last epoch."""
+    """A figure after the last epoch.
+
+    Raises:
+        NotTrained: the run failed.
+    """
     last = reading.finals([run]).droplevel("path")
     good = last["status"] == "ok"
+    if (last["status"] == failures.STATUS).any():
+        raise NotTrained(run)
     values = last.loc[good, figure].astype(float).dropna()
     return Sample(values=dict(values), missing=int((~good).sum()), **_of(name, run, figure))
 
 
 def at_epoch(name: str, run: Run, figure: str, epoch: int) -> Sample:
     """A figure after an epoch; a seed that diverged before has none."""
-    curves = reading.curves(run)
+    curves = _curves(run)
     found = {curve.seed: _at(curve, figure, epoch) for curve in curves}
     values = {seed: value for seed, value in found.items() if value is not None}
     known = {seed: value for seed, value in values.items() if not math.isnan(value)}
     return Sample(values=known, missing=len(found) - len(values), **_of(name, run, figure))
+
+
+def _curves(run: Run) -> list[Curve]:
+    """The evaluations of each seed.
+
+    Raises:
+        NotTrained: the run failed.
+    """
+    found = reading.curves(run)
+    if any(curve.status == failures.STATUS for curve in found):
+        raise NotTrained(run)
+    return found
 
 
 def _at(curve: Curve, figure: str, epoch: int) -> float | None:
@@ -127,7 +153,7 @@ def to_target(name: str, run: Run, figure: str, target: Mapping[str, float]) -> 
     """Steps, epochs or seconds of training until the first evaluation that reaches the target."""
     ((measured, goal),) = target.items()
     values: dict[int, float] = {}
-    curves = reading.curves(run)
+    curves = _curves(run)
     for curve in curves:
         reached = sign(measured) * curve.values[measured] <= sign(measured) * goal
         if reached.any():

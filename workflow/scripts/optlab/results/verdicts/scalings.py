@@ -10,6 +10,7 @@ import pandas as pd
 from optlab.results import scaling
 from optlab.results.verdicts import differences, published, samples
 from optlab.results.verdicts.samples import Sample
+from optlab.runs import failures
 from optlab.study import claims
 from optlab.study.claims import Claim, Settings
 from optlab.study.claims.scalings import SINGLE, matches
@@ -36,6 +37,8 @@ def judge(study: Mapping[str, Any], name: str) -> Callable[[Claim], Row]:
         (row,) = (row for _, row in table.iterrows() if matches(settings, row))
         if figure in _ACCURACIES and row["scaling"] != REPLAYED:
             return samples.at_end(named, runs[row["path"]], figure)
+        if row["status"] == failures.STATUS:
+            raise samples.NotTrained(runs[row["path"]])
         return of_row(named, row, figure)
 
     def of(claim: Claim) -> Row:

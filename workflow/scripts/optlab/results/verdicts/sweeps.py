@@ -36,6 +36,11 @@ class Sweep:
         """Its runs on the seeds that tune."""
         return list(self._table["run"])
 
+    @property
+    def sound(self) -> list[Run]:
+        """Those of them that did not fail."""
+        return list(summary.sound(self._table)["run"])
+
     def chosen(self, settings: Settings) -> Run:
         """The run that the settings describe; of several, the one chosen on validation data."""
         runs = claims.described(settings, self.runs)
@@ -157,7 +162,7 @@ def _best(sweep: Sweep, claim: Claim) -> Row:
     where = {name: settings[name] for name in AXES if name in settings}
     own = sweep.sample(claim, settings, sweep.chosen(settings))
     others = []
-    for run in claims.rivals(settings, sweep.runs):
+    for run in claims.rivals(settings, sweep.sound):
         found = {"optimizer": run.optimizer, **run.shown_knobs, **where}
         others.append(sweep.sample(claim, found, run))
     winner = min([own, *others], key=lambda one: one.place)
@@ -202,7 +207,10 @@ def _reaches(sweep: Sweep, claim: Claim) -> Row:
 def _diverges_from(sweep: Sweep, claim: Claim) -> Row:
     """The lowest learning rate that diverges; all above it do, and none below."""
     settings = claim["diverges_from"]
-    tried = sweep.summaries(claims.rates(settings, sweep.runs))
+    runs = claims.rates(settings, sweep.runs)
+    tried = sweep.summaries(run for run in runs if run in sweep.sound)
+    if not tried:
+        raise samples.NotTrained(runs[0])
     good = [one["run"].knobs["lr"] for one in tried if not one["diverged"]]
     bad = [one["run"].knobs["lr"] for one in tried if one["diverged"]]
     parts = [f"converges up to lr={text(good[-1])}"] if good else []
