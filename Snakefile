@@ -30,6 +30,13 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 
 
+# -- the end of a call: where the answers are, and what failed ---------------------------------
+
+
+onsuccess:
+    logger.info(ending(), extra={"answer": True})
+
+
 # -- targets ---------------------------------------------------------------------------------
 
 

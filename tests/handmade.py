@@ -1,5 +1,6 @@
 """Studies and metrics made by hand, for the tests of tables and figures."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -90,6 +91,19 @@ def write(run, rows):
     files.write(Path(run.folder, "metrics.tsv"), metrics.text(rows))
 
 
+def describe(run, record):
+    """Write the record of a run whose metrics are there."""
+    digest = hashlib.sha256(Path(run.folder, "metrics.tsv").read_bytes()).hexdigest()
+    content = json.dumps({**record, "metrics_sha256": digest})
+    files.write(Path(run.folder, "run.json"), content)
+
+
+def fail(run, reason):
+    """The files of a run that failed."""
+    write(run, [{**row(run, seed, 0, ""), "status": "failed"} for seed in run.seed_numbers])
+    describe(run, {"failure": reason, "seeds": []})
+
+
 def finish(run, losses, **more):
     """Metrics of a run whose seeds start at a loss of 2.3 and end at ``losses``; None diverges.
 
@@ -115,7 +129,7 @@ def confirm(study, chosen, tested, seconds=1.0, edge="", figure="test_accuracy")
     losses = [None if value is None else 0.5 for value in tested]
     finish(found.run, losses, val_accuracy=tested, **{figure: tested})
     seeds = [{"seconds": 0.8 * seconds, "evaluation_seconds": 0.2 * seconds}] * len(tested)
-    files.write(Path(found.run.folder, "run.json"), json.dumps({"seeds": seeds}))
+    describe(found.run, {"seeds": seeds})
     return found.run
 
 
@@ -165,7 +179,7 @@ def timed(run, seconds, accuracies=None, examples=1000, steps=None, evaluation=0
         "hardware": {"host": "here", "cpu": "Handmade 1", "cores": 2, **hardware},
         **({"steps": steps} if steps else {}),
     }
-    files.write(Path(run.folder, "run.json"), json.dumps(record))
+    describe(run, record)
 
 
 def step_parts(step=0.010, data=0.001, forward_backward=0.006, communication=0.0, optimizer=0.002):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from handmade import CLASSES, confirm, finish, resolved, row, save, write
+from handmade import CLASSES, confirm, describe, finish, resolved, row, save, write
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from test_results import read
@@ -283,7 +283,7 @@ def test_intervals_over_examples_are_of_the_seeds_and_the_figure_of_the_differen
             ]
             seed |= {"seed": 100_000 + number, "test_correct": record.pack(row_)}
         more = {**record_["seeds"][0], "seed": 100_900, "test_correct": record.pack([0] * 4)}
-        file.write_text(json.dumps({"seeds": [*record_["seeds"], more]}))
+        describe(one.run, {"seeds": [*record_["seeds"], more]})
     (pair,) = contest(study).pairs
     assert 100_900 in examples.correct(pair.one.run) and 100_900 not in pair.one.correct
     assert pair.over_examples.mean == pytest.approx(0.5)

@@ -447,16 +447,19 @@ def test_load_is_memory_mapped():
     ("spoil", "fragment"),
     [
         (lambda json_, pt: pt.unlink(), "is missing"),
-        (lambda json_, pt: pt.write_bytes(pt.read_bytes()[:5000]), "is damaged"),
-        (lambda json_, pt: pt.write_bytes(b""), "is damaged"),
-        (lambda json_, pt: pt.write_bytes(pickle.dumps(print)), "is damaged"),
-        (lambda json_, pt: torch.save({"x_train": torch.ones(3)}, pt), "does not fit"),
+        (lambda json_, pt: pt.write_bytes(pt.read_bytes()[:5000]), ": damaged"),
+        (lambda json_, pt: pt.write_bytes(b""), ": damaged"),
+        (lambda json_, pt: pt.write_bytes(pickle.dumps(print)), ": damaged"),
+        (
+            lambda json_, pt: torch.save({"x_train": torch.ones(3)}, pt),
+            ": damaged: not the tensors",
+        ),
         (lambda json_, pt: json_.write_text("{}"), "not the description"),
         (lambda json_, pt: json_.write_text("{"), "not the description"),
         (lambda json_, pt: json_.unlink(), "cannot be read"),
         (
             lambda json_, pt: json_.write_text(json_.read_text().replace("1077", "1076")),
-            "does not fit",
+            ": damaged: not the tensors",
         ),
     ],
 )

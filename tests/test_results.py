@@ -206,7 +206,7 @@ def test_tables(capsys):
     rows = read("out/runs.tsv")
     first = "exercise dataset model optimizer lr momentum betas weight_decay batch_size epochs gpus"
     assert " ".join(list(rows[0])[:11]) == first
-    assert list(rows[0])[11:16] == ["device", "seeds", "diverged", "status", "train_loss"]
+    assert list(rows[0])[11:16] == ["device", "seeds", "diverged", "status", "reason"]
     assert list(rows[0])[-4:] == ["seconds", "seconds_low", "seconds_high", "path"]
     knobs = [(r["lr"], r["momentum"], r["betas"], r["weight_decay"]) for r in rows]
     assert knobs == [

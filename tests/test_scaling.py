@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from handmade import SCALING, finish, resolved, save, step_parts, timed
+from handmade import SCALING, describe, finish, resolved, save, step_parts, timed
 from scipy import stats
 
 import figures as figures_program
 import status
 import tables as tables_program
-from optlab.errors import UserError
+from optlab.errors import DamagedError, UserError
 from optlab.figures import draw, looks, plan, scaling_axes
 from optlab.results import scaling
 from optlab.results import timed as timing
@@ -199,7 +199,7 @@ def test_examples_are_those_that_the_run_names():
     (run,) = table.runs(found)
     assert timing.read(run, None)["examples"] == 1000
     file = Path(run.folder, "run.json")
-    file.write_text(json.dumps({**json.loads(file.read_text()), "examples": 500}))
+    describe(run, {**json.loads(file.read_text()), "examples": 500})
     assert rows(found)[1]["samples_per_second"] == pytest.approx(100)
 
 
@@ -262,13 +262,13 @@ def test_missing_seed_and_missing_run_are_told_in_one_line(capsys):
     (first, second) = table.runs(found)
     timed(second, [5.0])
     assert tables_program.main(words) == 1
-    assert "seed 1 is missing; train this run again" in capsys.readouterr().err
+    assert "seed 1 is missing; set aside as *.damaged" in capsys.readouterr().err
     timed(second, [5.0] * 2)
     Path(first.folder, "run.json").unlink()
     assert tables_program.main(words) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "has this run been trained?" in told
-    Path(first.folder, "run.json").write_text('{"wall": {}}')
+    describe(first, {"wall": {}})
     assert tables_program.main(words) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "train this run again" in told
@@ -511,9 +511,12 @@ def test_programs_write_and_tidy():
 def test_reading_what_is_no_record():
     found = finished({1: [10.0] * 3})
     (run,) = table.runs(found)
-    for text in ("[]", "{", json.dumps({"seeds": []})):
+    describe(run, {"seeds": []})
+    with pytest.raises(UserError, match=r"run\.json: .*again"):
+        timing.read(run, None)
+    for text in ("[]", "{", json.dumps({"seeds": []})):  # without the hash of the metrics
         Path(run.folder, "run.json").write_text(text)
-        with pytest.raises(UserError, match=r"run\.json: .*again"):
+        with pytest.raises(DamagedError, match=r"metrics\.tsv: damaged"):
             timing.read(run, None)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from handmade import describe
 
 import status as program
 from optlab import files
@@ -78,8 +79,7 @@ def test_a_run_is_done_when_its_own_seeds_are(runs, here):
     later = replace(runs[0], first_seed=1)
     files.write(Path(later.folder, "metrics.tsv"), "")
     for seeds, state in (((0, 1), "waiting"), ((1, 2), "done"), ((0, 1, 2), "done")):
-        record = {"seeds": [{"seed": seed} for seed in seeds], "wall": {"total": 6.0}}
-        files.write(Path(later.folder, "run.json"), json.dumps(record))
+        describe(later, {"seeds": [{"seed": seed} for seed in seeds], "wall": {"total": 6.0}})
         found = program.standing(later)
         assert (found.state, found.seconds) == (state, 12 / len(seeds) if state == "done" else None)
 

@@ -175,3 +175,19 @@ def entries(exercises):
         for name in names
         if name in optimizers.OPTIMIZERS
     ]
+
+
+def ending():
+    """Where the answers are, and which runs failed by themselves, with the reasons."""
+    from optlab.runs import failures  # not needed to plan
+
+    failed = [(run, why) for run in RUNS.values() if (why := failures.reason(run.folder))]
+    lines = [f"failed: {run.path}: {why}" for run, why in failed[:3]]
+    if failed:
+        count = f"{len(failed)} of {len(RUNS)} runs failed"
+        lines.append(
+            f"{count}; they are tried again when they or their code change, or by make retry"
+        )
+    tables = [f"{RESULTS}/tables/{name}.tsv" for name in ("optimizers", "scaling", "search")]
+    made = [table for table in tables if Path(table).exists()]
+    return "\n".join([*lines, f"the answers: {', '.join([*made, f'{RESULTS}/figures'])}"])

@@ -37,6 +37,6 @@ rule confirm:
         unit=lambda w: unit_of(w).text(),
     shell:
         """
-        python3 {params.launcher:q} {params.program:q} --output {output:q} \
+        exec python3 {params.launcher:q} {params.program:q} --output {output:q} \
             --spread={resources.spread:q} >{log:q} 2>&1 <<<{params.unit:q}
         """

@@ -31,7 +31,7 @@ rule search_worker:
         study=lambda w: search_text(w, search.NOT_TRIALS),
     shell:
         """
-        python3 {params.launcher:q} {params.program:q} --study /dev/stdin \
+        exec python3 {params.launcher:q} {params.program:q} --study /dev/stdin \
             --exercise {wildcards.exercise:q} --dataset {wildcards.searched:q} \
             --worker {wildcards.worker} --output {output:q} >{log:q} 2>&1 <<<{params.study:q}
         """
@@ -63,7 +63,7 @@ rule retrain:
         folder=subpath(output.trials, parent=True),
     shell:
         """
-        python3 {params.launcher:q} {params.program:q} --study /dev/stdin \
+        exec python3 {params.launcher:q} {params.program:q} --study /dev/stdin \
             --exercise {wildcards.exercise:q} --dataset {wildcards.searched:q} \
             --output-folder {params.folder:q} >{log:q} 2>&1 <<<{params.study:q}
         """

@@ -39,6 +39,6 @@ rule train:
         state=lambda w: run_of(w).state,
     shell:
         """
-        {resources.spread} python3 {params.launcher:q} {params.program:q} --settings {params.run:q} \
+        exec {resources.spread} python3 {params.launcher:q} {params.program:q} --settings {params.run:q} \
             --output {params.folder:q} --state {params.state:q} --record-failure >{log:q} 2>&1
         """
