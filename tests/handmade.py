@@ -128,8 +128,8 @@ def confirm(study, chosen, tested, seconds=1.0, edge="", figure="test_accuracy")
     files.write(Path(unit.file), found.text())
     losses = [None if value is None else 0.5 for value in tested]
     finish(found.run, losses, val_accuracy=tested, **{figure: tested})
-    seeds = [{"seconds": 0.8 * seconds, "evaluation_seconds": 0.2 * seconds}] * len(tested)
-    describe(found.run, {"seeds": seeds})
+    times = {"seconds": 0.8 * seconds, "evaluation_seconds": 0.2 * seconds}
+    describe(found.run, {"seeds": [{"seed": seed, **times} for seed in found.run.seed_numbers]})
     return found.run
 
 

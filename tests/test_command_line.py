@@ -18,6 +18,7 @@ from optlab.catalogue import networks, optimizers, schedules
 from optlab.errors import UserError
 from optlab.runs import metrics
 from optlab.study import reading, schema, table
+from optlab.training.checkpoints import Checkpoints
 
 
 @pytest.fixture
@@ -182,7 +183,25 @@ def test_seeds_that_begin_later_are_those_trained_one_at_a_time(here, capsys):
         line[:8] for line in told.split("\n")
     }
     told, fewer = trained("all", "100001", "2")
-    assert fewer == alone[3:] and "seed" not in told
+    assert fewer == alone and "seed" not in told  # more are kept than are asked for
+    before = Path("all/metrics.tsv").read_bytes()
+    assert "seed" not in trained("all", "100000", "3")[0]
+    assert Path("all/metrics.tsv").read_bytes() == before
+
+
+def test_seeds_that_a_checkpoint_has_and_nobody_asks_for_now_are_kept(here, capsys):
+    words = "--dataset digits --model softmax --epochs 2 --device cpu --state state.json"
+    assert train.main([*words.split(), "--output", "a", "--seeds", "2"]) == 0
+    record, rows = json.loads(Path("a/run.json").read_text()), metrics.read(Path("a/metrics.tsv"))
+    rows = [{**row, "seed": int(row["seed"])} for row in rows]
+    interrupted = Checkpoints(Path("state.json.pt"), record["fingerprint"])
+    interrupted.finish(rows, record["seeds"], last=True)
+    interrupted._write()
+    for seeds in ("1", "2"):
+        capsys.readouterr()
+        assert train.main([*words.split(), "--output", "b", "--seeds", seeds]) == 0
+        assert "epoch" not in capsys.readouterr().out
+        assert Path("b/metrics.tsv").read_bytes() == Path("a/metrics.tsv").read_bytes()
 
 
 def test_seeds_that_draw_subsets_are_trained_and_the_record_has_their_size(here):

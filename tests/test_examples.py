@@ -55,7 +55,10 @@ def test_it_is_read_from_the_records_of_both_runs(tmp_path, monkeypatch):
     assert np.isnan(examples.difference(*map(examples.correct, runs)).mean)
     answers = [[[1, 1, 0, 1], [1, 1, 1, 1]], [[1, 0, 0, 1], [0, 1, 0, 1]]]
     for run, rows in zip(runs, answers, strict=True):
-        seeds = [{"seed": 5 + n, "test_correct": record.pack(row)} for n, row in enumerate(rows)]
+        seeds = [{"seed": n, "test_correct": record.pack(row)} for n, row in enumerate(rows)]
+        seeds.append(
+            {"seed": 3, "test_correct": record.pack([0] * 4)}
+        )  # of more than are asked for
         files.write(Path(run.folder, "run.json"), json.dumps({"seeds": seeds}))
     found = examples.difference(*map(examples.correct, runs))
     assert found == examples.crossed(np.subtract(*answers))

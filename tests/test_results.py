@@ -78,6 +78,7 @@ def test_seeds_beyond_those_of_the_study_are_left_out():
     assert found["seeds"] == 2
     assert found["train_loss"] == pytest.approx(0.2)
     assert [curve.seed for curve in reading.curves(run)] == [0, 1]
+    assert reading.evaluations([run])["seed"].tolist() == [0, 0, 1, 1]
 
 
 def test_the_seeds_of_a_run_may_begin_later():

@@ -25,6 +25,8 @@ from optlab import triggers
 from optlab.data import identity, prepare
 from optlab.errors import UserError
 from optlab.parts.networks import mlp
+from optlab.results import searches as searched
+from optlab.runs import metrics
 from optlab.search import retraining
 from optlab.search.trials.journal import SILENCE, Journal, LostError, Worker
 from optlab.study import reading, space
@@ -605,8 +607,8 @@ def test_tables_say_how_the_search_went(done):
     assert (int(row["finished"]), int(row["complete"])) == (16, complete)
     assert int(row["pruned"]) + int(row["diverged"]) == 16 - complete > 0
     assert int(row["epochs_run"]) + int(row["epochs_saved"]) == 16 * 4
-    metrics = rows_of(done / "results/tiny/search/search/digits/best/metrics.tsv")
-    last = [float(line["test_accuracy"]) for line in metrics if line["test_accuracy"]]
+    rows = rows_of(done / "results/tiny/search/search/digits/best/metrics.tsv")
+    last = [float(line["test_accuracy"]) for line in rows if line["test_accuracy"]]
     assert float(row["retrained_test_accuracy"]) == pytest.approx(np.mean(last), rel=1e-5)
     low, high = (float(row[f"retrained_test_accuracy_{end}"]) for end in ("low", "high"))
     assert low <= min(last) and max(last) <= high
@@ -658,7 +660,9 @@ def test_pictures_show_every_trial_and_every_parameter(done, monkeypatch):
     assert f"stopped early ({len(pruned)})" in files["intermediate.svg"]
 
 
-def test_second_call_trains_nothing_and_one_more_seed_only_that_seed(done, tmp_path, monkeypatch):
+def test_second_call_trains_nothing_and_one_more_seed_only_that_seed(
+    done, tmp_path, monkeypatch, capsys
+):
     folder = tmp_path / "copy"
     shutil.copytree(done, folder)
     monkeypatch.chdir(folder)
@@ -678,6 +682,41 @@ def test_second_call_trains_nothing_and_one_more_seed_only_that_seed(done, tmp_p
         json.loads(text["trials.json"])["retrained_pruned"] for text in (before, after)
     )
     assert len(second) == 3 and all(entry in second for entry in first)
+    capsys.readouterr()
+    fewer = call(("seeds: 2", "seeds: 1"), ("retrain_pruned: 2", "retrain_pruned: 1"))
+    assert fewer["best/metrics.tsv"] == after["best/metrics.tsv"]
+    assert len(json.loads(fewer["trials.json"])["retrained_pruned"]) == 1
+    again = call(("seeds: 2", "seeds: 3"), ("retrain_pruned: 2", "retrain_pruned: 3"))
+    assert again["trials.json"].replace("[]", "") == after["trials.json"].replace("[]", "")
+    assert again["best/metrics.tsv"] == after["best/metrics.tsv"]
+    assert capsys.readouterr().out == ""
+
+
+def test_fewer_trials_and_as_many_again_train_no_setting_twice(done, tmp_path, monkeypatch, capsys):
+    """The best of the first few trials is another setting; both retrainings stay."""
+    folder = tmp_path / "copy"
+    shutil.copytree(done, folder)
+    monkeypatch.chdir(folder)
+    best = found_in(folder)["best"]
+    file = folder / "results/tiny/search/search/digits/best/metrics.tsv"
+    before = file.read_text()
+
+    def call(trials):
+        found = write(("trials: 8", f"trials: {trials}"), ("epochs: 3", "epochs: 4"))
+        assert retrain.main(words()) == 0
+        told = capsys.readouterr().out
+        return found, [line for line in told.splitlines() if line.startswith("best, seed")]
+
+    assert best > 2, "choose another number below"
+    found, told = call(2)
+    other = file.read_text()
+    assert found_in(folder)["best"] != best and len(told) == 2 and other != before
+    assert call(16)[1] == [] and file.read_text() == before
+    found, told = call(2)
+    assert told == [] and file.read_text() == other
+    rows = metrics.read(file)
+    file.write_text(metrics.text([*rows, {**rows[-1], "seed": 7}]))
+    assert searched.retrained(found).keys() == {0, 1}
 
 
 # The workflow

@@ -5,11 +5,11 @@ In:  on standard input, an optimizer on a problem with the runs of its grid, as 
 Out: --output, confirmed.json: the setting that was chosen, and the runs beyond the grid. Those are
      in runs/ like any other run, the confirmation seeds in confirm/, each trained by train.py.
 
-Seeds that an earlier call trained are kept, those of a setting that is no longer chosen too.
+Seeds that an earlier call trained are kept, also more than are asked for, and those of a setting
+that is no longer chosen.
 """
 
 import dataclasses
-import json
 import math
 import os
 import shlex
@@ -21,9 +21,9 @@ from optlab import command_line, files
 from optlab.errors import UserError, in_one_line
 from optlab.machine.children import Children, terminate
 from optlab.machine.processes import LAUNCHER
-from optlab.runs import failures, record
+from optlab.runs import failures
 from optlab.study.confirmation import Confirmed, Unit, on_fresh_seeds
-from optlab.study.run import CONFIRMATION, Run
+from optlab.study.run import Run
 from optlab.values import canonical, text
 
 TRAIN = Path(__file__).with_name("train.py")
@@ -61,7 +61,7 @@ def follow(unit: Unit, training: "Training") -> Confirmed:
     seeds = 0 if failures.reason(chosen.folder) else unit.confirm  # all of the grid failed
     if seeds:
         print(f"{seeds} fresh seeds of {chosen.path}", flush=True)
-        training.train(on_fresh_seeds(chosen, max(seeds, trained(chosen))))
+        training.train(on_fresh_seeds(chosen, seeds))
     return Confirmed(chosen, edge, tuple(added), seeds)
 
 
@@ -94,21 +94,6 @@ def beyond(chosen: Run, edge: str, tried: Sequence[Run]) -> Run | None:
         return None
     knobs = {**chosen.knobs, "lr": canonical(rate)}
     return dataclasses.replace(chosen, knobs=knobs, arguments={**chosen.arguments, "lr": rate})
-
-
-def trained(chosen: Run) -> int:
-    """How many confirmation seeds of a setting an earlier call has trained.
-
-    Those that are more than the study now asks for are kept. A seed of other code or data does not
-    count: its run has another fingerprint than the tuning seeds, which have just been trained.
-    """
-    try:
-        text = Path(chosen.folder, "run.json").read_text(encoding="utf-8")
-        mark = json.loads(text)["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-    folder = Path(on_fresh_seeds(chosen, 1).folder)
-    return len(record.kept(folder, mark, range(CONFIRMATION, 2 * CONFIRMATION))[1])
 
 
 class Training:

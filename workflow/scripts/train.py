@@ -12,7 +12,7 @@ Examples:
 
 Writes metrics.tsv (a row per seed and evaluation) and run.json (settings, versions, hardware,
 command, times). Seeds in --output that were trained with exactly these settings, this code and
-this data are kept, and only the missing ones are trained.
+this data are kept, also more than are asked for, and only the missing ones are trained.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 class Job:
-    """One call of this program: a run, the seeds of it that are complete, and the rest to train."""
+    """One call of this program: a run, all seeds of it that are complete, and the rest to train."""
 
     def __init__(self, arguments: argparse.Namespace, started: float):
         self.run, self.started = command_line.to_run(arguments), started
@@ -79,10 +79,11 @@ class Job:
             devices.take_for(self.run.device, processes.processes_here(self.run.gpus))
         self.device = devices.resolve(self.run.device)
         self.mark = fingerprint(self.run, self.device)
-        self.rows, self.seeds = record.kept(self.output, self.mark, self.run.seed_numbers)
-        self.progress = Progress(
-            self.state, self.run.seed_numbers, self.run.epochs, len(self.seeds)
-        )
+        self.rows, self.seeds = record.kept(self.output, self.mark)
+        wanted = self.run.seed_numbers
+        self.missing = set(wanted) - {seed["seed"] for seed in self.seeds}
+        done = len(wanted) - len(self.missing)
+        self.progress = Progress(self.state, wanted, self.run.epochs, done)
 
     def do(self, words: Sequence[str], interruption: Interruption) -> int:
         """Train the missing seeds in the number of processes that the run has.
@@ -90,7 +91,7 @@ class Job:
         Returns:
             The exit status.
         """
-        if len(self.seeds) == self.run.seeds:
+        if not self.missing:
             earlier = json.loads((self.output / "run.json").read_text(encoding="utf-8"))
             self.write({key: earlier[key] for key in _MEASURED if key in earlier})
         elif self.run.gpus > 1 and not processes.is_member():
@@ -107,11 +108,11 @@ class Job:
     def train(self, interruption: Interruption) -> None:
         """Train the missing seeds; rank 0 writes the results."""
         world = processes.join(self.device)
-        wanted = set(self.run.seed_numbers) - world.follow({seed["seed"] for seed in self.seeds})
+        self.missing = world.follow(self.missing)
         checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world, self.started)
         try:
             with checkpoints.patience():
-                facts = self.train_seeds(wanted, checkpoints, world)
+                facts = self.train_seeds(checkpoints, world)
                 if world.rank == 0:
                     self.write(facts)
         except RunFailed as error:
@@ -122,10 +123,8 @@ class Job:
                 raise
             self.fail(str(error))
 
-    def train_seeds(
-        self, wanted: set[int], checkpoints: Checkpoints, world: World
-    ) -> dict[str, Any]:
-        """Train these seeds, one after another or all at once, and add their rows and records.
+    def train_seeds(self, checkpoints: Checkpoints, world: World) -> dict[str, Any]:
+        """Train what is missing, seed by seed or all at once, and add its rows and records.
 
         Returns:
             What `run.json` says of the call: number of examples, hardware, usage and times.
@@ -140,7 +139,7 @@ class Job:
         ready = time.time()
         checkpoints.load()
         finished = checkpoints.finished
-        missing = wanted - {entry["seed"] for entry in finished["seeds"]}
+        missing = self.missing - {entry["seed"] for entry in finished["seeds"]}
         report = self.progress.update if world.rank == 0 else lambda seed, evaluation: None
         if world.rank == 0 and run.replicates == "together" and (why := run.unstackable):
             print(f"replicates are trained one after the other: {why}", flush=True)
@@ -149,8 +148,9 @@ class Job:
                 outcomes = loop.train(run, data, group, report, checkpoints, world)
             missing -= set(group)
             checkpoints.finish(*results_of(run, group, outcomes, data), last=not missing)
-        seeds = [entry for entry in finished["seeds"] if entry["seed"] in wanted]
-        self.rows += [row for row in finished["rows"] if row["seed"] in wanted]
+        known = {entry["seed"] for entry in self.seeds}
+        seeds = [entry for entry in finished["seeds"] if entry["seed"] not in known]
+        self.rows += [row for row in finished["rows"] if row["seed"] not in known]
         self.seeds += seeds
         measured = measurements(run, data, world)
         times = wall(seeds, self.started, ready, checkpoints.spent)

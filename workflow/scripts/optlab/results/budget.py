@@ -57,7 +57,7 @@ def frame(every: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
     found = [
         _of_problem(group, metrics.get(exercise, AUTO))
         for (exercise, *_), group in problems
-        if group["optimizer"].nunique() > 1
+        if group["optimizer"].nunique() > 1 and len(summary.sound(group))
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 

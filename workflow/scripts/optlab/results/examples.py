@@ -24,7 +24,7 @@ Correct = Mapping[int, NDArray[np.int8]]  # seed -> 1 for each example that is c
 def correct(run: Run) -> Correct:
     """Which test examples are classified correctly, by seed; empty where that is not recorded."""
     try:
-        known = [entry for entry in record.seeds(run.folder) if "test_correct" in entry]
+        known = [entry for entry in record.seeds(run) if "test_correct" in entry]
         return {e["seed"]: np.frombuffer(record.unpack(e["test_correct"]), np.int8) for e in known}
     except (ValueError, KeyError, TypeError):
         return {}

@@ -166,7 +166,7 @@ def contestant(run: Run, figure: str) -> Contestant:
 def seconds(run: Run) -> float:
     """The mean time of training and evaluating one seed, by the record of the run."""
     try:
-        times = [one["seconds"] + one["evaluation_seconds"] for one in record.seeds(run.folder)]
+        times = [one["seconds"] + one["evaluation_seconds"] for one in record.seeds(run)]
         return math.fsum(times) / len(times)
     except (KeyError, TypeError, ZeroDivisionError):
         return math.nan

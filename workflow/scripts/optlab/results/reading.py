@@ -70,10 +70,11 @@ def finals(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def evaluations(runs: Iterable[Run]) -> pd.DataFrame:
-    """Every row of every run, its path in front."""
-    frames = [
-        pd.read_csv(io.BytesIO(_content(run)), sep="\t").assign(path=run.path) for run in runs
-    ]
+    """Every row of every run and each of its seeds, its path in front."""
+    frames = []
+    for run in runs:
+        rows = pd.read_csv(io.BytesIO(_content(run)), sep="\t").assign(path=run.path)
+        frames.append(rows[rows["seed"].isin(run.seed_numbers)])
     everything = pd.concat(frames, ignore_index=True)
     return everything[["path", *everything.columns.drop("path")]]
 

@@ -75,10 +75,15 @@ def _summary(search: Search, found: Found) -> dict[str, Any]:
     }
 
 
+def retrained(search: Search) -> dict[int, metrics.Row]:
+    """The last row of each seed with which the best setting was trained again."""
+    rows = metrics.read(Path(search.folder, "best/metrics.tsv"))
+    return {seed: row for row in rows if (seed := int(row["seed"])) in range(search.seeds)}
+
+
 def _retrained(search: Search) -> dict[str, Any]:
     """The best setting retrained: each figure's mean over the seeds, with its interval."""
-    rows = metrics.read(Path(search.folder, "best/metrics.tsv"))
-    last = {row["seed"]: row for row in rows}.values()
+    last = retrained(search).values()
     good = [row for row in last if row["status"] == "ok"]
     row: dict[str, Any] = {
         "retrained_on": search.retrain,

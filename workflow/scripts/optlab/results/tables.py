@@ -102,8 +102,10 @@ def _optimizers(
         warnings = budget.under_tuned(problems[exercise, *place])
         notes = {name: [warning] for name, warning in warnings.items()}
         ranked.append(comparison.rank(one, targets[exercise], notes))
-        here = (best[PROBLEM] == [exercise, *place]).all(axis=1)
-        ranked.append(comparison.failed(best[here], len(one.contestants)))
+    ranks = {tuple(one.best[PROBLEM].iloc[0]): len(one.contestants) for one in found}
+    for problem, group in best.groupby(PROBLEM, sort=False):
+        if len(group) > 1:
+            ranked.append(comparison.failed(group, ranks.get(problem, 0)))
     if not ranked:
         return pd.DataFrame(columns=[*PROBLEM, "optimizer"])
     frame = pd.concat(ranked)

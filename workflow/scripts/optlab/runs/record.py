@@ -35,10 +35,12 @@ def fingerprint(settings: Mapping[str, Any], code: str, data: Iterable[str | Pat
     return digest.hexdigest()
 
 
-def kept(folder: Path, mark: str, seeds: range) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
-    """The rows, and the record of each of these seeds, that an earlier call of the same run left.
+def kept(folder: Path, mark: str) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
+    """The rows, and the record of each seed, that earlier calls of the same run left.
 
-    Nothing is kept of a run with another fingerprint, or whose two files do not belong together.
+    Also of seeds that are not asked for now: who reads results leaves them out, and a call that
+    asks for them again does not train them again. Nothing is kept of a run with another
+    fingerprint, or whose two files do not belong together.
     """
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -46,20 +48,21 @@ def kept(folder: Path, mark: str, seeds: range) -> tuple[list[metrics.Row], list
         same = record["fingerprint"] == mark
         if not same or record["metrics_sha256"] != hashlib.sha256(content).hexdigest():
             return [], []
-        entries = [entry for entry in record["seeds"] if entry["seed"] in seeds]
-        complete = {entry["seed"] for entry in entries}
-        rows = metrics.read(folder / "metrics.tsv")
-        return [row for row in rows if int(row["seed"]) in complete], entries
+        seeds = list(record["seeds"])
+        complete = {entry["seed"] for entry in seeds}
+        rows = [r for r in metrics.read(folder / "metrics.tsv") if int(r["seed"]) in complete]
+        return (rows, seeds) if {int(row["seed"]) for row in rows} == complete else ([], [])
     except (OSError, ValueError, KeyError, TypeError):
         return [], []
 
 
 def write(folder: Path, rows: list[metrics.Row], record: dict[str, Any]) -> None:
-    """Write ``metrics.tsv``, then ``run.json``, which holds its hash."""
-    content = metrics.text(rows)
+    """Write ``metrics.tsv``, seed by seed, then ``run.json``, which holds its hash."""
+    content = metrics.text(sorted(rows, key=lambda row: int(row["seed"])))
     digest = hashlib.sha256(content.encode()).hexdigest()
     files.write(folder / "metrics.tsv", content)
-    record = {**record, "metrics_sha256": digest}
+    seeds = sorted(record["seeds"], key=lambda entry: entry["seed"])
+    record = {**record, "seeds": seeds, "metrics_sha256": digest}
     files.write(folder / "run.json", json.dumps(record, indent=1) + "\n")
 
 
@@ -93,10 +96,13 @@ def read(folder: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def seeds(folder: str) -> list[dict[str, Any]]:
-    """What the record in a run's folder says of each seed; empty where it cannot be read."""
-    found = read(folder).get("seeds")
-    return found if isinstance(found, list) else []
+def seeds(run: Run) -> list[dict[str, Any]]:
+    """What a run's record says of each of its seeds; empty where it cannot be read."""
+    try:
+        found = read(run.folder)["seeds"]
+        return [entry for entry in found if entry["seed"] in run.seed_numbers]
+    except (KeyError, TypeError):
+        return []
 
 
 def pack(correct: Iterable[bool]) -> str:

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,17 @@ def retrain(search: Search, folder: Path) -> None:
     trials = read(search)
     best = best_of(search, trials)
     retrain_best(search, best, folder / "best")
+    known = earlier(search, folder)
+    sample = retrain_pruned(search, trials, best, known)
+    for entry in sample:
+        known.pop(entry["number"], None)
     facts = {
         "journal": search.journal().name,
         "metric": search.metric,
         "epochs": search.epochs,
         "best": best["number"],
-        "retrained_pruned": retrain_pruned(search, trials, best, earlier(search, folder)),
+        "retrained_pruned": sample,
+        "retrained_before": [*known.values()],  # no longer in the sample, kept for a later call
         "trials": trials,
     }
     files.write(folder / "trials.json", json.dumps(facts) + "\n")
@@ -107,12 +113,15 @@ def setting_of(search: Search, trial: Trial) -> Setting:
 
 
 def retrain_best(search: Search, best: Trial, folder: Path) -> None:
-    """Train and test the best setting for every seed; no trial has used these seeds."""
+    """Train and test the best setting for every seed; no trial has used these seeds.
+
+    What it replaces is another setting's, which is best again when the trials are as many as then.
+    """
     examples = search.epoch_examples if search.retrain == "budget" else None
     run = one_trial.run_of(search, setting_of(search, best), examples)
     code = triggers.digest("retrain", *search.parts)
     mark = record.fingerprint(run.fields(), code, [search.data])
-    rows, seeds = record.kept(folder, mark, range(search.seeds))
+    rows, seeds = _exchanged(folder, best["number"], mark)
     data = one_trial.load(search)
     for seed in sorted(set(range(search.seeds)) - {entry["seed"] for entry in seeds}):
         (outcome,) = loop.train(run, data, [seed])
@@ -134,12 +143,26 @@ def retrain_best(search: Search, best: Trial, folder: Path) -> None:
     record.write(folder, rows, facts)
 
 
+def _exchanged(folder: Path, number: int, mark: str) -> Any:
+    """What is kept of the retraining of this trial; that of another trial moves beside it."""
+    if (found := record.kept(folder, mark))[1]:
+        return found
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        other, rows = facts["trial"], record.kept(folder, facts["fingerprint"])[0]
+        if rows and other != number:
+            record.write(folder.with_name(f"{folder.name}-trial-{other}"), rows, facts)
+    return record.kept(folder.with_name(f"{folder.name}-trial-{number}"), mark)
+
+
 def earlier(search: Search, folder: Path) -> dict[int, Trial]:
     """By number, the pruned trials that an earlier call has trained to their end."""
     try:
         facts = json.loads((folder / "trials.json").read_text(encoding="utf-8"))
-        same = facts["journal"] == search.journal().name
-        return {entry["number"]: entry for entry in facts["retrained_pruned"]} if same else {}
+        if facts["journal"] != search.journal().name:
+            return {}
+        found = [*facts.get("retrained_before", ()), *facts["retrained_pruned"]]
+        return {entry["number"]: entry for entry in found}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

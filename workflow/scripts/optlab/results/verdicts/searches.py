@@ -1,14 +1,12 @@
 """The claims of a search."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from optlab.results import searches
 from optlab.results.verdicts import published, samples
 from optlab.results.verdicts.differences import HOLDS
 from optlab.results.verdicts.samples import Sample
-from optlab.runs import metrics
 from optlab.study import claims
 from optlab.study.claims import Claim
 from optlab.study.kinds import search
@@ -53,8 +51,7 @@ def _value(claim: Claim, one: Search) -> Row:
 def _retrained(one: Search, figure: str) -> Sample:
     """A figure of the best setting, trained again with every seed."""
     name = figure.removeprefix(_RETRAINED)
-    rows = metrics.read(Path(one.folder, "best/metrics.tsv"))
-    last = {int(row["seed"]): row for row in rows}
+    last = searches.retrained(one)
     good = {seed: row for seed, row in last.items() if row["status"] == "ok"}
     values = {seed: float(row[name]) for seed, row in good.items() if row[name]}
     return Sample(words=one.dataset, figure=name, values=values, missing=len(last) - len(good))

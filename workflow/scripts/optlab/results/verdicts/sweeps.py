@@ -161,8 +161,11 @@ def _best(sweep: Sweep, claim: Claim) -> Row:
     settings = claim["best"]
     where = {name: settings[name] for name in AXES if name in settings}
     own = sweep.sample(claim, settings, sweep.chosen(settings))
-    others = []
-    for run in claims.rivals(settings, sweep.sound):
+    rivals, others = claims.rivals(settings, sweep.runs), []
+    sound = [run for run in rivals if run in sweep.sound]
+    if rivals and not sound:
+        raise samples.NotTrained(rivals[0])
+    for run in sound:
         found = {"optimizer": run.optimizer, **run.shown_knobs, **where}
         others.append(sweep.sample(claim, found, run))
     winner = min([own, *others], key=lambda one: one.place)
