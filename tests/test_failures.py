@@ -208,7 +208,11 @@ def test_a_failed_scaling_run_leaves_the_others(here):
     (rows,) = results(found, "scaling")
     states = {(row["scaling"], row["gpus"]): row["status"] for row in rows}
     assert states[("strong", "1")] == "ok" and states[("strong", "2")] == "failed"
-    claim = {"claim": "x", "order": [{"gpus": 2}, {"gpus": 1}], "figure": "speedup"}
+    claim = {
+        "claim": "x",
+        "order": [{"scaling": "strong", "gpus": 2}, {"scaling": "strong", "gpus": 1}],
+        "figure": "speedup",
+    }
     found["exercises"]["fit"]["claims"] = [claim]
     (verdict,) = verdicts.frame(found)["verdict"]
     assert verdict.startswith("open: ") and verdict.endswith("failed: no")

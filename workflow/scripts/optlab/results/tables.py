@@ -104,11 +104,12 @@ def _optimizers(
         ranked.append(comparison.rank(one, targets[exercise], notes))
     ranks = {tuple(one.best[PROBLEM].iloc[0]): len(one.contestants) for one in found}
     for problem, group in best.groupby(PROBLEM, sort=False):
-        if len(group) > 1:
-            ranked.append(comparison.failed(group, ranks.get(problem, 0)))
+        lost = comparison.failed(group, ranks.get(problem, 0))
+        ranked += [lost] if len(group) > 1 and len(lost) else []
     if not ranked:
         return pd.DataFrame(columns=[*PROBLEM, "optimizer"])
     frame = pd.concat(ranked)
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COMPARED])))
     # The settings as in the other tables: a knob that only a later problem has, the schedule.
     settings = grids.columns[: grids.columns.get_loc("device")]
     rest = frame.columns.difference(settings, sort=False)
