@@ -121,7 +121,10 @@ def test_a_diverged_setting_has_the_highest_loss_of_the_problem(worst, counts):
 
 def test_where_every_setting_diverges():
     study = finished({"sgd": [None], "adam": [None, None]})
-    assert set(frame(study)["expected"]) == {2.3}  # the training loss before the first step
+    found = frame(study)
+    assert set(found["chosen_on"]) == {"val_accuracy"} and set(found["expected"]) == {0.0}
+    found = frame(study, "loss")
+    assert set(found["chosen_on"]) == {"val_loss"} and set(found["expected"]) == {2.3}
 
 
 def test_table_of_the_study(capsys):

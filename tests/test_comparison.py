@@ -178,6 +178,40 @@ def test_an_optimizer_that_always_diverges_is_last():
     assert found["diverged"].tolist() == [0, 3]
 
 
+LOST = [None] * 3
+FIRST_OF_LOST = "first, but no optimizer has a seed that did not diverge"
+
+
+@pytest.mark.parametrize(
+    ("losses", "metric", "verdicts"),
+    [
+        ({"nadam": LOST}, "loss", ["open: ", "worse: 3 seeds diverged"]),
+        ({"sgd": LOST, "adam": LOST}, "auto", ["worse: 3 seeds", "worse: 3 seeds"]),
+        # Seeds of all diverged, but of one no seed is left.
+        ({"sgd": LOST, "adam": [None, 1, 1], "nadam": [1, None, 1]}, "auto", ["open", "worse"]),
+        (dict.fromkeys(OPTIMIZERS, LOST), "auto", ["open: every seed of both"] * 2),
+        (dict.fromkeys(OPTIMIZERS, LOST), "loss", ["open: every seed of both"] * 2),
+    ],
+)
+def test_an_optimizer_without_a_seed_is_in_every_table_and_last(losses, metric, verdicts):
+    study, runs = study_of(metric=metric)
+    for run in runs:
+        kind = losses.get(run.optimizer, [0.5] * 3)
+        finish(run, kind, **{f"{part}_{name}": [0.9] * 3 for part in ("val", "test")
+                             for name in ("loss", "accuracy")})  # fmt: skip
+    found = tables_of(study)
+    ranks = found["optimizers"]
+    assert sorted(ranks["optimizer"]) == sorted(OPTIMIZERS)
+    assert ranks["diverged"].tolist() == sorted(ranks["diverged"])
+    for verdict, start in zip(ranks["verdict"][1:], verdicts, strict=True):
+        assert verdict.startswith(start)
+    assert (ranks["verdict"][0] == FIRST_OF_LOST) == (ranks["diverged"][0] == 3)
+    assert len(found["pairs"]) == 3
+    assert set(found["budget"]["optimizer"]) == set(OPTIMIZERS)
+    figure = "accuracy" if metric == "auto" else "loss"
+    assert set(ranks["judged_by"]) == {f"test_{figure}"}
+
+
 def test_the_edge_of_the_grid_is_not_crowned():
     study, runs = confirmed(SGD, LEVEL)
     end(runs[5], 0.99)  # the highest rate of Adam

@@ -403,6 +403,15 @@ def test_a_loss_that_is_no_number_is_divergence(data):
     assert len(outcome.evaluations) == 1  # it is seen before the first step
 
 
+@pytest.mark.parametrize(("part", "rows"), [("train", 1), ("validation", 1), ("test", 6)])
+def test_an_infinite_loss_is_divergence_on_whatever_data(data, part, rows):
+    line = data("line")
+    far = Split(torch.full((4, 1), math.inf), line.train.y)
+    outcome = train_one(linear(epochs=5), Dataset(**{**vars(line), part: far}), 0)
+    assert outcome.evaluations[-1].status == "diverged"
+    assert len(outcome.evaluations) == rows  # the test set is measured once, at the end
+
+
 def test_lbfgs_trains_a_convolution(data):
     options = {"network_options": {"dropout": 0.0, "units": 16, "channels": [4, 8]}}
     changes = {"network": "cnn", "optimizer": "lbfgs", "knobs": {"lr": 1.0}, **options}

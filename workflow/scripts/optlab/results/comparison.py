@@ -185,6 +185,8 @@ def rank(
 
 def _crown(contest: Contest) -> str:
     """The verdict of the first in rank."""
+    if contest.contestants[0].lost:
+        return "first, but no optimizer has a seed that did not diverge"
     if edge := _edge(contest.best.iloc[0]):
         return f"first, not crowned: {edge}"
     verdicts = {pair.verdict for pair in contest.against_first}

@@ -51,6 +51,11 @@ class Contestant:
         return {seed: answers for seed, answers in found.items() if seed in self.values.index}
 
     @property
+    def lost(self) -> bool:
+        """Whether every seed diverged."""
+        return self.diverged == self.run.seeds
+
+    @property
     def mean(self) -> float:
         """Of the figure; NaN where every seed diverged."""
         return float(self.values.mean())
@@ -241,6 +246,8 @@ def _verdict(
     one: Contestant, other: Contestant, worse_by: float, p: float, p_equivalent: float
 ) -> str:
     """Better, worse, equivalent or open, as seen from the first."""
+    if one.lost != other.lost:
+        return WORSE if one.lost else BETTER
     if one.diverged and other.diverged:
         return OPEN
     if one.diverged or other.diverged:
@@ -256,14 +263,14 @@ def words(pair: Pair) -> str:
     """The verdict of the first of a pair, as a person would say it."""
     verdict = pair.verdict
     if verdict in (BETTER, WORSE):
-        lost = pair.one.diverged if verdict == WORSE else pair.other.diverged
+        lost = (pair.one if verdict == WORSE else pair.other).diverged
         return f"{verdict}: {counted(lost, 'seed')} diverged" if lost else verdict
     if verdict == EQUIVALENT and pair.margin is not None:
         return f"equivalent (within {amount(pair.margin, pair.figure)})"
     if verdict == EQUIVALENT:
         return "equivalent (exactly equal)"
     if pair.one.diverged or pair.other.diverged:
-        return "open: seeds of both diverged"
+        return f"open: {'every seed' if pair.one.lost else 'seeds'} of both diverged"
     return f"open: {_missing(pair)}"
 
 

@@ -40,6 +40,12 @@ def _trials(search: Search, found: Found) -> list[dict[str, Any]]:
     ]
 
 
+def best_trial(found: Found) -> dict[str, Any] | None:
+    """The trial with the best value; None where none came to its end."""
+    every = (trial for trial in found["trials"] if trial["number"] == found["best"])
+    return next(every, None)
+
+
 def summaries(searches: list[Search]) -> pd.DataFrame:
     """A row a search: its trials, the best one, that setting retrained, and what pruning did."""
     return pd.DataFrame([_summary(search, finished(search)) for search in searches])
@@ -47,7 +53,7 @@ def summaries(searches: list[Search]) -> pd.DataFrame:
 
 def _summary(search: Search, found: Found) -> dict[str, Any]:
     table, again = pd.DataFrame(found["trials"]), found["retrained_pruned"]
-    best = found["trials"][[trial["number"] for trial in found["trials"]].index(found["best"])]
+    best = best_trial(found) or {"number": None, "parameters": {}, "value": None}
     stopped = table[(table["state"] == "pruned") & (table["status"] == "ok")]
     run, saved = int(table["epochs"].sum()), int((search.epochs - stopped["epochs"]).sum())
     return {

@@ -78,7 +78,7 @@ def settings(runs: Sequence[Run]) -> pd.DataFrame:
 
 def loss_shown(table: pd.DataFrame) -> str:
     """The loss to look at: on validation data, else on training data."""
-    return "val_loss" if table["val_loss"].notna().any() else "train_loss"
+    return "val_loss" if _measured(table, "val_loss") else "train_loss"
 
 
 def chosen_on(table: pd.DataFrame, metric: str = AUTO) -> str:
@@ -87,8 +87,17 @@ def chosen_on(table: pd.DataFrame, metric: str = AUTO) -> str:
     Args:
         metric: accuracy, loss, or auto: accuracy where there are classes.
     """
-    accuracies = metric != "loss" and table["val_accuracy"].notna().any()
+    accuracies = metric != "loss" and _measured(table, "val_accuracy")
     return "val_accuracy" if accuracies else loss_shown(table)
+
+
+def _measured(table: pd.DataFrame, figure: str) -> bool:
+    """Whether the data have a figure; where every seed diverged, evaluations before that tell."""
+    if (table["diverged"] < table["seeds"]).any():
+        return table[figure].notna().any()
+    return any(
+        not np.isnan(curve.values[figure]).all() for curve in reading.curves(table["run"].iloc[0])
+    )
 
 
 def ordered(table: pd.DataFrame, metric: str = AUTO) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The end of a search: the best setting trained again, and pruned trials trained to their end."""
 
 import json
+import math
 import random
 import shlex
 import sys
@@ -28,8 +29,10 @@ STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 def retrain(search: Search, folder: Path) -> None:
     """Train the best setting and a sample of pruned trials; write ``trials.json`` and ``best/``.
 
+    Where no trial came to its end there is no best one, which is the result of the search.
+
     Raises:
-        UserError: no worker has run, or no trial is complete.
+        UserError: no worker has run.
     """
     trials = read(search)
     best = best_of(search, trials)
@@ -42,7 +45,7 @@ def retrain(search: Search, folder: Path) -> None:
         "journal": search.journal().name,
         "metric": search.metric,
         "epochs": search.epochs,
-        "best": best["number"],
+        "best": best and best["number"],
         "retrained_pruned": sample,
         "retrained_before": [*known.values()],  # no longer in the sample, kept for a later call
         "trials": trials,
@@ -84,18 +87,15 @@ def _trial(search: Search, trial: Any) -> Trial:
     }
 
 
-def best_of(search: Search, trials: Sequence[Trial]) -> Trial:
-    """The complete trial with the best value.
-
-    Raises:
-        UserError: no trial is complete.
-    """
+def best_of(search: Search, trials: Sequence[Trial]) -> Trial | None:
+    """The complete trial with the best value; None if no trial is complete."""
     complete = [trial for trial in trials if trial["state"] == "complete"]
     if not complete:
-        raise UserError(
+        print(
             f"none of the {len(trials)} trials of '{search.exercise}' reached its end: they were "
             "stopped early or diverged; allow more trials, or change the space or the pruner"
         )
+        return None
     return max(complete, key=lambda trial: (_score(search, trial["value"]), -trial["number"]))
 
 
@@ -112,11 +112,15 @@ def setting_of(search: Search, trial: Trial) -> Setting:
     )
 
 
-def retrain_best(search: Search, best: Trial, folder: Path) -> None:
+def retrain_best(search: Search, best: Trial | None, folder: Path) -> None:
     """Train and test the best setting for every seed; no trial has used these seeds.
 
-    What it replaces is another setting's, which is best again when the trials are as many as then.
+    Without a best one, the metrics have no rows. What it replaces is another setting's, which is
+    best again when the trials are as many as then.
     """
+    if best is None:
+        record.write(folder, [], {"fingerprint": None, "trial": None, "seeds": []})
+        return
     examples = search.epoch_examples if search.retrain == "budget" else None
     run = one_trial.run_of(search, setting_of(search, best), examples)
     code = triggers.digest("retrain", *search.parts)
@@ -168,7 +172,7 @@ def earlier(search: Search, folder: Path) -> dict[int, Trial]:
 
 
 def retrain_pruned(
-    search: Search, trials: Sequence[Trial], best: Trial, known: dict[int, Trial]
+    search: Search, trials: Sequence[Trial], best: Trial | None, known: dict[int, Trial]
 ) -> list[Trial]:
     """A sample of the pruned trials, each repeated and trained to its end."""
     # Ranked by a random number of each trial, so that more trials change little of the sample.
@@ -185,6 +189,7 @@ def retrain_pruned(
             entry = {"number": trial["number"], "value": value, "intermediate": path}
             print(f"pruned trial {trial['number']} to its end: {search.metric} {value}", flush=True)
         value = entry["value"]
-        won = value is not None and _score(search, value) > _score(search, best["value"])
+        first = -math.inf if best is None else _score(search, best["value"])
+        won = value is not None and _score(search, value) > first
         found.append({**entry, "would_have_won": won})
     return sorted(found, key=lambda entry: entry["number"])

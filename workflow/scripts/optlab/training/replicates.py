@@ -80,15 +80,22 @@ class Replicate:
         """The row of the current weights."""
         self._world.broadcast(self.model.buffers())  # running averages differ between ranks
         row = Evaluation(epoch, step, seconds, *self._measure(self._sample))
-        if not row.train_loss <= _limit([*self.rows, row][0]):  # also where it is not a number
-            row.status = "diverged"
         if self._data.validation is not None:
             row.val_loss, row.val_accuracy = self._measure(self._data.validation)
             if row.val_loss < self._best["loss"]:
                 self._best = {"loss": row.val_loss, "epoch": epoch, "weights": self._weights()}
+        row.status = self._status(row)
         if epoch == self._last_epoch and row.status == "ok" and self._data.test is not None:
             self._test(row, self._data.test)
+            row.status = self._status(row)
         return row
+
+    def _status(self, row: Evaluation) -> str:
+        """Whether these weights have diverged: no figure of theirs would mean anything."""
+        losses = (row.train_loss, row.val_loss, row.test_loss)
+        finite = all(math.isfinite(loss) for loss in losses if loss is not None)
+        first = [*self.rows, row][0]
+        return "ok" if finite and row.train_loss <= _limit(first) else "diverged"
 
     def _test(self, row: Evaluation, test: Split) -> None:
         """Measure the test set for the last epoch and for the epoch that validation chose."""
