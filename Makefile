@@ -8,7 +8,7 @@ SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
 NAME = $$(.venv/bin/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["study"])' $(STUDY))
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab settle status test test-slow test-slurm test-gridengine lint format bench clean
+.PHONY: help install lab settle retry status test test-slow test-slurm test-gridengine lint format bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -28,6 +28,10 @@ lab: install  ## run the study (STUDY=config/lab.yaml for another) and write its
 
 settle: install  ## train more seeds where a verdict is open (MINUTES=30 of training, STUDY, CORES)
 	.venv/bin/python workflow/scripts/settle.py --study $(STUDY) --minutes $(MINUTES) -- --cores $(CORES)
+
+retry: install  ## try the runs of the study again that failed by themselves
+	.venv/bin/python workflow/scripts/retry.py --study $(STUDY)
+	$(SNAKEMAKE) --configfile $(STUDY)
 
 status: install  ## what of the study is done, running, failed, and how long the rest takes
 	@.venv/bin/python workflow/scripts/status.py --study $(STUDY)

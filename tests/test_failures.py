@@ -7,20 +7,22 @@ from pathlib import Path
 from subprocess import run as call
 
 import pytest
-from handmade import CLASSES, fail, finish, resolved, save
+from handmade import CLASSES, confirm, fail, finish, resolved, save
 from test_results import read
 
 import confirm as confirm_program
 import figures
+import retry
 import status
 import tables
 import train
+from optlab import files
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.machine.processes import LAUNCHER
 from optlab.results import verdicts
 from optlab.runs import failures, record
-from optlab.study import table
+from optlab.study import reading, table
 from optlab.study.confirmation import Confirmed
 
 SCRIPTS = Path(train.__file__).parent
@@ -265,3 +267,23 @@ def test_only_errors_with_own_code_are_the_run_s():
         raise RuntimeError("a fault of this program")
     with pytest.raises(failures.RunFailed), failures.recognised(built_in):
         raise UserError("the data refuse")
+
+
+def test_failed_runs_are_forgotten_on_request(here, capsys):
+    grid = {"sgd": {"lr": [0.1, 1]}, "adam": {"lr": [0.1]}}
+    found = resolved({"fit": {**CLASSES, "optimizers": grid, "confirm": 4}})
+    low, high, adam = table.runs(found)
+    finish(low, [0.5] * 3)
+    fail(high, "no")
+    fail(confirm(found, adam, [0.9] * 4), "neither")
+    confirm(found, low, [0.9] * 4)
+    files.write(Path("study.yaml"), reading.dump(found))
+    assert retry.main(["--study", "study.yaml"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        f"forgotten: {high.path}: no",
+        f"forgotten: confirm/{adam.unit}: neither",
+        "2 failed runs will be tried again",
+    ]
+    # What did not fail is kept, and is found again by the job of the unit.
+    assert [path.parts[4] for path in Path("results").rglob("*.json")] == ["sgd"]

@@ -110,7 +110,8 @@ def _figures(table: pd.DataFrame, figure: str) -> pd.Series:
     starts = [
         curve.values[figure][0] for curve in reading.curves(summary.ordered(table)["run"].iloc[0])
     ]
-    return found.fillna(np.nanmax([*starts, *found]))
+    known = [value for value in (*starts, *found) if not math.isnan(value)]
+    return found.fillna(max(known, default=math.inf))
 
 
 # -- optimizers that contain others ------------------------------------------------------------

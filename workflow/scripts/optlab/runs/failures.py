@@ -9,7 +9,6 @@ import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from optlab import custom
@@ -32,13 +31,13 @@ def recognised(run: Run) -> Iterator[None]:
     """Raise errors that are the run's own as `RunFailed`; the first error is their cause."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code of the user's own may call sys.exit
         if (reason := _reason(run, error)) is None:
             raise
         raise RunFailed(reason) from error
 
 
-def _reason(run: Run, error: Exception) -> str | None:
+def _reason(run: Run, error: BaseException) -> str | None:
     """Why the run itself fails, in one line; None if the machine or this program is at fault."""
     if isinstance(error, UserError):
         return str(error)
@@ -52,7 +51,7 @@ def _reason(run: Run, error: Exception) -> str | None:
     return f"{line or ' with '.join(own)}: {type(error).__name__}: {text}".removesuffix(": ")
 
 
-def _own_line(error: Exception, own: list[str]) -> str | None:
+def _own_line(error: BaseException, own: list[str]) -> str | None:
     """The last line of the user's files that an error passed through, as ``file:line``."""
     known = {os.path.realpath(file): file for spec in own if (file := custom.source_file(spec))}
     places = [
@@ -73,8 +72,3 @@ def reason(folder: str) -> str | None:
     """Why the run in this folder failed; None where it did not, or has no readable record."""
     found = record.read(folder).get("failure")
     return found if isinstance(found, str) else None
-
-
-def forget(folder: str) -> None:
-    """Remove the failure of a run, so that the next call of the workflow tries the run again."""
-    Path(folder, "run.json").unlink(missing_ok=True)
