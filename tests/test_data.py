@@ -26,7 +26,7 @@ import pytest
 import torch
 
 from optlab.data import archives, identity, prepare
-from optlab.errors import DataError, UserError
+from optlab.errors import DamagedError, DataError, UserError
 from optlab.training import datasets
 
 SCRIPTS = Path(identity.__file__).resolve().parents[2]
@@ -84,7 +84,7 @@ def files_under(folder):
 def refused(*fragments):
     """The block must raise a one-line DataError that holds all the fragments."""
     pattern = "".join(f"(?=.*{re.escape(fragment)})" for fragment in fragments)
-    return pytest.raises(DataError, match=rf"\A{pattern}[^\n]+\Z")
+    return pytest.raises((DataError, DamagedError), match=rf"\A{pattern}[^\n]+\Z")
 
 
 def rows(tensor):

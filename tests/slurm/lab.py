@@ -64,7 +64,7 @@ class Slow(Step):
 class Raises(Step):
     def trouble(self, lr):
         if lr > 1:
-            raise ValueError(f"a rate of {lr:g} is too long a step")
+            raise MemoryError(f"a rate of {lr:g} is too long a step")  # as the machine's fault
 
 
 class Eats(Step):
@@ -120,7 +120,7 @@ class Lab:
 
     def start(self, *words, profile="slurm", site=()):
         """Snakemake in its own session, as from a terminal, and quick to look."""
-        command = [self.python, "-m", "snakemake", "--configfile", "study.yaml"]
+        command = [self.python, "-m", "snakemake", "--configfile", "study.yaml", "--printshellcmds"]
         if profile == "slurm":
             command += ["--profile", "profiles/slurm", "--latency-wait", "10"]
             command += ["--optlab-slurm-init-seconds-before-status-checks", "3"]

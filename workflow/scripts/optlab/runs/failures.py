@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from optlab import custom
-from optlab.errors import UserError, is_out_of_memory
+from optlab.errors import DISK_FULL, UserError, is_out_of_memory
 from optlab.machine import processes
 from optlab.runs import record
 from optlab.study.run import Run
@@ -45,6 +45,8 @@ def _reason(run: Run, error: BaseException) -> str | None:
     if not own or is_out_of_memory(error) or processes.is_consequence(error):
         return None
     line = _own_line(error, own)
+    if getattr(error, "errno", None) in DISK_FULL:
+        return None
     if not line and (isinstance(error, OSError) or _MACHINE.search(str(error))):
         return None
     text = " ".join(str(error).split())[:300]
