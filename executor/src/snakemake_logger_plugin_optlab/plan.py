@@ -60,12 +60,14 @@ def subject(outputs: Sequence[str]) -> str:
     """What a job is about: the folder that its outputs have in common, or its only output."""
     if not outputs:
         return ""
-    first = re.sub(r" \(update\)$", "", outputs[0])
-    parts = PurePath(first).parts
+    first = PurePath(re.sub(r" \(update\)$", "", outputs[0]))
+    parts = first.parts
+    if parts[:2] == ("results", "data"):
+        return first.stem
     if parts[:1] == ("results",) and len(parts) > 3:
-        parts = parts[2:] if parts[1] == "data" else parts[3:]
-        return "/".join(parts[:-1] if len(outputs) > 1 or parts[-1].endswith(".json") else parts)
-    return first
+        alone = len(outputs) == 1 and first.suffix != ".json"
+        return "/".join(parts[3:] if alone else parts[3:-1])
+    return str(first)
 
 
 def reason(text: str) -> str:
