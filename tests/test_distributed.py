@@ -302,6 +302,7 @@ def test_torchrun_leaves_no_folder_behind(digits, here):
     subprocess.run(words, check=True, timeout=100, env=environment)
     left = [file.name for file in (here / "temporary").iterdir()]
     assert not [name for name in left if name.startswith("torchelastic")]
+    assert not [*here.rglob("*torchrun*")]
 
 
 # -- GPUs ------------------------------------------------------------------------------------

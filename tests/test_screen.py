@@ -28,7 +28,9 @@ class Screen:
     def say(self, text, level=logging.INFO, **facts):
         record = logging.LogRecord("snakemake", level, "", 0, text, None, None)
         record.__dict__.update(facts)
-        if all(one(record) if callable(one) else one.filter(record) for one in self.handler.filters):
+        if all(
+            one(record) if callable(one) else one.filter(record) for one in self.handler.filters
+        ):
             self.handler.emit(record)
 
     @property
@@ -45,7 +47,9 @@ class Screen:
 
     def job(self, number, rule="train", **facts):
         usual = {"input": [], "output": [RUN.format("sgd", number, "metrics.tsv")], "log": []}
-        self.say("info", event=LogEvent.JOB_INFO, jobid=number, rule_name=rule, **{**usual, **facts})
+        self.say(
+            "info", event=LogEvent.JOB_INFO, jobid=number, rule_name=rule, **{**usual, **facts}
+        )
 
 
 def test_a_call_is_one_line_of_progress(monkeypatch):

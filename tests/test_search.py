@@ -485,22 +485,38 @@ def test_worker_that_is_killed_loses_its_trial_and_nothing_else(here):
     assert json.loads(Path(found.worker_files()[0]).read_text())["states"] == {}
 
 
-def test_worker_that_comes_back_fails_its_own_trial_and_no_other(here):
+def test_live_workers_of_one_number_leave_each_other_their_trials(here):
+    """As after Snakemake was killed: the worker that it has left, and that of the next call."""
     found = write(("trials: 8", "trials: 3"))
     opened = journal(found)
-    with (
-        Worker(0, opened.path) as old,
-        Worker(1, opened.path) as live,
-    ):
-        left, running = opened.claim(old), opened.claim(live)
-        with Worker(0, opened.path) as new:
-            opened.fail_dead(new)
-            states = [trial.state.name for trial in opened.trials()]
-            assert (states[left.number], states[running.number]) == ("FAIL", "RUNNING")
-            with pytest.raises(LostError):  # it was not dead: it drops the trial
-                opened.tell(left, TrialState.COMPLETE, 1.0)
-    opened.fail_dead()  # every worker has ended
-    assert {trial.state.name for trial in opened.trials()} == {"FAIL"}
+    with Worker(0, opened.path) as old, Worker(0, opened.path) as new:
+        left, running = opened.claim(old), opened.claim(new)
+        for worker in (old, new):
+            opened.fail_dead(worker)
+        assert [trial.state.name for trial in opened.trials()] == ["RUNNING", "RUNNING"]
+        assert trials(found) == []  # what has ended
+        opened.tell(left, TrialState.COMPLETE, 1.0)
+    with Worker(1, opened.path) as last:
+        opened.fail_dead(last)  # both have ended, this process has not
+    assert [trial.state.name for trial in opened.trials()] == ["COMPLETE", "FAIL"]
+    with pytest.raises(LostError):  # whoever was declared dead drops its trial
+        opened.tell(running, TrialState.COMPLETE, 1.0)
+
+
+def test_what_a_killed_worker_leaves_is_removed_by_the_next(here):
+    code = "import sys; from optlab.search.trials.journal import Worker; from pathlib import Path;"
+    code += "worker = Worker(0, Path('journal-1.log')).__enter__(); print('here', flush=True);"
+    command = [sys.executable, "-c", code + "sys.stdin.read()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    victim = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(SCRIPTS)}, **pipes)
+    victim.stdout.readline()
+    with Worker(0, Path("journal-1.log")):
+        assert len(list(Path().glob("*alive*"))) == 2
+    victim.kill()
+    victim.communicate()
+    with Worker(1, Path("journal-1.log")):
+        assert len(list(Path().glob("*alive*"))) == 1
+    assert not list(Path().glob("*alive*"))
 
 
 def test_dead_worker_is_known_by_its_process_here_and_by_silence_elsewhere(here):
@@ -511,6 +527,9 @@ def test_dead_worker_is_known_by_its_process_here_and_by_silence_elsewhere(here)
         assert not us.outlived(us.tag)
         Path(there["token"]).touch()
         assert not us.outlived(there)  # this very process
+        os.utime(there["token"], (1, 1))
+        assert not us.outlived(there)  # it is stopped, not dead
+        Path(there["token"]).touch()
         assert us.outlived({**there, "pid": gone.pid})
         assert us.outlived({**there, "born": us.tag["born"] - 10})  # its PID was reused
         far = {**there, "place": "another machine", "pid": gone.pid}

@@ -535,7 +535,11 @@ def test_the_workflow_of_a_killed_call_ends_with_the_jobs_that_run_and_locks_not
     process.kill()
     process.wait(60)
     assert living(lab.folder)
+    following = lab.settle(budget=("--seeds", "8"))  # waits for the workflow of the killed one
+    until(lambda: following.poll() is not None or "waiting for" in lab.told("out"), 60)
     (lab.folder / "hold").unlink()
+    following.send_signal(signal.SIGINT)
+    assert following.wait(60) == 1 and lab.told("err") == "error: interrupted\n"
     until(lambda: not living(lab.folder), 120)
     assert not [*locks.glob("*")]
     assert not lab.results("confirm/**/metrics.tsv")  # no other job was started

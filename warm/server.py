@@ -277,7 +277,7 @@ def finish(status: int) -> int:
     """End like the interpreter, without the time that it takes to unload torch."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    if threading.active_count() == 1:
+    if all(t.daemon or t is threading.main_thread() for t in threading.enumerate()):
         vars(sys.modules["__main__"]).clear()  # closes files that are still open
         gc.collect()
     for stream in (sys.stdout, sys.stderr):

@@ -16,6 +16,7 @@ from optlab import errors, triggers
 from optlab.catalogue import optimizers
 from optlab.data import identity
 from optlab.figures import plan
+from optlab.machine import owner
 from optlab.machine import resources as machine
 from optlab.study import kinds, reading, table
 from optlab.study.kinds import search
@@ -68,6 +69,9 @@ SEARCHES = {one.path: one for one in search.every(STUDY)}
 if not workflow.deployment_settings.deployment_method:
     shell.prefix(f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
 
+
+# Its jobs end when this Snakemake is gone, also where it is killed.
+owner.state()
 
 # A run's folder, in the wildcards that the rules share.
 RUN = "{exercise}/{optimizer}/{problem}/{knobs}/{plan}"

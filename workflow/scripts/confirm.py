@@ -19,6 +19,7 @@ from pathlib import Path
 
 from optlab import command_line, files
 from optlab.errors import UserError, in_one_line
+from optlab.machine import owner
 from optlab.machine.children import Children, terminate
 from optlab.machine.processes import LAUNCHER
 from optlab.runs import failures
@@ -38,6 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = p.parse_args(words)
     unit = Unit.of(sys.stdin.read())
     training = Training(unit, shlex.split(arguments.spread))
+    owner.follow()
     report_change(arguments.output, found := follow(unit, training))
     files.write(arguments.output, found.text())
     return 0

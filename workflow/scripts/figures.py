@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from optlab import command_line
 from optlab.errors import UserError, allowed, in_one_line
+from optlab.machine import owner
 from optlab.study import reading
 
 
@@ -22,6 +23,7 @@ from optlab.study import reading
 def main(words: Sequence[str] | None = None) -> int:
     p = command_line.study_parser(__doc__, "exercise", "output-folder", optional=["exercise"])
     arguments = p.parse_args(words)
+    owner.follow()
     study, exercise = reading.load(arguments.study), arguments.exercise
     if exercise is not None and exercise not in study["exercises"]:
         known = allowed(exercise, study["exercises"])

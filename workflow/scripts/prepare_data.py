@@ -19,6 +19,7 @@ from pathlib import Path
 from optlab.catalogue.datasets import SOURCES
 from optlab.data import prepare
 from optlab.errors import in_one_line
+from optlab.machine import owner
 
 
 def size(text: str) -> int | float:
@@ -64,6 +65,7 @@ def main() -> int:
     definition = {key: getattr(options, key) for key in keys}
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    owner.follow()
     prepare.prepare(name, definition, options.output, options.archives)
     print(f"{name}: {json.loads(options.output.read_text())['split']}")
     return 0

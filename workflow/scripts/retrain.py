@@ -17,8 +17,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from optlab import command_line
+from optlab import command_line, locks
 from optlab.errors import in_one_line
+from optlab.machine import owner
 
 
 @in_one_line
@@ -29,7 +30,13 @@ def main(words: Sequence[str] | None = None) -> int:
     search = command_line.to_search(arguments)
     from optlab.search import retraining  # PyTorch and Optuna: not before the words are checked
 
-    retraining.retrain(search, arguments.output_folder or Path(search.folder))
+    folder = arguments.output_folder or Path(search.folder)
+    owner.follow()
+    locks.take(folder / "retrain.lock", "retrains the best setting of this search")
+    try:
+        retraining.retrain(search, folder)
+    finally:
+        locks.release()
     return 0
 
 

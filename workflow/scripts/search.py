@@ -18,6 +18,7 @@ from pathlib import Path
 
 from optlab import command_line, files
 from optlab.errors import in_one_line
+from optlab.machine import owner
 
 
 @in_one_line
@@ -29,6 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     search = command_line.to_search(arguments)
     from optlab.search.trials import worker  # PyTorch and Optuna: not before the words are checked
 
+    owner.follow()
     output = arguments.output or Path(search.folder, f"worker-{arguments.worker}.json")
     facts = worker.work(search, arguments.worker)
     files.write(output, json.dumps(facts, indent=1) + "\n")

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line
+from optlab import command_line, locks
 from optlab.errors import UserError, in_one_line
 from optlab.machine.children import Children, interrupt_group
 from optlab.results import settling
@@ -48,7 +48,15 @@ def main(words: Sequence[str] | None = None) -> int:
     study = reading.load(arguments.study)
     if not any(unit.confirm for unit in table.units(study)):
         raise UserError(f"{arguments.study}: nothing is confirmed; set confirm, as confirm: 10")
-    workflow = Workflow(study["study"], arguments.study, options)
+    locks.take(Path(f"results/{study['study']}/settle.lock"), "settles this study")
+    try:
+        return settle(study, Workflow(study["study"], arguments.study, options), budget)
+    finally:
+        locks.release()
+
+
+def settle(study: dict[str, Any], workflow: "Workflow", budget: Budget) -> int:
+    """Run the workflow and give seeds to what is open, in turn; returns the exit status."""
     # Snakemake makes a file that is gone only where something else needs it, or by its name.
     judged = ["tables", *(unit.file for unit in table.units(study))]
     workflow.run(*judged)
@@ -94,7 +102,8 @@ def checked(options: Sequence[str]) -> Sequence[str]:
 class Workflow:
     """Snakemake on a study; what it prints is in a log.
 
-    When this program is killed, Snakemake finishes the jobs that run, and starts no others.
+    When this program is killed, Snakemake finishes the jobs that run, and starts no others; it has
+    this program's locks, so that the next call waits for it.
     """
 
     def __init__(self, name: str, file: str, options: Sequence[str]):
@@ -114,7 +123,8 @@ class Workflow:
         command = [sys.executable, "-c", SNAKEMAKE, "--snakefile", str(SNAKEFILE)]
         command += [*self._options, "--configfile", self._file, "--", *targets]
         with self._log.open("ab") as log:
-            status = self._children.run(command, stdout=log, stderr=subprocess.STDOUT)
+            streams = {"stdout": log, "stderr": subprocess.STDOUT}
+            status = self._children.run(command, pass_fds=locks.descriptors(), **streams)
         if status:
             lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
             print(*lines[-SHOWN:], sep="\n", file=sys.stderr)

@@ -16,12 +16,14 @@ from collections.abc import Sequence
 
 from optlab import command_line
 from optlab.errors import in_one_line
+from optlab.machine import owner
 from optlab.study import reading
 
 
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     arguments = command_line.study_parser(__doc__, "output-folder").parse_args(words)
+    owner.follow()
     study = reading.load(arguments.study)
     from optlab.results import tables  # pandas: not before the words are checked
 

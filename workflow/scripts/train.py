@@ -26,9 +26,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, errors, triggers
+from optlab import command_line, errors, files, locks, triggers
 from optlab.catalogue import listing
-from optlab.machine import devices, hardware, processes
+from optlab.machine import devices, hardware, owner, processes
 from optlab.runs import failures, metrics, record
 from optlab.runs.failures import RunFailed
 from optlab.runs.progress import Progress
@@ -45,6 +45,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     interruption = Interruption()
     interruption.listen()
+    if not processes.is_member():
+        owner.follow()
     job: Job | None = None
     try:
         job = Job(arguments, started)
@@ -59,6 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 job.progress.fail(repr(error))
             raise
         own = isinstance(error, RunFailed)
+    finally:
+        locks.release()
     if processes.is_first_to_tell():
         if job:
             job.progress.fail(message)
@@ -75,6 +79,8 @@ class Job:
         self.output = arguments.output or Path(self.run.folder)
         self.state = Path(arguments.state or self.run.state)
         self.checkpoint = Path(f"{self.state}.pt")
+        if processes.is_first():  # a call that was killed may have left one that goes on
+            locks.take(Path(f"{self.state}.lock"), "trains this run")
         if not processes.is_member():
             devices.take_for(self.run.device, processes.processes_here(self.run.gpus))
         self.device = devices.resolve(self.run.device)
@@ -171,7 +177,7 @@ class Job:
     def write(self, facts: dict[str, Any]) -> None:
         """Write the run's two files, then remove its progress and its checkpoint."""
         record.write(self.output, self.rows, self.described(facts))
-        self.checkpoint.unlink(missing_ok=True)
+        files.remove(self.checkpoint)
         self.progress.finish()
         print(f"results: {self.output}")
 

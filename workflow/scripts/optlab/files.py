@@ -1,11 +1,15 @@
 """Atomic writing: a file is seen complete or not at all, whenever the process is killed."""
 
+import glob
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from optlab import locks
 
 
 def write(path: Path, content: str, durable: bool = True) -> None:
@@ -18,12 +22,17 @@ def write(path: Path, content: str, durable: bool = True) -> None:
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary file that replaces ``path`` at the end.
 
+    It is locked, so that the next process to write or `remove` the path knows those that a killed
+    one has left, and removes them.
+
     Args:
         path: the file; its folder is created.
         durable: whether the content must survive a crash of the machine.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    _tidy(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    opened = locks.wait(temporary)
     try:
         yield temporary
         if durable:
@@ -36,6 +45,19 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(opened)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, and what killed processes have left of it."""
+    path.unlink(missing_ok=True)
+    _tidy(path)
+
+
+def _tidy(path: Path) -> None:
+    """Remove the temporary files of a path whose process has ended."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        locks.remove_left(left)
 
 
 def arrays_hash(arrays: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ NEUTRAL = {
     "optlab/command_line.py": "options are compared as the rule's parameters",
     "optlab/errors.py": "messages",
     "optlab/files.py": "how a file is written, not what",
+    "optlab/locks.py": "who writes, not what",
     "optlab/triggers.py": "the digests themselves",
     "optlab/custom.py": "imports what the settings name, which are triggers by themselves",
     "optlab/values.py": "the text of settings is in the path of a run",

@@ -1,22 +1,27 @@
 """Preparation of a data set: read it, split it, and write tensors with a description."""
 
+import glob
 import io
 import json
 import os
 import secrets
 import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from optlab import files
+from optlab import files, locks
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition, Source
 from optlab.data import archives, arrays, builtin, identity, splits
 from optlab.data.arrays import Arrays
 from optlab.errors import DISK_FULL, DataError
 
-_unfinished: set[Path] = set()
+LOCK = "lock"  # in a temporary folder, held by its owner
+UNOWNED_SECONDS = 60.0  # after which a folder without it is one that nobody makes or removes
+_unfinished: dict[Path, int] = {}  # temporary folder -> its open, locked file
 
 
 def prepare(name: str, definition: Definition, output: Path, folder: str | None) -> None:
@@ -36,9 +41,10 @@ def prepare(name: str, definition: Definition, output: Path, folder: str | None)
     identity.check(definition)
     # On the same disk as the output: finished files are renamed, not copied.
     temporary = output.parent / f".{output.stem}-{secrets.token_hex(4)}"
-    _unfinished.add(temporary)
     try:
         temporary.mkdir(parents=True)
+        _unfinished[temporary] = locks.wait(temporary / LOCK)
+        _remove_left(output)
         whole = _read(definition, folder, temporary)
         _write(*_split(name, definition, whole), temporary, output)
     except OSError as error:
@@ -52,9 +58,20 @@ def prepare(name: str, definition: Definition, output: Path, folder: str | None)
 
 def abandon() -> None:
     """Remove the temporary folders of this process; also called when a signal ends it."""
-    for temporary in tuple(_unfinished):
+    for temporary, opened in tuple(_unfinished.items()):
         shutil.rmtree(temporary, ignore_errors=True)
-        _unfinished.discard(temporary)
+        os.close(opened)
+        del _unfinished[temporary]
+
+
+def _remove_left(output: Path) -> None:
+    """Remove the temporary folders that killed processes have left of a data set."""
+    for left in output.parent.glob(f".{glob.escape(output.stem)}-{'?' * 8}"):
+        with suppress(OSError):  # it is gone meanwhile
+            age = time.time() - left.stat().st_mtime
+            unowned = age > UNOWNED_SECONDS and not (left / LOCK).exists()
+            if locks.remove_left(left / LOCK) or unowned:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays:

@@ -7,10 +7,10 @@
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +33,11 @@ _GONE = re.compile(
 def is_member() -> bool:
     """Whether this process is one of several that train a run together."""
     return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def is_first() -> bool:
+    """Whether this process starts the others of a run, on the first node, or is its only one."""
+    return not is_member() and _layout()[1] == 0
 
 
 def is_first_to_tell() -> bool:
@@ -137,15 +142,19 @@ def launch(
     # By number, since the name of a laptop may not resolve.
     here = ["--standalone", "--local-addr=127.0.0.1"]
     place = here if nodes == 1 else _meet(meeting, nodes, node)
+    logs = meeting.with_name(f".{meeting.name}.torchrun-{node}")  # torchrun's, empty
     try:
-        return _torchrun([*place, f"--nproc-per-node={processes // nodes}"], member, processes)
+        options = [*place, f"--nproc-per-node={processes // nodes}"]
+        return _torchrun(options, member, processes, logs)
     finally:
         if node == 0:
             _meeting_file(meeting).unlink(missing_ok=True)
 
 
-def _torchrun(options: list[str], member: list[str], processes: int) -> int:
+def _torchrun(options: list[str], member: list[str], processes: int, logs: Path) -> int:
     """Run the command ``member`` in several processes; returns the exit status."""
+    shutil.rmtree(logs, ignore_errors=True)  # of a call that was killed
+    logs.mkdir(parents=True)
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -154,9 +163,8 @@ def _torchrun(options: list[str], member: list[str], processes: int) -> int:
     if "--shutdown-timeout" in torchrun.get_args_parser()._option_string_actions:
         options = [*options, f"--shutdown-timeout={GRACE_SECONDS}"]
     try:
-        with tempfile.TemporaryDirectory(prefix="torchelastic_") as logs:  # it stays empty
-            options = [*options, "--monitor-interval=0.2", f"--log-dir={logs}", "--no-python"]
-            torchrun.run(torchrun.parse_args([*options, *member]))
+        options = [*options, "--monitor-interval=0.2", f"--log-dir={logs}", "--no-python"]
+        torchrun.run(torchrun.parse_args([*options, *member]))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
@@ -166,6 +174,8 @@ def _torchrun(options: list[str], member: list[str], processes: int) -> int:
         return failure.exitcode  # the process has printed the reason
     except SignalException as error:
         raise KeyboardInterrupt from error
+    finally:
+        shutil.rmtree(logs, ignore_errors=True)
     return 0
 
 

@@ -53,7 +53,7 @@ class Progress:
         """The run is complete: its progress is removed."""
         if self._bar:
             print(file=sys.stderr)
-        self._state.unlink(missing_ok=True)
+        files.remove(self._state)
 
     def _print(self, line: str, share: float) -> None:
         if self._bar:

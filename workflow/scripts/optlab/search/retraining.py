@@ -16,7 +16,7 @@ from optlab.errors import UserError
 from optlab.machine import hardware
 from optlab.runs import record
 from optlab.search.trials import trial as one_trial
-from optlab.search.trials.journal import Journal
+from optlab.search.trials.journal import Journal, Worker
 from optlab.study import space
 from optlab.study.kinds.search import Search
 from optlab.study.space import Setting
@@ -63,7 +63,8 @@ def read(search: Search) -> list[Trial]:
     if not path.is_file():
         raise UserError(f"there is no journal {path}: let search.py run trials first")
     journal = Journal(search)
-    journal.fail_dead()
+    with Worker(-1, path) as reader:
+        journal.fail_dead(reader)
     return [_trial(search, trial) for trial in journal.counted()]
 
 

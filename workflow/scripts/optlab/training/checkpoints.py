@@ -5,7 +5,6 @@ A checkpoint is written between two steps: every minute, and when the process is
 code, data and PyTorch) is not that of the run is ignored with a warning.
 """
 
-import glob
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -155,8 +154,6 @@ class Checkpoints:
     def _read(self) -> State | None:
         if self._file is None:
             return None
-        for leftover in self._file.parent.glob(f".{glob.escape(self._file.name)}.*"):
-            leftover.unlink(missing_ok=True)  # of a process that was killed while writing
         if not self._file.exists():
             return None
         try:

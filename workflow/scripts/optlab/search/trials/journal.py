@@ -2,13 +2,16 @@
 
 Optuna's journal is a file to which every process appends, safely also on a network disk. It has no
 heartbeat, so a worker tags its trials with its identity, and touches a file while it lives. Before
-a worker takes a trial, it marks the running trials of dead workers as failed. A live worker wrongly
-declared dead finds its trial marked failed and abandons it. Work may be repeated; no trial is
+a worker takes a trial, it marks the running trials of dead workers as failed; those of a worker
+that an earlier call has left and that still lives count. A live worker on another machine, wrongly
+declared dead, finds its trial marked failed and abandons it. Work may be repeated; no trial is
 counted twice.
 """
 
 from __future__ import annotations
 
+import glob
+import json
 import logging
 import os
 import threading
@@ -69,11 +72,13 @@ class Journal:
         return self.study.get_trials(deepcopy=False)
 
     def counted(self) -> list[FrozenTrial]:
-        """The trials, including failed ones, up to the last one that the search asks for."""
+        """The trials that have ended, failed ones too, up to the last that the search asks for."""
         trials, finished = [], 0
         for trial in self.trials():
             if finished == self._search.trials:
                 break
+            if trial.state == TrialState.RUNNING:  # of a worker that has not noticed the end
+                continue
             trials.append(trial)
             finished += trial.state in FINISHED
         return trials
@@ -100,13 +105,13 @@ class Journal:
                     return trial
             time.sleep(PAUSE)
 
-    def fail_dead(self, worker: Worker | None = None) -> None:
-        """Mark running trials of dead workers as failed; without ``worker``, all running trials."""
+    def fail_dead(self, worker: Worker) -> None:
+        """Mark running trials of dead workers as failed."""
         for trial in self.trials():
             if trial.state == TrialState.RUNNING:
                 tag = trial.user_attrs.get("worker")
                 # A trial has no tag if its worker died between the two writes of a claim.
-                if worker is None or tag is None or worker.outlived(tag):
+                if tag is None or worker.outlived(tag):
                     with suppress(ValueError, UpdateFinishedTrialError):  # it has ended since
                         self.study.tell(trial.number, state=TrialState.FAIL)
 
@@ -121,17 +126,24 @@ class Journal:
 
 
 class Worker:
-    """The identity and heartbeat of a worker, by which others see whether it lives."""
+    """The identity and heartbeat of a worker, by which others see whether it lives.
+
+    Its number is for tables only: a worker that an earlier call has left may have the same.
+    """
 
     def __init__(self, number: int, journal: Path):
-        self._folder = journal.parent
+        self._folder, self._files = journal.parent, f"{glob.escape(journal.stem)}.alive-*"
         self._file = journal.with_name(f"{journal.stem}.alive-{uuid.uuid4().hex[:12]}")
         self.tag = {"number": number, "token": self._file.name, **alive.identity()}
         self._end = threading.Event()
 
     def __enter__(self) -> Worker:
-        self._file.touch()
+        self._touch()
         threading.Thread(target=self._beat, daemon=True).start()
+        for file in self._folder.glob(self._files):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                if self.outlived(json.loads(file.read_text(encoding="utf-8"))):
+                    file.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,21 +153,18 @@ class Worker:
     def outlived(self, tag: dict[str, Any]) -> bool:
         """Whether the worker with this tag is dead: its process has ended, or it is silent.
 
-        A worker replaces an earlier worker with the same number.
+        Silence is asked only where its process cannot be seen: a live one is never declared dead.
         """
-        if tag["token"] == self.tag["token"]:
-            return False
-        if tag["number"] == self.tag["number"]:
-            return True
-        if alive.lives(tag) is False:
+        lives = alive.lives(tag)
+        if lives is False:
             return True
         # Both times are set by the file system, so the clocks of the machines may differ.
         self._touch()
         try:
             other = (self._folder / tag["token"]).stat().st_mtime
-        except FileNotFoundError:
+        except FileNotFoundError:  # it has ended in a process that goes on
             return True
-        return self._file.stat().st_mtime - other > SILENCE
+        return lives is None and self._file.stat().st_mtime - other > SILENCE
 
     def _beat(self) -> None:
         while not self._end.wait(BEAT):
@@ -164,7 +173,7 @@ class Worker:
     def _touch(self) -> None:
         if not self._end.is_set():
             with suppress(OSError):
-                self._file.touch()
+                self._file.write_text(json.dumps(self.tag), encoding="utf-8")
 
 
 def suggest(trial: Trial, name: str, spec: Spec) -> Any:
