@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
+
 from snakemake_logger_plugin_optlab import LogHandler, failures, plan
 from snakemake_logger_plugin_optlab.progress import Progress
 
@@ -21,8 +22,8 @@ class Screen:
         self.stream = io.StringIO()
         self.stream.isatty = lambda: terminal
         monkeypatch.setattr("sys.stderr", self.stream)
-        usual = {"printshellcmds": False, "nocolor": True, "quiet": None, "debug_dag": False,
-                 "verbose": False, "show_failed_logs": True, "stdout": False, "dryrun": False}  # fmt: skip
+        flags = ("printshellcmds", "debug_dag", "verbose", "stdout", "dryrun", "show_failed_logs")
+        usual = {**dict.fromkeys(flags, False), "nocolor": True, "quiet": None}
         self.handler = LogHandler(SimpleNamespace(**{**usual, **settings}), None)
 
     def say(self, text, level=logging.INFO, **facts):
