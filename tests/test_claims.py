@@ -1,6 +1,7 @@
 """Claims of a study: what is read of them, which are wrong, and their table."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,7 @@ def test_written_digits_are_kept_in_the_resolved_study(here):
     Path("study.yaml").write_text(WRITTEN)
     study = reading.load("study.yaml")
     assert of_claims(study) == TEXTS
-    # Snakemake reads the YAML itself, and tells us the files.
-    parsed = yaml.safe_load(WRITTEN)
-    assert parsed["exercises"]["fit"]["claims"][0]["published"] == 0.15
-    assert reading.resolve(parsed, ["study.yaml"]) == study
+    assert reading.of_files(["study.yaml"]) == study
     Path("resolved.yaml").write_text(reading.dump(study))
     assert reading.load("resolved.yaml") == study
     edited = reading.dump(study).replace("study: tiny", "study: small")  # is checked again
@@ -58,11 +56,15 @@ def test_written_digits_are_kept_in_the_resolved_study(here):
 
 def test_number_that_replaces_the_written_one_is_taken(here):
     Path("study.yaml").write_text(WRITTEN)
+    claims = yaml.safe_load(WRITTEN)["exercises"]["fit"]["claims"]
+    claims = [{**one, "published": text} for one, text in zip(claims, TEXTS, strict=True)]
+    claims[1]["published"] = "2.50"
+    claims[0]["published"] = 0.25
     Path("more.yaml").write_text(WRITTEN.replace("1.0}", "2.50}"))
-    parsed = yaml.safe_load(WRITTEN.replace("1.0}", "2.50}"))
-    parsed["exercises"]["fit"]["claims"][0]["published"] = 0.25  # from the command line
-    found = of_claims(reading.resolve(parsed, ["study.yaml", "more.yaml"]))
-    assert found == ["0.25", "2.50", *TEXTS[2:]]
+    found = reading.of_files(["study.yaml", "more.yaml"])
+    assert of_claims(found) == [TEXTS[0], "2.50", *TEXTS[2:]]
+    word = f"exercises={json.dumps({'fit': {'claims': claims}})}"
+    assert of_claims(reading.of_files(["study.yaml"], [word])) == ["0.25", "2.50", *TEXTS[2:]]
 
 
 PLACE = "study.yaml:7: exercises.fit.claims.0"

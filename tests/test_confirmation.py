@@ -59,7 +59,7 @@ NEXT = {  # rates tried, the end at which the best one is, and the next one
     "nothing is below zero": ([0, 0.1], "lowest", None),
     "zero far away": ([0, 0.1, 0.2], "highest", 0.4),
     "nor below the smallest number": ([1e-300, 1], "lowest", None),
-    "nor above the largest": ([1, 1e200], "highest", None),
+    "nor above the largest": ([1, 1e9], "highest", None),
     "neighbours": ([1, 1 + 2**-52], "highest", 1 + 2**-51),
 }
 

@@ -31,7 +31,10 @@ def PROGRAM(name, folder="workflow/scripts"):
 
 
 try:
-    STUDY = reading.resolve(config, map(os.path.relpath, workflow.configfiles))
+    STUDY = reading.of_files(
+        map(os.path.relpath, workflow.configfiles),
+        workflow.config_settings.config_args or (),
+    )
     RUNS = {run.path: run for run in table.runs(STUDY)}
     UNITS = {unit.path: unit for unit in table.units(STUDY)}
     # The machines of a cluster are described by its profile's `default-resources`.

@@ -10,7 +10,6 @@ that is no longer chosen.
 """
 
 import dataclasses
-import math
 import os
 import shlex
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from optlab import command_line, files
+from optlab.catalogue.knobs import refuses
 from optlab.errors import UserError, in_one_line
 from optlab.machine import owner
 from optlab.machine.children import Children, terminate
@@ -90,9 +90,9 @@ def beyond(chosen: Run, edge: str, tried: Sequence[Run]) -> Run | None:
         return None
     exact = last * last / before
     rounded = (float(f"{exact:.{digits}g}") for digits in range(2, 18))
-    found = (rate for rate in rounded if min(before, rate) < last < max(before, rate) < math.inf)
+    found = (rate for rate in rounded if min(before, rate) < last < max(before, rate))
     rate = next(found, 0.0)
-    if not rate:  # less than the smallest number, or more than the largest
+    if not rate or refuses(chosen.optimizer, "lr", rate):  # too small, or too large
         return None
     knobs = {**chosen.knobs, "lr": canonical(rate)}
     return dataclasses.replace(chosen, knobs=knobs, arguments={**chosen.arguments, "lr": rate})

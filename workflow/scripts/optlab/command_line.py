@@ -28,6 +28,7 @@ from optlab.study.run import REPLICATES, Run, carried
 from optlab.training.settings import USUAL, VARIABLE
 from optlab.values import canonical
 
+MOST = 10**9  # the limit of epochs and sizes, as in the schema of a study
 PREPARE = Path(__file__).parents[1] / "prepare_data.py"
 
 
@@ -146,12 +147,19 @@ def _up_to(most: int, least: int = 1) -> Callable:
     return _checked(int, lambda number: least <= number <= most, words)
 
 
+def whole(text: str) -> int:
+    """A whole number that a study may have, too."""
+    number = _checked(int, lambda number: number >= 1, "a whole number from 1 up")(text)
+    if number > MOST:
+        raise argparse.ArgumentTypeError(f"'{text}' is not allowed; at most {MOST}")
+    return number
+
+
 positive = _checked(float, lambda number: 0 < number < math.inf, "a number above 0")
-whole = _checked(int, lambda number: number >= 1, "a whole number from 1 up")
-_rate = _checked(float, lambda rate: 0 <= rate < math.inf, knob_rules.KNOBS["lr"].allowed)
+_rate = _checked(float, knob_rules.KNOBS["lr"].accepts, knob_rules.KNOBS["lr"].allowed)
 _batch_size = _checked(
     lambda text: text if text == "full" else int(text),
-    lambda size: size == "full" or size >= 1,
+    lambda size: size == "full" or 1 <= size <= MOST,
     "a whole number from 1 up, or full",
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")

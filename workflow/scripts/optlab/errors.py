@@ -77,7 +77,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether the main memory, or that of a GPU, was too small."""
     kinds = {cls.__name__ for cls in type(error).__mro__}  # PyTorch's class, without importing it
     return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+        isinstance(error, RuntimeError)
+        and any(words in str(error) for words in ("allocate memory", "Storage size calculation"))
     )
 
 

@@ -20,6 +20,7 @@ class Source:
         validation: held out by default: a number of examples, or a fraction of them (below 1).
         test: the test set in words.
         published: torchvision's class for it; None where torchvision does not have it.
+        per_class: the examples of each class.
     """
 
     label: str
@@ -29,6 +30,7 @@ class Source:
     validation: int | float
     test: str = "as published"
     published: str | None = None
+    per_class: tuple[int, ...] = ()
 
     @property
     def trained(self) -> int:
@@ -50,13 +52,34 @@ SOURCES: dict[str, Source] = {
         (1, 8, 8),
         360,
         "360 of the 1,797 images, stratified by class, the same for every seed",
+        per_class=(142, 145, 142, 146, 145, 146, 145, 143, 139, 144),
     ),
-    "mnist": Source("MNIST", "classification", 60_000, (1, 28, 28), 10_000, published="MNIST"),
+    "mnist": Source(
+        "MNIST",
+        "classification",
+        60_000,
+        (1, 28, 28),
+        10_000,
+        published="MNIST",
+        per_class=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    ),
     "fashion_mnist": Source(
-        "Fashion-MNIST", "classification", 60_000, (1, 28, 28), 10_000, published="FashionMNIST"
+        "Fashion-MNIST",
+        "classification",
+        60_000,
+        (1, 28, 28),
+        10_000,
+        published="FashionMNIST",
+        per_class=(6_000,) * 10,
     ),
     "cifar10": Source(
-        "CIFAR-10", "classification", 50_000, (3, 32, 32), 5_000, published="CIFAR10"
+        "CIFAR-10",
+        "classification",
+        50_000,
+        (3, 32, 32),
+        5_000,
+        published="CIFAR10",
+        per_class=(5_000,) * 10,
     ),
     # Examples and shape are a guess until the file has been read.
     NPZ: Source("", None, 60_000, (1_000,), 1 / 6, "as in the file"),

@@ -14,6 +14,8 @@ from optlab.catalogue.knobs import FINITE, FRACTION, whole
 Shape = tuple[int, ...]  # of one example
 
 OUTPUTS = 10  # assumed where work is estimated
+DEEPEST = 1000  # layers
+LARGEST = 10**10  # weights; with gradients and an optimizer's state, more than any GPU holds
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Network:
         matrices: whether it has no convolutions. A GPU then trains its replicates faster stacked.
         hidden: whether it has hidden layers.
         constant: whether its initial weights are the same for every seed.
+        cannot: shape and options -> why it takes no such examples; None where it does.
     """
 
     builder: str
@@ -48,6 +51,18 @@ class Network:
     matrices: bool = True
     hidden: bool = True
     constant: bool = False
+    cannot: Callable[[Shape, Mapping[str, Any]], str | None] = lambda shape, options: None
+
+
+def cnn_cannot(shape: Shape, options: Mapping[str, Any]) -> str | None:
+    """Why the network cnn cannot take examples of this shape."""
+    least = 2 ** len(options["channels"])
+    if len(shape) == 3 and min(shape[1:]) >= least:
+        return None
+    return (
+        f"the network cnn needs images of at least {least}x{least} pixels, "
+        f"but this data set's examples have the shape {list(shape)}"
+    )
 
 
 def _dense(widths: Sequence[int]) -> Work:
@@ -91,6 +106,7 @@ NETWORKS: dict[str, Network] = {
         _cnn_work,
         {"channels": [32, 64], "units": 1024, "dropout": 0.5},
         matrices=False,
+        cannot=cnn_cannot,
     ),
 }
 
@@ -104,7 +120,25 @@ def refuses(option: str, value: Any, default: Any) -> str | None:
     """What would be right instead of ``value`` for an option with this default, if it is wrong."""
     if isinstance(default, list):
         fits = isinstance(value, list) and all(map(whole(1).accepts, value))
+        if fits and len(value) > DEEPEST:
+            return f"at most {DEEPEST} layers"
         return None if fits else f"a list of whole numbers from 1 up, as {default}"
     if option == "dropout":
         return FRACTION.refuses(value)
+    if option == "n_layers" and whole(DEEPEST + 1).accepts(value):
+        return f"at most {DEEPEST} layers"
     return (FINITE if isinstance(default, float) else whole(1)).refuses(value)
+
+
+def unfit(network: str, options: Mapping[str, Any], shape: Shape) -> str | None:
+    """Why a network with these options cannot learn examples of this shape; None where it can."""
+    entry = of(network)
+    options = {**entry.options, **options}
+    if reason := entry.cannot(shape, options):
+        return reason
+    weights = entry.work(shape, options).weights
+    if weights <= LARGEST:
+        return None
+    return (
+        f"the network {network} has about {weights:.1g} weights; at most {LARGEST:.0g} are allowed"
+    )

@@ -65,7 +65,8 @@ class Optimizer:
 
 
 def _muon_cannot(use: Use) -> str | None:
-    if not networks.of(use.network).hidden:
+    net = networks.of(use.network)
+    if not net.hidden or not {**net.options, **use.network_options}.get("hidden", True):
         return f"the network {use.network} has no hidden matrix: Muon would be plain AdamW"
     return None
 

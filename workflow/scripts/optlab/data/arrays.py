@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from optlab.data import headers
+from optlab.data.headers import NPZ_ARRAYS, Header
 from optlab.errors import DataError
-
-NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-IMAGES = "uint8 images [N, H, W], [N, H, W, 1 or 3] or [N, 1 or 3, H, W]"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def read_npz(file: Path) -> Arrays:
     """Read and check a user's `.npz` file with the arrays x_train, y_train, x_test and y_test.
 
     x: uint8 images, stored as [N, C, H, W], or floats [N, ...], stored as float32 ([N] as [N, 1]).
-    y: integers 0..classes-1 [N] (classification) or floats [N, ...] (regression, [N] as [N, 1]).
+    y: integers 0..classes-1 [N] (classification) or floats (regression, [N] as [N, 1]).
 
     Raises:
         DataError: the file cannot be read, or an array is not allowed.
@@ -69,9 +68,7 @@ def _load(file: Path) -> dict[str, np.ndarray]:
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise DataError("holds a single array, not a .npz file; write it with numpy.savez")
     with archive:
-        if missing := [name for name in NPZ_ARRAYS if name not in archive.files]:
-            held, needed = ", ".join(sorted(archive.files)) or "nothing", ", ".join(NPZ_ARRAYS)
-            raise DataError(f"array {missing[0]} is missing (it holds {held}); needed: {needed}")
+        headers.missing(dict.fromkeys(archive.files))
         return {name: _member(archive, name) for name in NPZ_ARRAYS}
 
 
@@ -94,38 +91,27 @@ def _member(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
 
 def inputs(name: str, x: np.ndarray) -> np.ndarray:
     """x as uint8 [N, C, H, W] or float32 [N, ...] (at least two axes)."""
+    header = _header(x)
+    headers.inputs(name, header)
     if x.dtype.kind == "f":
         return _floats(name, x)
-    if x.dtype != np.uint8:
-        raise DataError(f"array {name} is of type {x.dtype}; it must be {IMAGES}, or floats")
-    if x.ndim == 3:
-        return x[:, None]
-    # If both ends could be the channels, the last axis is taken, as in most files.
     if x.ndim == 4 and x.shape[3] in (1, 3):
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    if x.ndim == 4 and x.shape[1] in (1, 3):
-        return x
-    raise DataError(f"array {name} has the shape {list(x.shape)}; it must be {IMAGES}")
+    return x.reshape(len(x), *header.example)
 
 
 def _targets(name: str, y: np.ndarray) -> np.ndarray:
-    """y as int64 [N] or float32 [N, ...] (at least two axes)."""
-    if y.dtype.kind == "f":
-        return _floats(name, y)
-    if y.dtype.kind not in "iu":
-        needed = "integers (classification) or floats (regression)"
-        raise DataError(f"array {name} is of type {y.dtype}; it must be {needed}")
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise DataError(f"array {name} has the shape {list(y.shape)}; labels must be [N]")
-    return y.astype(np.int64)
+    """y as int64 [N] or float32 [N, outputs]."""
+    headers.targets(name, _header(y))
+    return _floats(name, y) if y.dtype.kind == "f" else y.reshape(-1).astype(np.int64)
+
+
+def _header(array: np.ndarray) -> Header:
+    return Header(array.dtype.kind, array.dtype.itemsize, array.shape)
 
 
 def _floats(name: str, values: np.ndarray) -> np.ndarray:
     """Finite float32 values; a single axis [N] becomes [N, 1]."""
-    if values.ndim == 0:
-        raise DataError(f"array {name} is a single number; it must be [N, ...]")
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite: an error below
         values = values.astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))

@@ -48,15 +48,6 @@ def size(description: str, source: str, subset: int | None) -> tuple[int, tuple[
     return min(subset or entry.trained, entry.trained), entry.shape
 
 
-def known_examples(description: str, definition: Definition) -> int | None:
-    """The number of training examples; None if it is known only after preparation."""
-    source = definition["source"]
-    changed = definition["subset"] is not None or definition["validation"] is not None
-    if Path(description).exists() or (source != NPZ and not changed):
-        return size(description, source, None)[0]
-    return None
-
-
 def whole(definition: Definition) -> Definition:
     """The definition without its subset."""
     return {**definition, "subset": None}

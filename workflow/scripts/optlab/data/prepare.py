@@ -15,7 +15,7 @@ import numpy as np
 
 from optlab import files, locks
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition, Source
-from optlab.data import archives, arrays, builtin, identity, splits
+from optlab.data import archives, arrays, builtin, identity, known, splits
 from optlab.data.arrays import Arrays
 from optlab.errors import DISK_FULL, DataError
 
@@ -93,7 +93,7 @@ def _split(
     if definition["source"] == "line":
         stored = {"x_train": whole.x_train, "y_train": whole.y_train}
     else:
-        validation = _validation(definition, len(whole.x_train))
+        validation = known.validation(definition, len(whole.x_train))
         try:
             stored = splits.split(whole, validation, subset, seed)
         except DataError as error:
@@ -114,14 +114,6 @@ def _split(
         "sha256": files.arrays_hash(stored),
     }
     return stored, description
-
-
-def _validation(definition: Definition, examples: int) -> int | float:
-    """The number of validation examples, or their fraction of all training examples."""
-    if definition.get("validation") is not None:
-        return definition["validation"]
-    default = SOURCES[definition["source"]].validation
-    return default / examples if isinstance(default, int) and definition.get("subset") else default
 
 
 def _sentence(source: Source, definition: Definition, whole: Arrays, sizes: dict[str, int]) -> str:

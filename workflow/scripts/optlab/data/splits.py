@@ -6,8 +6,8 @@ draws the same split.
 
 import numpy as np
 
+from optlab.data import division
 from optlab.data.arrays import Arrays
-from optlab.errors import DataError
 from optlab.strata import stratified
 
 TEST_SEED = 0  # like a published test set, ours does not depend on the seed of the split
@@ -31,9 +31,16 @@ def split(
     subset: how many training examples to keep, including validation (None: all).
     Raises DataError if there are too few examples, in all or of some class.
     """
-    order = shuffled(arrays.x_train, arrays.y_train, seed)
-    order = _keep(order, arrays, subset, 1 if validation == 0 else 2)
-    held_out = _held_out(order, arrays, _count(validation, len(order)))
+    examples, labels = len(arrays.x_train), arrays.y_train
+    per_class = None if arrays.classes is None else np.bincount(labels).tolist()
+    division.check(examples, per_class, validation, subset)
+    order = shuffled(arrays.x_train, labels, seed)
+    if subset is not None:
+        order = order[:subset] if per_class is None else order[stratified(labels[order], subset)]
+    count = division.held_out(validation, len(order))
+    held_out = np.arange(len(order)) < count
+    if per_class is not None and count:
+        held_out = stratified(labels[order], count, leave=1)
     test_order = shuffled(arrays.x_test, arrays.y_test, TEST_SEED)
     parts = {
         "train": (arrays.x_train, arrays.y_train, order[~held_out]),
@@ -52,39 +59,3 @@ def _row_bytes(values: np.ndarray) -> np.ndarray:
     """The rows as opaque bytes [N], which NumPy compares byte by byte."""
     rows = np.ascontiguousarray(values).reshape(len(values), -1)
     return rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).ravel()
-
-
-def _keep(order: np.ndarray, arrays: Arrays, subset: int | None, needed: int) -> np.ndarray:
-    """The training order cut to the subset, which has `needed` or more examples of each class."""
-    if subset is not None and subset > len(order):
-        raise DataError(f"subset: {subset} examples asked for, but there are {len(order)}")
-    if arrays.classes is None:
-        return order[:subset]
-    if subset is not None:
-        order = order[stratified(arrays.y_train[order], subset)]
-    per_class = np.bincount(arrays.y_train[order], minlength=arrays.classes)
-    if per_class.min() < needed:
-        where = "the training data" if subset is None else f"the subset of {subset} examples"
-        found = f"{where} has {per_class.min()} examples of class {per_class.argmin()}"
-        raise DataError(f"{found}; a stratified split needs {needed} or more of every class")
-    return order
-
-
-def _count(validation: float, examples: int) -> int:
-    """The number of validation examples, which leaves some to train on."""
-    if isinstance(validation, float) and 0 < validation < 1:
-        validation = max(1, round(validation * examples))
-    if validation >= examples:
-        there = f"there are {examples} for training and validation"
-        raise DataError(f"validation: {validation} examples asked for, but {there}; ask for fewer")
-    return int(validation)
-
-
-def _held_out(order: np.ndarray, arrays: Arrays, count: int) -> np.ndarray:
-    """Which positions of the order are validation examples, bool [N]."""
-    if arrays.classes is None or count == 0:
-        return np.arange(len(order)) < count
-    try:
-        return stratified(arrays.y_train[order], count, leave=1)
-    except DataError as error:
-        raise DataError(f"validation: {error}") from error

@@ -1,5 +1,6 @@
 """Mistakes of a study, collected and printed in one line each, with their place in the file."""
 
+import codecs
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import yaml
 
 from optlab.errors import Key, Mistake, UserError
+from optlab.study import notation
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_ENTRIES = 200_000
 AS_WRITTEN = "published"  # key of numbers whose digits count: 0.150 is not 0.15
 
@@ -30,7 +31,7 @@ class Mistakes:
     def read(self, file: str) -> str:
         """The text of a file; one that cannot be read is a mistake."""
         try:
-            return Path(file).read_text(encoding="utf-8")
+            return decoded(Path(file).read_bytes())
         except (OSError, ValueError) as error:
             self.lines.append(_unreadable(file, error))
             return ""
@@ -38,12 +39,12 @@ class Mistakes:
     def load(self, text: str, file: str) -> Any:
         """The content of a file, whose lines are remembered; what is not YAML is a mistake."""
         try:
-            root = yaml.compose(text, Loader=Loader)
+            root = yaml.compose(text, Loader=notation.Loader)
             self._places.setdefault((), f"{file}: ")
             if root is not None:
                 self._walk(root, (), file)
-            return None if self.lines else yaml.load(text, Loader=Loader)
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            return None if self.lines else notation.load(text)
+        except (ValueError, KeyError, RecursionError, yaml.YAMLError) as error:
             self.lines.append(_unreadable(file, error))
 
     def add(self, key: Key, message: str) -> None:
@@ -88,12 +89,30 @@ class Mistakes:
             self.written[key] = node.value
 
 
+def decoded(content: bytes) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: it is not UTF-8; says in which line.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("is UTF-16; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{content[error.start]:02x} in line {line}"
+        raise ValueError(f"is not utf-8 ({found}); save it as UTF-8") from error
+
+
 def _unreadable(file: str, error: Exception) -> str:
     """One line on why a file cannot be read; for invalid YAML with the line number."""
     if isinstance(error, OSError):
         return f"{file}: cannot be read: {error.strerror}"
     if isinstance(error, RecursionError):
         return f"{file}: is nested too deeply, or within itself"
+    if isinstance(error, ValueError) and "UTF" in str(error):
+        return f"{file}: {error}"
     mark = getattr(error, "problem_mark", None)
     place = f"{file}:{mark.line + 1}" if mark else file
     problem = getattr(error, "problem", None) or " ".join(str(error).split())

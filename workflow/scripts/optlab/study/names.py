@@ -12,7 +12,7 @@ from optlab import custom
 from optlab.catalogue import knobs as knob_rules
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.datasets import BUILT_IN
-from optlab.data import identity
+from optlab.data import identity, known
 from optlab.errors import DataError, Mistake, UserError, allowed, below, show
 
 Mistakes = Iterator[Mistake]
@@ -27,8 +27,10 @@ def data_set(name: str, definition: Mapping[str, Any]) -> Mistakes:
     else:
         try:
             identity.prepared_path(name, definition)
+            known.sizes(definition)
         except DataError as error:
-            yield (), str(error)
+            key, _, message = str(error).partition(": ")
+            yield ((key,), message) if key in definition else ((), str(error))
 
 
 def data_sets(study: Mapping[str, Any], names: Iterable[str]) -> Mistakes:
@@ -51,6 +53,24 @@ def varied(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
             elif what == "split" and not identity.held_out(definition):
                 words = "has no validation examples to draw"
                 yield ("vary", number), f"split: the data set {name} {words}"
+
+
+def judged(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
+    """Figures by which an exercise is judged, which its data sets must have."""
+    for key in ("metric", "target_accuracy"):
+        if exercise.get(key) in (None, "auto", "loss"):
+            continue
+        for name in exercise["datasets"]:
+            if task(study, name) == "regression":
+                yield (key,), f"the data set {name} has no classes, so no accuracy"
+
+
+def task(study: Mapping[str, Any], name: str) -> str | None:
+    """The task of a data set; None where it has a mistake, which is reported elsewhere."""
+    definition = study["datasets"].get(name)
+    if definition is None or any(data_set(name, definition)):
+        return None
+    return known.source(definition).task
 
 
 def model(definition: Mapping[str, Any]) -> Mistakes:
@@ -113,14 +133,18 @@ def optimizer(name: str, given: Mapping[str, list[Any]]) -> Mistakes:
 
 def _knob(optimizer: str, knob: str, values: list[Any]) -> Mistakes:
     known = optimizers.knobs_of(optimizer) or [knob]
+
+    def refuses(value: Any) -> str | None:
+        return knob_rules.refuses(optimizer, knob, value)
+
     if knob not in known:
         message = f"the optimizer {optimizer} has no knob '{knob}'"
         yield (knob,), f"{message}; {allowed(knob, known)}"
-    elif not knob_rules.refuses(knob, values) and knob_rules.refuses(knob, values[0]):
+    elif not refuses(values) and refuses(values[0]):
         yield (knob,), f"{show(values)} is one value; write [{show(values)}]"
-    else:
+    elif knob == "lr" or not custom.is_custom(optimizer):  # of others of one's own nothing is known
         for number, value in enumerate(values):
-            if reason := knob_rules.refuses(knob, value):
+            if reason := refuses(value):
                 yield (knob, number), f"{show(value)} is not allowed; {reason}"
 
 

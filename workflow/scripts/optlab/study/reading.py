@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from optlab.catalogue import datasets
-from optlab.data.identity import known_examples
+from optlab.catalogue import datasets, networks
+from optlab.data import known
 from optlab.errors import Key, Mistake, below
-from optlab.study import confirmation, kinds, names, schema, table
-from optlab.study.mistakes import AS_WRITTEN, Loader, Mistakes
+from optlab.study import confirmation, kinds, names, notation, schema, table
+from optlab.study.mistakes import AS_WRITTEN, Mistakes
 from optlab.study.run import Run
 from optlab.values import canonical
 
@@ -26,12 +26,17 @@ INHERITED = (
     *("confirm", "margin", "extend"),
 )
 
-# YAML 1.1 takes 1e-5 for a text, since it has no point; the user meant a number.
+# A quoted number, or one that Snakemake's options give as a text, is a number.
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _TEXTS = (
     *("study", "title", "archives", "datasets", "models", "source", "file", "network"),
     *("claim", "unanswered"),
 )
+
+MOST_RUNS = 100_000  # of an exercise, all of which are read into memory
+
+# Of a folder's name, in bytes. A file system allows 255, and a benchmark adds to the last one.
+LONGEST = 220
 
 # The names of all rules; `figures_<exercise>` is one for each exercise.
 RULES = (
@@ -53,29 +58,46 @@ def load(path: str | Path) -> dict[str, Any]:
     text = mistakes.read(str(path))
     first, _, rest = text.partition("\n")
     if first == _RESOLVED + _hash(rest):
-        return yaml.load(rest, Loader=Loader)
+        return notation.load(rest)
     return _resolve(mistakes.load(text, str(path)), mistakes)
 
 
-def resolve(config: Mapping[str, Any] | None, files: Iterable[str] = ()) -> dict[str, Any]:
-    """A configuration with every default filled in and every number in its one form.
+def of_files(files: Iterable[str], words: Iterable[str] = ()) -> dict[str, Any]:
+    """The resolved study of Snakemake's configuration files and its options ``--config``.
+
+    Snakemake has read them as YAML 1.1, and its keys are no longer those that were written.
 
     Args:
-        config: the content of the configuration file.
-        files: the configuration files, for the line numbers of mistakes.
+        files: later ones overwrite what is in earlier ones.
+        words: ``key=value``, which overwrite what is in files.
 
     Raises:
         UserError: the mistakes, one line for each.
     """
-    mistakes = Mistakes()
+    mistakes, content = Mistakes(), None
     for file in files:
-        mistakes.load(mistakes.read(file), file)
-    return _resolve(config, mistakes)
+        content = _over(content, mistakes.load(mistakes.read(file), file))
+    for word in words:
+        key, _, value = word.partition("=")
+        try:
+            content = _over(content, {key: notation.load(value)})
+        except (ValueError, KeyError, yaml.YAMLError):
+            content = _over(content, {key: value})
+    return _resolve(content, mistakes)
+
+
+def resolve(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A configuration with every default filled in and every number in its one form.
+
+    Raises:
+        UserError: the mistakes, one line for each.
+    """
+    return _resolve(config, Mistakes())
 
 
 def dump(study: Mapping[str, Any]) -> str:
     """A resolved study as text that `load` reads without checking it again."""
-    text = yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True, width=100)
+    text = notation.dump(study)
     return f"{_RESOLVED}{_hash(text)}\n{text}"
 
 
@@ -101,6 +123,13 @@ def part(
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _over(before: Any, after: Any) -> Any:
+    """Content with the keys of another one put over it, at every level."""
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return after
+    return {**before, **{key: _over(before.get(key), one) for key, one in after.items()}}
 
 
 def _resolve(config: Any, mistakes: Mistakes) -> dict[str, Any]:
@@ -129,10 +158,7 @@ def _plain(value: Any, key: str = "") -> Any:
 
 
 def _write(study: Any, key: Key, text: str) -> None:
-    """Put back the text of a number, unless the configuration has another number there.
-
-    Snakemake reads the YAML itself, and later files and options overwrite what is in earlier ones.
-    """
+    """Put back the text of a number, unless a later file or option has another number there."""
     *path, last = key
     with suppress(KeyError, IndexError, TypeError, ValueError):
         for name in path:
@@ -164,6 +190,8 @@ def _of_names(study: Mapping[str, Any]) -> Iterator[Mistake]:
         key = ("exercises", name)
         if name in rules:
             yield key, f"an exercise cannot be called '{name}': a rule has this name"
+        if (size := table.size(exercise)) > MOST_RUNS:
+            yield key, f"its grid has {size} runs; at most {MOST_RUNS} are allowed"
         yield from below(key, names.data_sets(study, exercise["datasets"]))
         yield from below(key, kinds.of(exercise).mistakes(study, exercise))
 
@@ -182,8 +210,7 @@ def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
         if optimizers.setdefault(run.unit, run.optimizer) != run.optimizer:
             same = f"{optimizers[run.unit]} and {run.optimizer} would share a folder; rename one"
             yield (*key, "optimizers"), same
-        if message := _too_large(run, study["datasets"][run.dataset]):
-            yield (*key, "batch_sizes"), message
+        yield from below(key, _misfits(run, study["datasets"][run.dataset]))
         row = {name: getattr(run, name) for name in validator.schema["properties"]}
         for error in validator.iter_errors(row):
             name = ".".join(map(str, error.absolute_path))
@@ -196,18 +223,25 @@ def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
         yield from below(("exercises", name), kinds.of(exercise).run_mistakes(exercise, own))
 
 
-def _too_large(run: Run, definition: Mapping[str, Any]) -> str | None:
-    """Why a batch is too large, if the size of the training set is known before preparation."""
-    examples = known_examples(run.data, definition)
+def _misfits(run: Run, definition: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What of a run does not fit its data set, or the file system."""
+    examples = known.sizes(definition)[0]
     if run.subset is not None:
         examples = run.subset - run.subset_validation
-    if examples is None or not isinstance(run.batch_size, int) or run.batch_size <= examples:
-        return None
-    together = f" ({run.gpus} processes together)" if run.gpus > 1 else ""
-    return (
-        f"a batch of {run.batch_size}{together} is more than the {examples} training examples "
-        f"of {run.dataset}; use at most {examples}"
-    )
+    if isinstance(run.batch_size, int) and run.batch_size > examples:
+        together = f" ({run.gpus} processes together)" if run.gpus > 1 else ""
+        yield (
+            ("batch_sizes",),
+            f"a batch of {run.batch_size}{together} is more than the {examples} training examples "
+            f"of {run.dataset}; use at most {examples}",
+        )
+    shape = known.source(definition).shape
+    if reason := networks.unfit(run.network, run.network_options, shape):
+        yield ("models",), f"{run.model} on {run.dataset}: {reason}"
+    for part in run.path.split("/"):
+        if len(part.encode()) > LONGEST:
+            words = f"the folder {part[:40]}… of a run would have a name of {len(part.encode())}"
+            yield (), f"{words} bytes; shorten names, or give knobs fewer digits: at most {LONGEST}"
 
 
 def _ordered(study: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,17 +5,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from optlab.errors import Mistake, allowed, show
-from optlab.study.mistakes import Loader
+from optlab.study import notation
 
+MOST = 10**9  # of counts that have no limit of their own
 SCHEMAS = Path(__file__).parents[3] / "schemas"
 
 
 def load(name: str) -> dict[str, Any]:
     """The schema ``config`` (of a configuration) or ``runs`` (of a row of the run table)."""
-    return yaml.load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"), Loader=Loader)
+    return notation.load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))
 
 
 def validator(schema: dict[str, Any]) -> Any:
@@ -65,10 +64,10 @@ def _mistakes(error: Any) -> Iterator[Mistake]:
             yield key, f"{show(value)} is not a text; write '{show(value)}'"
         case "type" if rule == "array":
             yield key, f"{show(value)} is not a list; write [{show(value)}]"
-        case "minItems" if rule > 1:
-            yield key, f"the list is too short; give at least {rule} values"
-        case "maxItems":
-            yield key, f"the list is too long; give at most {rule} values"
+        case "minItems" | "maxItems" if rule > 1:
+            short = error.validator == "minItems"
+            words = "short; give at least" if short else "long; give at most"
+            yield key, f"the list is too {words} {rule} values"
         case "minItems":
             yield key, "the list is empty; give at least one value"
         case "minProperties":
@@ -77,17 +76,22 @@ def _mistakes(error: Any) -> Iterator[Mistake]:
             twice = next(v for n, v in enumerate(value) if v in value[:n])
             yield key, f"{show(twice)} is in the list twice"
         case "anyOf":
-            yield key, f"{show(value)} is not allowed; a whole number from 1 up, or full"
+            words = f"at most {MOST}" if _is_large(value) else "a whole number from 1 up, or full"
+            yield key, f"{show(value)} is not allowed; {words}"
         case "pattern":
             key = (*key, value) if "propertyNames" in error.schema_path else key
             yield key, f"{show(value)} cannot be a name; use {error.schema['description']}"
         case "not":
             yield key, f"{show(value)} is taken: results/{value} holds something else"
         case _:
-            yield key, f"{show(value)} is not allowed; {_requirement(error.schema)}"
+            yield key, f"{show(value)} is not allowed; {_requirement(error.schema, value)}"
 
 
-def _requirement(schema: Mapping[str, Any]) -> str:
+def _is_large(value: Any) -> bool:
+    return isinstance(value, int | float) and value > MOST
+
+
+def _requirement(schema: Mapping[str, Any], value: Any = None) -> str:
     kinds = {
         "integer": "a whole number",
         "number": "a number",
@@ -99,5 +103,6 @@ def _requirement(schema: Mapping[str, Any]) -> str:
     kind = [kind] if isinstance(kind, str) else kind
     words = " or ".join(kinds.get(k, str(k)) for k in kind if k != "null")
     limits = [f"at least {schema['minimum']}"] if "minimum" in schema else []
-    limits += [f"at most {schema['maximum']}"] if "maximum" in schema else []
+    if "maximum" in schema and (schema["maximum"] < MOST or _is_large(value)):
+        limits.append(f"at most {schema['maximum']}")
     return f"{words} {' and '.join(limits)}".strip()

@@ -7,6 +7,7 @@ be ``per_layer``: then each layer of a trial has a parameter, ``n_units_l0``,
 ``n_units_l1`` and so on.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -69,13 +70,32 @@ def label(choice: Any) -> Any:
     return json.dumps(choice) if isinstance(choice, list) else choice
 
 
+def extremes(space: Space, name: str, other: Any) -> list[Any]:
+    """The choices of a name, or the largest value of its range; ``other`` if it is not drawn."""
+    spec = space.get(name)
+    if spec is None:
+        return [other]
+    return list(spec["choices"]) if spec["type"] == "categorical" else [spec["high"]]
+
+
+def largest(space: Space, network: str) -> Iterator[dict[str, Any]]:
+    """Network options of the space, with all that is a range at its end."""
+    options = networks.of(network).options
+    drawn = {name: extremes(space, name, default) for name, default in options.items()}
+    if "n_layers" in space and "n_units" in space:
+        layers, units = (max(extremes(space, name, 1)) for name in ("n_layers", "n_units"))
+        drawn["hidden"] = [[units] * layers]
+    for values in itertools.product(*drawn.values()):
+        yield dict(zip(drawn, values, strict=True))
+
+
 def mistakes(space: Space, network: str) -> Iterator[Mistake]:
     """Every mistake of a space for a network of the catalogue."""
     chosen = [c for c in space.get("optimizer", {}).get("choices", ()) if isinstance(c, str)]
     names = _names(network, chosen)
     for name, spec in space.items():
         if name in names:
-            found = list(_spec_mistakes(spec)) or _ends(name, spec, network)
+            found = list(_spec_mistakes(spec)) or _ends(name, spec, network, chosen)
             yield from below((name,), found)
         else:
             yield (name,), f"unknown name in the search space; {allowed(name, names)}"
@@ -115,20 +135,24 @@ def _spec_mistakes(spec: Spec) -> Iterator[Mistake]:
         yield ("low",), f"{show(low)} has no logarithm; with log: true, low must be above 0"
 
 
-def _ends(name: str, spec: Spec, network: str) -> Iterator[Mistake]:
+def _ends(name: str, spec: Spec, network: str, chosen: list[str]) -> Iterator[Mistake]:
     """Values that the name cannot have, among all choices or the two ends of the range."""
     choices = spec.get("choices")
     if name == "optimizer" and choices is None:
         yield ("type",), "the optimizer is one of a list; use type: categorical, with choices"
         return
-    values = enumerate(choices) if choices else ((key, spec[key]) for key in ("low", "high"))
-    for place, value in values:
-        if reason := _refused(name, value, network):
+    values = list(enumerate(choices) if choices else ((end, spec[end]) for end in ("low", "high")))
+    found = [(place, value, _refused(name, value, network, chosen)) for place, value in values]
+    for place, value, reason in found:
+        if reason:
             key = ("choices", place) if choices else (place,)
             yield key, f"{show(value)} is not allowed; {reason}"
+    fraction = spec["type"] == "float" and _refused(name, float(spec["low"]), network, chosen)
+    if fraction and not any(reason for *_, reason in found):
+        yield ("type",), f"a float is not allowed; {fraction}: use type: int"
 
 
-def _refused(name: str, value: Any, network: str) -> str | None:
+def _refused(name: str, value: Any, network: str, chosen: list[str]) -> str | None:
     """What would be allowed instead of ``value``; None if it is allowed."""
     if name == "optimizer":
         known = list(optimizers.OPTIMIZERS)  # a list, since a value may not be hashable
@@ -138,7 +162,8 @@ def _refused(name: str, value: Any, network: str) -> str | None:
     sizes = {"n_layers": 1, "n_units": 1, "batch_size": 1, **networks.of(network).options}
     if name in sizes:
         return networks.refuses(name, value, sizes[name])
-    return knob_rules.refuses(name, value)
+    having = [one for one in chosen if name in optimizers.knobs_of(one)] or [""]
+    return next(filter(None, (knob_rules.refuses(one, name, value) for one in having)), None)
 
 
 def _structure(space: Space) -> Iterator[Mistake]:

@@ -1,5 +1,6 @@
 """The run table of a resolved study: every run of every exercise."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,16 @@ Study = Mapping[str, Any]
 def runs(study: Study, exercise: str | None = None) -> list[Run]:
     """The run table, or the part of one exercise, in the study's own order."""
     return [run for run in _grid(study, exercise) if run.skip_reason is None]
+
+
+def size(exercise: Mapping[str, Any]) -> int:
+    """The number of points of an exercise's grid; 0 of a search."""
+    if exercise["kind"] == "search":
+        return 0
+    keys = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules", "scaling")
+    grids = exercise["optimizers"].values()
+    points = sum(math.prod(map(len, grid.values())) for grid in grids)
+    return points * math.prod(len(exercise[key]) for key in keys if key in exercise)
 
 
 def skipped(study: Study) -> list[tuple[Run, str]]:

@@ -27,14 +27,33 @@ def build(
     Raises:
         UserError: the optimizer refuses its arguments, or a user's own cannot be imported.
     """
-    arguments = settings.arguments.items()
-    keywords = {name: tuple(v) if isinstance(v, list) else v for name, v in arguments}
+    known = _parameters(custom.load(settings.optimizer_class))
+    keywords = {
+        name: _typed(value, known[name].default if name in known else None)
+        for name, value in settings.arguments.items()
+    }
     if settings.fused:
         keywords["fused"] = True
-    if capturable:
-        known = inspect.signature(custom.load(settings.optimizer_class)).parameters
-        keywords |= {"capturable": True} if "capturable" in known else {}
+    if capturable and "capturable" in known:
+        keywords["capturable"] = True
     return custom.call(settings.optimizer_class, list(parameters), **keywords)
+
+
+def _parameters(target: Any) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError):  # of a user's own, which need not be a class
+        return {}
+
+
+def _typed(value: Any, default: Any) -> Any:
+    """A value of the type of the parameter's default: settings write the float 0.0 as 0."""
+    if isinstance(value, list | tuple):
+        fits = isinstance(default, list | tuple) and len(default) == len(value)
+        defaults = default if fits else [None] * len(value)
+        return tuple(_typed(*pair) for pair in zip(value, defaults, strict=True))
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and isinstance(default, float) else value
 
 
 def build_scheduler(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from optlab.catalogue import networks
 from optlab.errors import UserError
 
 
@@ -15,12 +16,8 @@ def build(
     Raises:
         UserError: the examples are not images, or are too small for the pooling layers.
     """
-    least = 2 ** len(channels)
-    if len(shape) != 3 or min(shape[1:]) < least:
-        raise UserError(
-            f"the network cnn needs images of at least {least}x{least} pixels, "
-            f"but this data set's examples have the shape {list(shape)}"
-        )
+    if reason := networks.cnn_cannot(shape, {"channels": channels}):
+        raise UserError(reason)
     layers: list[nn.Module] = []
     depth, height, width = shape
     for filters in channels:

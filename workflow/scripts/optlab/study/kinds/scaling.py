@@ -64,6 +64,7 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
     if 1 not in exercise["gpus"]:
         yield ("gpus",), "speed-up is against one process: the list needs 1"
     yield from names.grid(study, exercise)
+    yield from names.judged(study, exercise)
 
 
 def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:

@@ -9,12 +9,11 @@ from typing import Any
 
 from optlab import triggers
 from optlab.catalogue import networks, optimizers
-from optlab.catalogue.datasets import SOURCES
 from optlab.catalogue.knobs import FLAG, whole
 from optlab.catalogue.optimizers import Use
-from optlab.data import identity
+from optlab.data import identity, known
 from optlab.errors import Mistake, UserError, allowed, below, show
-from optlab.study import space
+from optlab.study import names, space
 from optlab.study.claims import searches as claims
 from optlab.study.run import Run, carried
 
@@ -34,7 +33,9 @@ PRUNERS: dict[str, dict[str, Any]] = {
 }
 RULES = {
     **dict.fromkeys(("multivariate", "group"), FLAG),
-    **dict.fromkeys(("n_ei_candidates", "interval_steps", "n_min_trials"), whole(1)),
+    **dict.fromkeys(("interval_steps", "n_min_trials"), whole(1)),
+    "n_ei_candidates": whole(1, 100_000),
+    "min_early_stopping_rate": whole(0, 100),
     "min_resource": whole(1),
     "reduction_factor": whole(2),
 }
@@ -150,13 +151,13 @@ def fill(exercise: dict[str, Any]) -> None:
 
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
     """Unknown names, wrong options, and keys that contradict each other."""
-    network = exercise["network"]
+    network, found = exercise["network"], []
     if network in networks.NETWORKS:
-        yield from below(("space",), space.mistakes(exercise["space"], network))
-        yield from _useless(exercise)
+        found = list(space.mistakes(exercise["space"], network))
+        yield from below(("space",), found)
     else:
-        known = allowed(network, networks.NETWORKS)
-        yield ("network",), f"unknown network {show(network)}; {known}"
+        message = f"unknown network {show(network)}; {allowed(network, networks.NETWORKS)}"
+        yield ("network",), message
     yield from _options("sampler", exercise["sampler"], SAMPLERS)
     yield from _options("pruner", exercise["pruner"], PRUNERS)
     if exercise["sampler"].get("group") is True and not exercise["sampler"].get("multivariate"):
@@ -166,21 +167,60 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
         yield ("pruner", "min_resource"), f"{resource} is more than the {exercise['epochs']} epochs"
     if exercise["batch_size"] == "full" and exercise["epoch_examples"] is not None:
         yield ("epoch_examples",), "a full batch is the whole training set; leave one of the two"
-    for number, dataset in enumerate(exercise["datasets"]):
-        if reason := _unfit(study["datasets"].get(dataset), exercise["metric"]):
-            yield ("datasets", number), f"{show(dataset)} {reason}"
+    if network in networks.NETWORKS and not found:
+        yield from _useless(exercise)
+        for number, dataset in enumerate(exercise["datasets"]):
+            for key, message in _unfit(study, dataset, exercise):
+                yield (*key, number) if key == ("datasets",) else key, f"{show(dataset)} {message}"
 
 
 def _useless(exercise: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Optimizers that a sweep would skip with this network and batch size."""
-    space = exercise["space"]
-    dropout = space.get("dropout", {})
-    options = {"dropout": dropout["high"]} if "high" in dropout else {}
-    use = Use(exercise["network"], options, exercise["batch_size"])
-    for number, name in enumerate(space.get("optimizer", {}).get("choices", ())):
-        if isinstance(name, str) and (reason := optimizers.of(name).cannot(use)):
+    """Optimizers that a sweep would skip with some network or batch size of the space."""
+    drawn, network = exercise["space"], exercise["network"]
+    sizes = space.extremes(drawn, "batch_size", exercise["batch_size"])
+    uses = [
+        Use(network, options, size)
+        for options in space.largest(drawn, network)
+        for size in dict.fromkeys(sizes)
+    ]
+    for number, name in enumerate(drawn["optimizer"]["choices"]):
+        reasons = (optimizers.of(name).cannot(use) for use in uses)
+        if reason := next(filter(None, reasons), None):
             where = ("space", "optimizer", "choices", number)
             yield where, f"{show(name)} makes no sense here: {reason}"
+
+
+def _unfit(
+    study: Mapping[str, Any], dataset: str, exercise: Mapping[str, Any]
+) -> Iterator[Mistake]:
+    """Why a search cannot use a data set, unless that has a mistake of its own."""
+    if (task := names.task(study, dataset)) is None:
+        return
+    definition, drawn = study["datasets"][dataset], exercise["space"]
+    training, validation = known.sizes(definition)
+    if not validation:
+        yield ("datasets",), "has no validation examples, on which a search must judge its trials"
+        return
+    if task == "regression" and exercise["metric"] == "val_accuracy":
+        yield ("datasets",), "has no classes, so no accuracy; use metric: val_loss"
+    sizes = space.extremes(drawn, "batch_size", exercise["batch_size"])
+    wanted = {
+        ("validation_examples",): (exercise["validation_examples"], validation, "validation"),
+        ("epoch_examples",): (exercise["epoch_examples"], training, "training"),
+        ("space", "batch_size") if "batch_size" in drawn else ("batch_size",): (
+            max((size for size in sizes if size != "full"), default=0),
+            training,
+            "training",
+        ),
+    }
+    for key, (asked, there, kind) in wanted.items():
+        if (asked or 0) > there:
+            yield key, f"has {there} {kind} examples, and {asked} are asked for"
+    shape = known.source(definition).shape
+    options = space.largest(drawn, exercise["network"])
+    reasons = (networks.unfit(exercise["network"], one, shape) for one in options)
+    if reason := next(filter(None, reasons), None):
+        yield ("datasets",), f"does not fit: {reason}"
 
 
 def _options(kind: str, given: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -196,19 +236,6 @@ def _options(kind: str, given: Mapping[str, Any], table: Mapping[str, Any]) -> I
             yield (kind, option), f"{message}; {allowed(option, known)}"
         elif option != "name" and (reason := RULES.get(option, whole(0)).refuses(value)):
             yield (kind, option), f"{show(value)} is not allowed; {reason}"
-
-
-def _unfit(definition: Mapping[str, Any] | None, metric: str) -> str | None:
-    """Why a search cannot use a data set; None if it can, or if the data set is unknown."""
-    source = SOURCES.get(definition["source"]) if definition else None
-    if definition is None or source is None:
-        return None
-    given = definition["validation"]
-    if not (source.validation if given is None else given):
-        return "has no validation examples, on which a search must judge its trials"
-    if source.task == "regression" and metric == "val_accuracy":
-        return "has no classes, so no accuracy; use metric: val_loss"
-    return None
 
 
 def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[Mistake]:

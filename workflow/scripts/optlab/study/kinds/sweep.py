@@ -39,6 +39,7 @@ def _schedule(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
     """What its section names, and how its results are to be judged."""
     yield from names.grid(study, exercise)
+    yield from names.judged(study, exercise)
     yield from names.varied(study, exercise)
     yield from confirmation.mistakes(study, exercise)
 
