@@ -5,10 +5,10 @@ STUDY ?= config/config.yaml
 CORES ?= all
 MINUTES ?= 30
 SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
-NAME = $$(.venv/bin/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["study"])' $(STUDY))
+CHECK = .venv/bin/python workflow/scripts/check.py --study '$(STUDY)'
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab settle retry status test test-slow test-slurm test-gridengine lint format bench clean
+.PHONY: help install lab check settle retry status test test-slow test-slurm test-gridengine lint format bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -22,19 +22,23 @@ install: .venv/installed  ## install everything into .venv
 	@touch $@
 
 lab: install  ## run the study (STUDY=config/lab.yaml for another) and write its report
-	$(SNAKEMAKE) --configfile $(STUDY)
-	$(SNAKEMAKE) --configfile $(STUDY) --quiet all --report results/$(NAME)/report.html
-	@echo "The report: results/$(NAME)/report.html"
+	@$(CHECK)
+	$(SNAKEMAKE) --configfile '$(STUDY)'
+	$(SNAKEMAKE) --configfile '$(STUDY)' --quiet all --report "results/$$($(CHECK) --name)/report.html"
+	@echo "The report: results/$$($(CHECK) --name)/report.html"
+
+check: install  ## check the study and start nothing: all mistakes in it, a line each
+	@$(CHECK)
 
 settle: install  ## train more seeds where a verdict is open (MINUTES=30 of training, STUDY, CORES)
-	.venv/bin/python workflow/scripts/settle.py --study $(STUDY) --minutes $(MINUTES) -- --cores $(CORES)
+	.venv/bin/python workflow/scripts/settle.py --study '$(STUDY)' --minutes $(MINUTES) -- --cores $(CORES)
 
 retry: install  ## try the runs of the study again that failed by themselves
-	.venv/bin/python workflow/scripts/retry.py --study $(STUDY)
-	$(SNAKEMAKE) --configfile $(STUDY)
+	.venv/bin/python workflow/scripts/retry.py --study '$(STUDY)'
+	$(SNAKEMAKE) --configfile '$(STUDY)'
 
 status: install  ## what of the study is done, running, failed, and how long the rest takes
-	@.venv/bin/python workflow/scripts/status.py --study $(STUDY)
+	@.venv/bin/python workflow/scripts/status.py --study '$(STUDY)'
 
 test: install  ## the fast tests, under five minutes on two cores
 	.venv/bin/python -m pytest -n auto -m "not slow and not slurm and not gridengine" tests

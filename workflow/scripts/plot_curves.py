@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optlab import files
-from optlab.command_line import Parser
+from optlab.command_line import Parser, add_study
 from optlab.errors import UserError, allowed, in_one_line
 from optlab.figures.plan import AXES, Picture
 from optlab.results import reading as results
@@ -39,8 +39,7 @@ def parser() -> Parser:
     """The options."""
     p = Parser(__doc__)
     p.add_argument("--optimizer", metavar="NAME", help="the optimizer, as the study names it")
-    p.add_argument("--study", default="config/config.yaml", metavar="FILE",
-                   help="the study's configuration (config/config.yaml)")  # fmt: skip
+    add_study(p)
     p.add_argument("--output", type=Path, metavar="FILE",
                    help="picture to write: .svg, .png or .pdf (default: a window)")  # fmt: skip
     p.add_argument("--list", action="store_true", help="list the finished runs, and draw nothing")
@@ -104,7 +103,7 @@ def chosen(study: dict[str, Any], arguments: argparse.Namespace) -> list[Run]:
     if not done:
         raise UserError(
             f"none of the {len(runs)} runs of {arguments.optimizer} is finished; "
-            f"run the study first: snakemake --cores all --configfile {arguments.study}"
+            f"run the study first: snakemake --configfile {arguments.study} --cores all"
         )
     problem = attrgetter("exercise", *AXES)
     first, *others = dict.fromkeys(map(problem, done))

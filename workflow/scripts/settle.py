@@ -77,8 +77,7 @@ def settle(study: dict[str, Any], workflow: "Workflow", budget: Budget) -> int:
 def parser() -> command_line.Parser:
     """The options."""
     p = command_line.Parser(__doc__)
-    p.add_argument("--study", default="config/config.yaml", metavar="FILE",
-                   help="the study's configuration (config/config.yaml)")  # fmt: skip
+    command_line.add_study(p)
     p.add_argument(
         "--minutes", type=command_line.positive, metavar="M", help="of training, over all jobs"
     )

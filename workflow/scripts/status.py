@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,12 +106,12 @@ def remaining(standings: list[Standing], cores: int) -> float | None:
 
 
 @in_one_line
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     p = command_line.Parser(__doc__)
-    p.add_argument("--study", default="config/config.yaml", help="the study's configuration")
+    command_line.add_study(p)
     cores = len(os.sched_getaffinity(0))
     p.add_argument("--cores", type=command_line.whole, default=cores, help="to count on")
-    arguments = p.parse_args()
+    arguments = p.parse_args(words)
     study = reading.load(arguments.study)
     standings = [standing(run) for run in table.runs(study)]
     lines = report(study["study"], standings, arguments.cores)

@@ -43,10 +43,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message.removeprefix('argument ')}\n")
 
 
+def add_study(parser: Parser) -> None:
+    """The option of the programs that people call with a study, which has a default."""
+    parser.add_argument("--study", default="config/config.yaml", type=study_file, metavar="FILE",
+                        help="the study's configuration (config/config.yaml)")  # fmt: skip
+
+
 def study_parser(description: str | None, *more: str, optional: Collection[str] = ()) -> Parser:
     """The options of the programs that read a study; ``more`` of them, required or not."""
     p = Parser(description)
-    p.add_argument("--study", type=Path, required=True, help="the study, or study.yaml")
+    p.add_argument("--study", type=study_file, required=True, help="the study, or study.yaml")
     texts = {
         "exercise": "name of the exercise",
         "dataset": "name of one of its data sets",
@@ -165,6 +171,7 @@ _batch_size = _checked(
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _name = _checked(str, _NAME.fullmatch, "up to 100 letters, digits, '-' and '_', a letter first")
 _folder = _checked(lambda text: Path(text) if text else None, lambda path: True, "name a folder")
+study_file = _checked(lambda text: text or None, lambda text: True, "name the file of a study")
 _file = _checked(
     lambda text: text or None, lambda text: not os.path.isdir(text), "name a file, not a folder"
 )

@@ -73,6 +73,12 @@ def show(value: Any) -> str:
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
+def visible(text: str) -> str:
+    """A text for a terminal: what is not printable, such as a line end, as its escape."""
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the main memory, or that of a GPU, was too small."""
     kinds = {cls.__name__ for cls in type(error).__mro__}  # PyTorch's class, without importing it
@@ -99,7 +105,8 @@ def message_of(error: BaseException) -> str | None:
 
 def report(message: str) -> None:
     """Print a message, each of its lines marked as an error."""
-    print(*(f"error: {line}" for line in message.splitlines()), sep="\n", file=sys.stderr)
+    lines = (f"error: {visible(line)}" for line in message.split("\n"))
+    print(*lines, sep="\n", file=sys.stderr)
 
 
 def in_one_line(main: Callable[..., int]) -> Callable[..., int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from optlab.errors import Key, Mistake, UserError
+from optlab.errors import Key, Mistake, UserError, visible
 from optlab.study import notation
 
 MOST_ENTRIES = 200_000
@@ -33,7 +33,7 @@ class Mistakes:
         try:
             return decoded(Path(file).read_bytes())
         except (OSError, ValueError) as error:
-            self.lines.append(_unreadable(file, error))
+            self.lines.append(visible(_unreadable(file, error)))
             return ""
 
     def load(self, text: str, file: str) -> Any:
@@ -45,14 +45,14 @@ class Mistakes:
                 self._walk(root, (), file)
             return None if self.lines else notation.load(text)
         except (ValueError, KeyError, RecursionError, yaml.YAMLError) as error:
-            self.lines.append(_unreadable(file, error))
+            self.lines.append(visible(_unreadable(file, error)))
 
     def add(self, key: Key, message: str) -> None:
         """Add a mistake at ``key``, or at the nearest key above it that is in the file."""
         keys = (key[:length] for length in range(len(key), -1, -1))
         where = next((self._places[one] for one in keys if one in self._places), "")
         name = ".".join(map(str, key)) or "the study"
-        line = f"{where}{name}: {message}"
+        line = visible(f"{where}{name}: {message}")
         if line not in self.lines:
             self.lines.append(line)
 

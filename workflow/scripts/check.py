@@ -1,0 +1,38 @@
+"""Check a study: one line that says what is in it, or all of its mistakes, a line each.
+
+In:  a study's configuration file (--study).
+Out: a line on the screen. Nothing is written and nothing is started; Snakemake is not needed.
+
+Example:
+  check.py --study config/lab.yaml
+"""
+
+import sys
+from collections.abc import Sequence
+
+from optlab import command_line
+from optlab.errors import in_one_line
+from optlab.study import reading, table
+from optlab.study.kinds import search
+from optlab.values import counted
+
+
+@in_one_line
+def main(words: Sequence[str] | None = None) -> int:
+    p = command_line.Parser(__doc__)
+    command_line.add_study(p)
+    p.add_argument("--name", action="store_true", help="print the name of the study alone")
+    arguments = p.parse_args(words)
+    study = reading.load(arguments.study)
+    if arguments.name:
+        print(study["study"])
+        return 0
+    trials = sum(one.trials for one in search.every(study))
+    found = {"run": len(table.runs(study)), "trial": trials}
+    parts = [counted(number, thing) for thing, number in found.items() if number]
+    print(f"study {study['study']}: {' and '.join(parts)}, no mistakes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
