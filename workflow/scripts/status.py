@@ -60,10 +60,11 @@ def _standing(run: Run) -> Standing:
     record = records.read(run.folder)
     if message := record.get("failure"):
         return Standing(run, "failed", message=str(message))
-    if record and (content := _content(Path(run.folder, "metrics.tsv"))) is not None:
-        if not records.describes(run.folder, content):
-            message = f"{run.folder}/metrics.tsv is damaged; remove it"
-            return Standing(run, "failed", message=message)
+    content = _content(Path(run.folder, "metrics.tsv"))
+    if content is not None and not records.describes(run.folder, content):
+        message = f"{run.folder}/metrics.tsv is damaged; remove it"
+        return Standing(run, "failed", message=message)
+    if record and content is not None:
         seeds = {entry["seed"] for entry in record["seeds"]}
         if seeds.issuperset(run.seed_numbers):
             return Standing(run, "done", record["wall"]["total"] * run.seeds / len(seeds))
