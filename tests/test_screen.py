@@ -212,8 +212,8 @@ def test_a_dry_run_names_each_job_once_with_its_reason(monkeypatch):
 def test_a_dry_run_of_many_runs_is_short_and_counts_them(monkeypatch, optimizers):
     jobs = [train(rate, optimizer=f"o{n}") for n in range(optimizers) for rate in range(100)]
     told = planned(monkeypatch, jobs)
-    assert len(told) <= 60 and max(map(len, told)) < 200
-    counts = [int(count) for count in re.findall(r"\((\d+) jobs\)", "\n".join(told))]
+    assert len(told) <= 60 and max(map(len, told)) < 250
+    counts = [int(count) for count in re.findall(r"\((\d+) jobs", "\n".join(told))]
     assert sum(counts) == len(jobs)
 
 

@@ -16,6 +16,7 @@ import status as program
 from optlab import files
 from optlab.runs.progress import Progress
 from optlab.study import reading, table
+from optlab.study.kinds import search
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 FOUR = {"[0.01]": "[0.01, 0.02, 0.03, 0.04]", "[10]": "[2]"}
@@ -130,13 +131,15 @@ def test_run_on_another_machine_counts_as_long_as_it_is_heard_of(runs):
     assert f"running {runs[0].path}" in told and f"failed  {runs[1].path}" in told
 
 
-def test_damaged_files_are_no_harm(runs):
+def test_damaged_files_are_told(runs):
     for run, text in zip(runs, ("", "{", "[1]", "null"), strict=True):
         for name in (run.state, f"{run.folder}/run.json", f"{run.folder}/metrics.tsv"):
             file = Path(name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-    assert "0 done, 0 running, 0 failed, 4 waiting" in status()
+    told = status()
+    assert "0 done, 0 running, 4 failed, 0 waiting" in told
+    assert told.count("metrics.tsv is damaged; remove it") == 4
 
 
 @pytest.mark.parametrize("record", ['{"seeds": 3}', '{"wall": 1}', '{"seeds": [1, 2], "wall": {}}'])
@@ -173,3 +176,24 @@ def test_what_is_left_out_is_told_with_its_reason(write):
         "  left out fit, lbfgs: 2 runs; L-BFGS compares gradients of one and the same loss: "
         "it needs batch_size full"
     ]
+
+
+def test_a_finished_search_is_told_with_its_statistics():
+    def trial(number, state, value=None, status="ok", **parameters):
+        facts = {"number": number, "state": state, "status": status}
+        return {**facts, "value": value, "parameters": parameters}
+
+    trials = [
+        trial(0, "complete", 0.5, lr=0.1),
+        trial(1, "complete", 0.931234, lr=0.0123456, optimizer="adam"),
+        trial(2, "pruned", 0.1),
+        trial(3, "pruned", status="diverged"),
+        trial(4, "failed", status="lost"),
+    ]
+    told = search.statistics({"trials": trials, "best": 1, "metric": "val_accuracy"})
+    assert told == (
+        "4 trials finished (2 complete, 1 pruned, 1 diverged, 1 failed); "
+        "best val_accuracy 0.9312 (trial 1: lr 0.01235, optimizer adam)"
+    )
+    told = search.statistics({"trials": trials[3:], "best": None, "metric": "val_loss"})
+    assert told.endswith("0 complete, 0 pruned, 1 diverged, 1 failed); none came to its end")

@@ -8,6 +8,7 @@ Out: STUDY (the resolved study), RUNS (path -> run), UNITS (path -> what is conf
 import functools
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, f"{workflow.basedir}/workflow/scripts")
@@ -195,6 +196,9 @@ def ending():
         lines.append(
             f"{count}; they are tried again when they or their code change, or by make retry"
         )
+    for one in SEARCHES.values():
+        with suppress(errors.UserError, KeyError, TypeError, ValueError):
+            lines.append(f"search {one.path}: {search.statistics(search.finished(one))}")
     tables = [f"{RESULTS}/tables/{name}.tsv" for name in ("optimizers", "scaling", "search")]
     made = [table for table in tables if Path(table).exists()]
     return "\n".join([*lines, f"the answers: {', '.join([*made, f'{RESULTS}/figures'])}"])

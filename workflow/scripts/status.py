@@ -167,7 +167,10 @@ def search_line(one: search.Search) -> str:
     best = _read(Path(one.folder, "best/run.json"))
     workers = sum(Path(file).exists() for file in one.worker_files())
     if workers == one.workers and best:
-        state = "done"
+        try:
+            state = f"done: {search.statistics(search.finished(one))}"
+        except (UserError, KeyError, TypeError, ValueError):
+            state = f"failed: {one.folder}/trials.json is damaged; remove it"
     else:
         state = f"{workers} of {one.workers} workers have ended"
     return f"  search {one.path}, {one.trials} trials: {state}"

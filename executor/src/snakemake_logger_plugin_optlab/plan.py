@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 LINES = 50  # at most, besides the first and the last
+WIDTH = 120  # characters of what differs between the jobs of a group
 NAMES = 5  # of files that changed
 
 # Snakemake's reason -> ours. Reasons that only follow from other jobs are left out beside others.
@@ -47,13 +48,33 @@ class Plan:
 
     def _grouped(self, depth: int | None) -> Iterable[str]:
         """A line for each group of jobs whose subjects agree in their first ``depth`` parts."""
-        groups: dict[tuple[str, str, str], int] = {}
-        for rule, name, why in self._jobs:
-            short = name if depth is None else "/".join(name.split("/")[:depth])
-            groups[rule, short, why] = groups.get((rule, short, why), 0) + 1
-        for (rule, name, why), count in groups.items():
-            many = f" ({count} jobs)" if count > 1 else ""
-            yield f"  {rule} {name}{many}: {why}".replace(" :", ":")
+        groups: dict[tuple[str, str, str], list[list[str]]] = {}
+        rules = list(dict.fromkeys(rule for rule, _, _ in self._jobs))
+        jobs = sorted(self._jobs, key=lambda job: (rules.index(job[0]), _natural(job[1])))
+        for rule, name, why in jobs:
+            parts = name.split("/")
+            short = name if depth is None else "/".join(parts[:depth])
+            rest = [] if depth is None else parts[depth:]
+            groups.setdefault((rule, short, why), []).append(rest)
+        for (rule, name, why), rests in groups.items():
+            many = f" ({len(rests)} jobs{_varied(rests)})" if len(rests) > 1 else ""
+            rest = "" if many else "".join(f"/{part}" for part in rests[0])
+            yield f"  {rule} {name}{rest}{many}: {why}".replace(" :", ":")
+
+
+def _varied(rests: Sequence[Sequence[str]]) -> str:
+    """What differs between jobs, given the rest of the path of each, shortened."""
+    settings = [[part for rest in one for part in rest.split("+")] for one in rests]
+    columns = [dict.fromkeys(column) for column in zip(*settings, strict=False)]
+    shown = [", ".join(column) for column in columns if len(column) > 1]
+    text = "; ".join(shown)
+    return f": {text[: WIDTH - 1]}…" if len(text) > WIDTH else f": {text}" if text else ""
+
+
+def _natural(name: str) -> list[Any]:
+    """A key that sorts numbers in a text by their values."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", name)
+    return [float(part) if number % 2 else part for number, part in enumerate(parts)]
 
 
 def subject(outputs: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from optlab.runs import record
 from optlab.search.trials import trial as one_trial
 from optlab.search.trials.journal import Journal, Worker
 from optlab.study import space
-from optlab.study.kinds.search import Search
+from optlab.study.kinds.search import Search, statistics
 from optlab.study.space import Setting
 from optlab.training import loop
 
@@ -51,6 +51,7 @@ def retrain(search: Search, folder: Path) -> None:
         "trials": trials,
     }
     files.write(folder / "trials.json", json.dumps(facts) + "\n")
+    print(statistics(facts), flush=True)
 
 
 def read(search: Search) -> list[Trial]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,3 +266,26 @@ def finished(search: Search) -> dict[str, Any]:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"the search has not finished: there is no {file}") from None
+
+
+def statistics(found: Mapping[str, Any]) -> str:
+    """The trials of a finished search and the best one, in one line.
+
+    Args:
+        found: the content of ``trials.json``.
+    """
+    trials = found["trials"]
+    count = Counter(
+        "diverged" if one["status"] == "diverged" else str(one["state"]) for one in trials
+    )
+    ended = len(trials) - count["failed"]
+    parts = [f"{count[state]} {state}" for state in ("complete", "pruned", "diverged", "failed")]
+    text = f"{ended} trials finished ({', '.join(parts)})"
+    best = next((one for one in trials if one["number"] == found["best"]), None)
+    if best is None:
+        return f"{text}; none came to its end"
+    values = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in best["parameters"].items()}
+    parameters = ", ".join(f"{name} {value}" for name, value in values.items())
+    return (
+        f"{text}; best {found['metric']} {best['value']:.4g} (trial {best['number']}: {parameters})"
+    )
