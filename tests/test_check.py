@@ -67,6 +67,13 @@ def test_a_study_without_mistakes_is_counted(write, capsys):
     assert os.listdir() == [file]
 
 
+def test_results_that_cannot_be_written_are_told(write, capsys):
+    Path("results").write_text("a file")
+    assert check.main(["--study", write()]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: results: is not a folder that can be written; results go there"
+
+
 @pytest.mark.parametrize("target", ["check", "lab", "settle", "status"])
 def test_make_tells_it_before_snakemake_starts(here, target):
     place = here / "two words.yaml"

@@ -7,11 +7,13 @@ Example:
   check.py --study config/lab.yaml
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from optlab import command_line
-from optlab.errors import in_one_line
+from optlab.errors import UserError, in_one_line
 from optlab.study import reading, table
 from optlab.study.kinds import search
 from optlab.values import counted
@@ -27,11 +29,19 @@ def main(words: Sequence[str] | None = None) -> int:
     if arguments.name:
         print(study["study"])
         return 0
+    check_results(Path("results", study["study"]))
     trials = sum(one.trials for one in search.every(study))
     found = {"run": len(table.runs(study)), "trial": trials}
     parts = [counted(number, thing) for thing, number in found.items() if number]
     print(f"study {study['study']}: {' and '.join(parts)}, no mistakes")
     return 0
+
+
+def check_results(folder: Path) -> None:
+    """Raise UserError if the results of a study could not be written there."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise UserError(f"{there}: is not a folder that can be written; results go there")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--spread", default="", metavar="COMMAND",
                    help="starts a program on each node of a run that needs several")  # fmt: skip
     arguments = p.parse_args(words)
+    files.check(arguments.output)
     unit = Unit.of(sys.stdin.read())
     training = Training(unit, shlex.split(arguments.spread))
     owner.follow()

@@ -61,6 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
         p.error("--optimizer is missing; --list says which there are")
     if arguments.output and arguments.output.suffix not in ENDINGS:
         raise UserError(f"--output: {arguments.output} ends in none of {', '.join(ENDINGS)}")
+    if arguments.output:
+        files.check(arguments.output)
     study = reading.load(arguments.study)
     if arguments.list:
         print("\n".join(listing(study)))

@@ -16,9 +16,10 @@ import signal
 import sys
 from pathlib import Path
 
+from optlab import files
 from optlab.catalogue.datasets import SOURCES
 from optlab.data import prepare
-from optlab.errors import in_one_line
+from optlab.errors import UserError, in_one_line
 from optlab.machine import owner
 
 
@@ -60,6 +61,9 @@ def stop(number: int, _frame: object) -> None:
 @in_one_line
 def main() -> int:
     options = arguments()
+    if options.output.suffix != ".json":
+        raise UserError(f"--output: {options.output} does not end in .json; tensors go beside it")
+    files.check(options.output, options.output.with_suffix(".pt"))
     name = options.name or options.source
     keys = ("source", "file", "validation", "split_seed", "subset")
     definition = {key: getattr(options, key) for key in keys}

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from optlab import command_line, locks
+from optlab import command_line, files, locks
 from optlab.errors import in_one_line
 from optlab.machine import owner
 
@@ -28,9 +28,10 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--output-folder", type=Path, help="where the results go (the search's folder)")
     arguments = p.parse_args(words)
     search = command_line.to_search(arguments)
+    folder = arguments.output_folder or Path(search.folder)
+    files.check(*(folder / name for name in ("trials.json", "best/metrics.tsv", "best/run.json")))
     from optlab.search import retraining  # PyTorch and Optuna: not before the words are checked
 
-    folder = arguments.output_folder or Path(search.folder)
     owner.follow()
     locks.take(folder / "retrain.lock", "retrains the best setting of this search")
     try:

@@ -28,10 +28,11 @@ def main(words: Sequence[str] | None = None) -> int:
     p.add_argument("--output", type=Path, help="record of this worker (default: by its number)")
     arguments = p.parse_args(words)
     search = command_line.to_search(arguments)
+    output = arguments.output or Path(search.folder, f"worker-{arguments.worker}.json")
+    files.check(output)
     from optlab.search.trials import worker  # PyTorch and Optuna: not before the words are checked
 
     owner.follow()
-    output = arguments.output or Path(search.folder, f"worker-{arguments.worker}.json")
     facts = worker.work(search, arguments.worker)
     files.write(output, json.dumps(facts, indent=1) + "\n")
     return 0

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line, locks
+from optlab import command_line, files, locks
 from optlab.errors import UserError, in_one_line
 from optlab.machine.children import Children, interrupt_group
 from optlab.results import settling
@@ -48,6 +48,7 @@ def main(words: Sequence[str] | None = None) -> int:
     study = reading.load(arguments.study)
     if not any(unit.confirm for unit in table.units(study)):
         raise UserError(f"{arguments.study}: nothing is confirmed; set confirm, as confirm: 10")
+    files.check(confirmation.settled_file(study))
     locks.take(Path(f"results/{study['study']}/settle.lock"), "settles this study")
     try:
         return settle(study, Workflow(study["study"], arguments.study, options), budget)

@@ -82,6 +82,8 @@ class Job:
         if processes.is_first():  # a call that was killed may have left one that goes on
             locks.take(Path(f"{self.state}.lock"), "trains this run")
         if not processes.is_member():
+            written = (self.output / "metrics.tsv", self.output / "run.json", self.state)
+            files.check(*written, self.checkpoint)
             devices.take_for(self.run.device, processes.processes_here(self.run.gpus))
         self.device = devices.resolve(self.run.device)
         self.mark = fingerprint(self.run, self.device)

@@ -1,5 +1,6 @@
 """Atomic writing: a file is seen complete or not at all, whenever the process is killed."""
 
+import errno
 import glob
 import hashlib
 import os
@@ -29,9 +30,8 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         path: the file; its folder is created.
         durable: whether the content must survive a crash of the machine.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     _tidy(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = _temporary(path)
     opened = locks.wait(temporary)
     try:
         yield temporary
@@ -52,6 +52,30 @@ def remove(path: Path) -> None:
     """Remove a file, if it is there, and what killed processes have left of it."""
     path.unlink(missing_ok=True)
     _tidy(path)
+
+
+def check(*paths: Path) -> None:
+    """Make sure, before hours of work, that files can be written; their folders are created.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        temporary = _temporary(path)
+        try:
+            temporary.touch()
+            temporary.unlink()
+        except OSError as error:
+            error.filename = str(path)
+            raise
+
+
+def _temporary(path: Path) -> Path:
+    """A file beside ``path`` that this process writes first; its folder is created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def _tidy(path: Path) -> None:

@@ -198,9 +198,11 @@ def settled_content(study: Study) -> dict[str, dict[str, int]]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         return {key: {str(k): int(n) for k, n in found[key].items()} for key in ("seeds", "begin")}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {"seeds": {}, "begin": {}}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{file}: damaged; remove it, and settle again") from error
 
 
