@@ -58,8 +58,8 @@ class Plan:
             groups.setdefault((rule, short, why), []).append(rest)
         for (rule, name, why), rests in groups.items():
             many = f" ({len(rests)} jobs{_varied(rests)})" if len(rests) > 1 else ""
-            rest = "" if many else "".join(f"/{part}" for part in rests[0])
-            yield f"  {rule} {name}{rest}{many}: {why}".replace(" :", ":")
+            whole = name if many else "/".join([name, *rests[0]])
+            yield f"  {rule} {whole}{many}: {why}".replace(" :", ":")
 
 
 def _varied(rests: Sequence[Sequence[str]]) -> str:
