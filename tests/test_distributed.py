@@ -122,6 +122,18 @@ def test_an_epoch_may_be_taken_up_in_its_middle(digits):
     assert all(torch.equal(a[0], b[0]) for a, b in zip(rest, whole[5:], strict=True))
 
 
+# Of torchrun, of a Kubernetes job, of MPI, and of SLURM in the shell of an allocation.
+OTHERS = {
+    **{"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"},
+    **{"MASTER_ADDR": "192.0.2.1", "MASTER_PORT": "9", "TORCHELASTIC_RUN_ID": "none"},
+    **{"PET_NNODES": "2", "PET_NODE_RANK": "1", "PET_RDZV_ENDPOINT": "192.0.2.1:9"},
+    **{"PET_NPROC_PER_NODE": "8", "PET_RDZV_BACKEND": "c10d", "PET_MAX_RESTARTS": "3"},
+    **{"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3", "PMI_SIZE": "4", "PMI_RANK": "3"},
+    **{"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_STEP_ID": "0", "SLURM_JOB_NUM_NODES": "2"},
+    **{"SLURM_STEP_NUM_NODES": "2", "SLURM_NODEID": "1", "SLURM_STEP_NUM_TASKS": "4"},
+}
+
+
 # -- as a run of the study -------------------------------------------------------------------
 
 
@@ -290,9 +302,93 @@ def test_a_machine_whose_name_leads_nowhere(digits, here):
 
 
 def test_variables_of_another_launcher_are_not_ours(digits, here):
-    environment = os.environ | {"RANK": "0", "WORLD_SIZE": "4"}
-    words = command(digits, here / "a", "--epochs", "1")
-    subprocess.run(words, check=True, timeout=60, env=environment)
+    environment = os.environ | OTHERS
+    for gpus in ("1", "2"):
+        words = command(digits, here / gpus, "--epochs", "1", "--gpus", gpus)
+        done = subprocess.run(
+            words, check=False, timeout=100, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads((here / gpus / "run.json").read_text())["settings"]["gpus"] == int(gpus)
+    assert [*here.rglob("metrics.tsv")] and not [*here.rglob("*meeting*")]
+
+
+def nodes_of(digits, here, there, known="2", **more):
+    """The first nodes of a run on several, as srun would start them."""
+    started = []
+    for node in range(there):
+        slurm = {"SLURM_STEP_NUM_NODES": known, "SLURM_NODEID": str(node), "OPTLAB_NODES": "2"}
+        words = command(digits, here / "run", "--gpus", "2", "--state", str(here / "state.json"))
+        with (here / f"log-{node}").open("w") as log:
+            environment = os.environ | OTHERS | slurm
+            started.append(subprocess.Popen([*words, *more.get("words", ())], env=environment,
+                                            stdout=log, stderr=log))  # fmt: skip
+    return started
+
+
+def test_two_nodes_meet_and_leave_nothing(digits, here):
+    """Both are this machine; a call that was killed has left its place."""
+    (here / ".state.json.meeting/1-0-0").mkdir(parents=True)
+    both = nodes_of(digits, here, 2, words=("--epochs", "2"))
+    assert [node.wait(100) for node in both] == [0, 0], (here / "log-0").read_text()
+    assert [row["gpus"] for row in rows(here / "run")] == ["2", "2", "2"]
+    left = {file.name for file in here.iterdir()}
+    assert left == {"run", "log-0", "log-1"}
+
+
+def test_a_node_that_nobody_joins_says_so_in_a_line(digits, here):
+    """In a second instead of a minute."""
+    code = "import sys; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0])\n"
+    code += "from optlab.machine import nodes; nodes.SECONDS = 1; import train\n"
+    code += "sys.argv = ['train.py', *sys.argv[1:]]; sys.exit(train.main())"
+    words = command(digits, here / "run", "--gpus", "2", "--state", str(here / "state.json"))
+    slurm = {"SLURM_STEP_NUM_NODES": "2", "SLURM_NODEID": "0", "OPTLAB_NODES": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(TRAIN.parent), *words[2:]],
+        env=os.environ | slurm, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: gpus: of the 2 nodes of this run, 1 did not come within 1"
+    )
+    assert done.stderr.count("\n") == 1 and not [*here.glob(".state*")]
+
+
+def test_a_node_that_waits_for_others_ends_at_once(digits, here):
+    (node,) = nodes_of(digits, here, 1)
+    wait_until(lambda: [*here.glob(".state.json.meeting/*/0")])
+    node.terminate()
+    assert node.wait(5) == 1
+    assert (here / "log-0").read_text().endswith("error: interrupted\n")
+    assert {file.name for file in here.iterdir()} == {"log-0", "state.json"}
+
+
+def test_processes_that_do_not_find_each_other_end_in_time_or_when_asked(here):
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from optlab.machine import processes\n"
+    code += "processes.nodes.SECONDS = float(sys.argv[2])\n"
+    code += "print('here', flush=True); processes.join('cpu')"
+    member = {"OPTLAB_STARTED": "0", "RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1",
+              "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}  # fmt: skip
+
+    def start(seconds):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-c", code, str(TRAIN.parent), str(seconds)]
+        process = subprocess.Popen(command, env=os.environ | member, **pipes)
+        process.stdout.readline()
+        return process
+
+    late, asked = start(1), start(600)
+    told = late.communicate(timeout=60)[1]
+    assert told.endswith("error: process 1 of 2 could not connect to the others within 1.0 s\n")
+    asked.terminate()
+    asked.communicate(timeout=10)
+    assert (late.returncode, asked.returncode) == (1, -signal.SIGTERM)
+
+
+def test_nodes_that_srun_did_not_start_are_told(digits, here):
+    (node,) = nodes_of(digits, here, 1, known="1")
+    assert node.wait(60) == 1
+    assert "error: OPTLAB_NODES=2, but srun has not started" in (here / "log-0").read_text()
 
 
 def test_torchrun_leaves_no_folder_behind(digits, here):

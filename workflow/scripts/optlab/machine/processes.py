@@ -1,7 +1,8 @@
 """The processes of a run that several of them train: launched, joined and ended together.
 
 `launch` starts them with torchrun, one per GPU or one per share of the CPU cores; in each of them
-`join` gives its `World`. Only this module reads RANK, WORLD_SIZE and SLURM's description of a job.
+`join` gives its `World`. Only this module reads RANK and WORLD_SIZE, and only in processes that it
+has started: another launcher may have left them in the environment, as it may PET_* and others.
 """
 
 import logging
@@ -9,20 +10,21 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from optlab import files
-from optlab.errors import UserError
+from optlab.errors import UserError, report
+from optlab.machine import nodes
 from optlab.training.world import ALONE, World
 
 LAUNCHER = Path(__file__).parents[4] / "warm/launcher.py"
-MEETING_SECONDS = 300  # within which the first node of a job must have written its address
 GRACE_SECONDS = 20  # for a process to save its state after SIGTERM
 _STARTED = "OPTLAB_STARTED"
+_OF_OTHERS = ("PET_", "TORCHELASTIC_")  # variables that torchrun reads or hands on
 # Errors that the surviving ranks raise after one rank has died. They are symptoms, so no traceback
 # is printed.
 _GONE = re.compile(
@@ -32,12 +34,12 @@ _GONE = re.compile(
 
 def is_member() -> bool:
     """Whether this process is one of several that train a run together."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+    return _STARTED in os.environ
 
 
 def is_first() -> bool:
     """Whether this process starts the others of a run, on the first node, or is its only one."""
-    return not is_member() and _layout()[1] == 0
+    return not is_member() and nodes.layout()[1] == 0
 
 
 def is_first_to_tell() -> bool:
@@ -73,12 +75,35 @@ def join(device: str) -> World:
     import torch.distributed
 
     rank, size, local = (int(os.environ[n]) for n in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    if device == "cuda":
-        torch.cuda.set_device(local)
-        torch.distributed.init_process_group("nccl", device_id=torch.device("cuda", local))
-    else:
-        torch.distributed.init_process_group("gloo")
+    with _limited(f"process {rank} of {size} could not connect to the others"):
+        if device == "cuda":
+            torch.cuda.set_device(local)
+            torch.distributed.init_process_group("nccl", device_id=torch.device("cuda", local))
+        else:
+            torch.distributed.init_process_group("gloo")
     return World(rank, size)
+
+
+@contextmanager
+def _limited(message: str) -> Iterator[None]:
+    """End this process after `nodes.SECONDS` in this context, or by SIGTERM at once.
+
+    Within PyTorch's own code, which waits for long and lets no handler of a signal run.
+    """
+
+    def end() -> None:
+        report(f"{message} within {nodes.SECONDS} s")
+        os._exit(1)
+
+    timer = threading.Timer(nodes.SECONDS, end)
+    timer.daemon = True
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGTERM, handler)
 
 
 def leave(world: World) -> None:
@@ -102,12 +127,12 @@ def oversubscribed(world: World, device: str, threads: int) -> bool:
 
 def started() -> float | None:
     """When the program that launched this process was started, in seconds since the epoch."""
-    return float(os.environ[_STARTED]) if is_member() and _STARTED in os.environ else None
+    return float(os.environ[_STARTED]) if is_member() else None
 
 
 def processes_here(processes: int) -> int:
     """How many of a run's processes this node trains, if SLURM runs this program on each node."""
-    return -(-processes // _layout()[0])
+    return -(-processes // nodes.layout()[0])
 
 
 def launch(
@@ -119,42 +144,53 @@ def launch(
         words: the arguments of the program.
         processes: their number, over all nodes of the SLURM job step if there is one.
         threads: CPU threads of each process.
-        meeting: a path on a disk that all nodes share; they exchange their address beside it.
+        meeting: a path on a disk that all nodes share; they meet beside it.
         started: when this program was started, in seconds since the epoch.
 
     Returns:
         The exit status.
 
     Raises:
-        UserError: the processes cannot be divided equally among the nodes, or one was killed.
+        UserError: the processes cannot be shared out or cannot meet, or one was killed.
     """
-    nodes, node = _layout()
-    if processes % nodes:
-        raise UserError(f"gpus: {processes} processes cannot be shared out among {nodes} nodes")
-    os.environ[_STARTED] = str(started)
-    # In warm interpreters, as all runs. The launcher makes each of them end with torchrun.
-    member = [sys.executable, str(LAUNCHER), sys.argv[0], *words]
-    if "OMP_NUM_THREADS" not in os.environ:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # else torchrun sets it and prints a warning
-        member = ["env", "-u", "OMP_NUM_THREADS", *member]  # it is not set in other runs either
-    if nodes == 1 and sys.platform == "linux":
+    count, node = nodes.layout()
+    if processes % count:
+        raise UserError(f"gpus: {processes} processes cannot be shared out among {count} nodes")
+    member = _member(words, threads, started)
+    if count == 1 and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # works if the host has no address
     # By number, since the name of a laptop may not resolve.
-    here = ["--standalone", "--local-addr=127.0.0.1"]
-    place = here if nodes == 1 else _meet(meeting, nodes, node)
+    here = ["--nnodes=1", "--standalone", "--local-addr=127.0.0.1"]
+    place = meeting.with_name(f".{meeting.name}.meeting")
     logs = meeting.with_name(f".{meeting.name}.torchrun-{node}")  # torchrun's, empty
     try:
-        options = [*place, f"--nproc-per-node={processes // nodes}"]
+        where = here if count == 1 else nodes.meet(place, count, node)
+        if count > 1:  # torchrun handles it once it has started processes; until then, at once
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        options = [*where, f"--nproc-per-node={processes // count}"]
         return _torchrun(options, member, processes, logs)
     finally:
         if node == 0:
-            _meeting_file(meeting).unlink(missing_ok=True)
+            nodes.part(place)
+
+
+def _member(words: Sequence[str], threads: int, started: float) -> list[str]:
+    """The command of one of the processes, for which the environment is made ready."""
+    for name in [name for name in os.environ if name.startswith(_OF_OTHERS)]:
+        del os.environ[name]
+    variables = [f"{_STARTED}={started}"]
+    if "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # else torchrun sets it and prints a warning
+        variables = ["-u", "OMP_NUM_THREADS", *variables]  # it is not set in other runs either
+    # In warm interpreters, as all runs. The launcher makes each of them end with torchrun.
+    return ["env", *variables, sys.executable, str(LAUNCHER), sys.argv[0], *words]
 
 
 def _torchrun(options: list[str], member: list[str], processes: int, logs: Path) -> int:
     """Run the command ``member`` in several processes; returns the exit status."""
     shutil.rmtree(logs, ignore_errors=True)  # of a call that was killed
     logs.mkdir(parents=True)
+    from torch.distributed import DistError
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -174,45 +210,9 @@ def _torchrun(options: list[str], member: list[str], processes: int, logs: Path)
         return failure.exitcode  # the process has printed the reason
     except SignalException as error:
         raise KeyboardInterrupt from error
+    except DistError as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"gpus: the nodes of this run cannot connect: {reason}") from error
     finally:
         shutil.rmtree(logs, ignore_errors=True)
     return 0
-
-
-def _layout() -> tuple[int, int]:
-    """The number of nodes on which SLURM runs this program, and the number of this node."""
-    step = os.environ.get("SLURM_STEP_NUM_NODES", "1")
-    return int(step), int(os.environ.get("SLURM_NODEID", "0")) if step != "1" else 0
-
-
-def _meet(meeting: Path, nodes: int, node: int) -> list[str]:
-    """The options that connect the torchruns of all nodes; node 0 determines the address."""
-    file = _meeting_file(meeting)
-    if node == 0:
-        with socket.create_server(("", 0)) as server:
-            port = server.getsockname()[1]
-        host = socket.gethostname()
-        files.write(file, f"{host} {port}")
-    else:
-        host, port = _read_meeting(file)
-    address = [f"--master-addr={host}", f"--master-port={port}"]
-    return [f"--nnodes={nodes}", f"--node-rank={node}", *address]
-
-
-def _meeting_file(meeting: Path) -> Path:
-    """A file for this attempt at this job step, so that no attempt reads that of an earlier one."""
-    names = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
-    attempt = "-".join(os.environ.get(name, "0") for name in names)
-    return meeting.with_name(f"{meeting.name}.{attempt}")
-
-
-def _read_meeting(file: Path) -> tuple[str, int]:
-    end = time.monotonic() + MEETING_SECONDS
-    while time.monotonic() < end:
-        try:
-            os.listdir(file.parent)  # makes a network file system look for new files
-            host, port = file.read_text(encoding="utf-8").split()
-            return host, int(port)
-        except (OSError, ValueError):
-            time.sleep(0.2)
-    raise UserError(f"the first node has not written {file} within {MEETING_SECONDS} s")

@@ -21,7 +21,7 @@ from optlab.catalogue import networks
 from optlab.catalogue.networks import Shape, Work
 from optlab.data import identity
 from optlab.errors import UserError
-from optlab.machine import devices
+from optlab.machine import devices, nodes
 from optlab.study.confirmation import Unit
 from optlab.study.kinds.search import Search
 from optlab.study.run import Run
@@ -130,9 +130,7 @@ class Needs:
     @property
     def spread(self) -> str:
         """The command that starts a program on each of several nodes; empty for other jobs."""
-        one_each = f"--nodes={self.nodes} --ntasks={self.nodes} --ntasks-per-node=1"
-        whole = f"--cpus-per-task={self.threads * self.processes} --kill-on-bad-exit=1"
-        return f"srun {one_each} {whole}" if self.nodes > 1 else ""
+        return nodes.command(self.nodes, self.threads * self.processes) if self.nodes > 1 else ""
 
 
 def this_machine(site: Site, runs: Iterable[Run]) -> Site:
