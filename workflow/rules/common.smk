@@ -31,6 +31,11 @@ def PROGRAM(name, folder="workflow/scripts"):
     return os.path.relpath(Path(workflow.basedir, folder, name))
 
 
+def literal(text):
+    """A user's text as a parameter: of a plain one, Snakemake would take braces for wildcards."""
+    return lambda wildcards: text
+
+
 try:
     STUDY = reading.of_files(
         map(os.path.relpath, workflow.configfiles),
@@ -161,7 +166,18 @@ def results_of(exercises):
 def in_report(path, category, labels, caption):
     """An output that Snakemake's report shows."""
     place = f"../report/{caption}.rst"
-    return report(f"{RESULTS}/{path}", category=category, labels=labels, caption=place)
+    labels = {name: in_page(value) for name, value in labels.items()}
+    return report(
+        f"{RESULTS}/{path}", category=in_page(category), labels=labels, caption=place
+    )
+
+
+def in_page(text):
+    """A user's text as the report's page can hold it, with invisible word joiners.
+
+    Snakemake replaces wildcards in it, and writes it into a script, which `</script>` would end.
+    """
+    return re.sub("[{<]", "\\g<0>\u2060", errors.visible(text))
 
 
 def drawn(*exercises):

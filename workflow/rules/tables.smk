@@ -23,7 +23,7 @@ rule study:
     conda:
         "../envs/optlab.yaml"
     params:
-        text=reading.dump(STUDY),
+        text=literal(reading.dump(STUDY)),
     shell:
         """
         printf '%s' {params.text:q} >{output:q} 2>{log:q}

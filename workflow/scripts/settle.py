@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import command_line, files, locks
-from optlab.errors import UserError, in_one_line
+from optlab.errors import UserError, in_one_line, visible
 from optlab.machine.children import Children, interrupt_group
 from optlab.results import settling
 from optlab.results.comparison import Contest
@@ -70,7 +70,7 @@ def settle(study: dict[str, Any], workflow: "Workflow", budget: Budget) -> int:
         workflow.run(*judged)
         session.read()
     workflow.run("all")
-    print("\n".join(report(before, session)))
+    print(*map(visible, report(before, session)), sep="\n")
     session.end()
     return 0
 

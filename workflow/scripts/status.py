@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import command_line
-from optlab.errors import UserError, in_one_line
+from optlab.errors import UserError, in_one_line, visible
 from optlab.machine import alive
 from optlab.runs import failures, progress
 from optlab.runs import record as records
@@ -118,7 +118,8 @@ def main(words: Sequence[str] | None = None) -> int:
     lines = report(study["study"], standings, arguments.cores)
     lines += [unit_line(one) for one in table.units(study)]
     lines += [search_line(one) for one in search.every(study)]
-    print("\n".join([*lines, *left_out(table.skipped(study))]))
+    lines += left_out(table.skipped(study))
+    print(*map(visible, lines), sep="\n")
     return 0
 
 

@@ -154,6 +154,8 @@ def own_code(spec: str) -> Mistakes:
     file = custom.source_file(spec)
     if not name.isidentifier() or not (file or all(p.isidentifier() for p in place.split("."))):
         yield (), f"{show(spec)} is neither path/to/file.py:name nor package.module:name"
+    elif file and set(file) & set("{}<>"):
+        yield (), f"{show(file)} has {{, }}, < or >, which Snakemake would replace; rename the file"
     elif file and (missing := _missing(file)):
         yield (), missing
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,7 +118,8 @@ class Run(Settings):
     @property
     def code(self) -> list[str]:
         """The user's own files that this run imports."""
-        return [file for spec in self.specs if (file := custom.source_file(spec))]
+        found = (custom.source_file(spec) for spec in self.specs)
+        return [os.path.normpath(file) for file in found if file]  # Snakemake wants no ./ or //
 
     @property
     def parts(self) -> list[str]:
