@@ -4,11 +4,12 @@ PYTHON ?= python3
 STUDY ?= config/config.yaml
 CORES ?= all
 MINUTES ?= 30
+SEED ?= 0
 SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
 CHECK = .venv/bin/python workflow/scripts/check.py --study '$(STUDY)'
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab check settle retry status test test-slow test-slurm test-gridengine lint format bench clean
+.PHONY: help install lab check settle retry status campaigns test test-slow test-slurm test-gridengine lint format bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -52,8 +53,12 @@ test-slurm: install  ## the tests on a real SLURM, brought up here (root and Deb
 test-gridengine: install  ## the tests on a real Grid Engine, brought up here (root and Debian only)
 	.venv/bin/python -m pytest -m gridengine $(ARGS) tests/gridengine
 
+campaigns: install  ## thousands of cases of what goes wrong (CAMPAIGN, SEED, CASES, CASE: tests/campaigns)
+	.venv/bin/python tests/campaigns --seed $(SEED) $(if $(CAMPAIGN),--campaign $(CAMPAIGN)) \
+		$(if $(CASES),--cases $(CASES)) $(if $(CASE),--case $(CASE))
+
 # snakefmt, and Snakemake inside SLURM jobs, call programs of this environment by name.
-lint format test-slurm: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+lint format test-slurm campaigns: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 lint: install  ## formatters, linters and the type checker, none of which changes a file
 	.venv/bin/python -m ruff format --check .
