@@ -250,6 +250,9 @@ def judge(case: Case, folder: Path) -> End:
     refused = False
     for call in whole.calls(folder):
         called = program(*call.words, folder=folder, stdin=call.stdin, seconds=60)
+        if whole.failed(called):  # the traceback of the user's own code is in the run's log
+            refused = True
+            continue
         if called.fault:
             return End(f"{called.fault.kind}: {call.words[0]}", called.fault.seen)
         if not called.status:

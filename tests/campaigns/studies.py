@@ -107,5 +107,5 @@ def trained(case: Case, folder: Path) -> End:
         return End(f"{checked.fault.kind} (cut)", f"{cut}\n{checked.fault.seen}")
     if checked.status:
         return End("planned")
-    failed = whole.run(folder)
+    failed = whole.run(folder, own="my/code.py" in cut)
     return End("late failure", f"{cut}\n{failed}") if failed else End("ran")

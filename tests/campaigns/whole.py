@@ -80,13 +80,23 @@ def _number(value: Any) -> float:
         return 0.0
 
 
-def run(folder: Path) -> str | None:
-    """Call every program of the study in a folder; what the first that failed has printed."""
+def run(folder: Path, own: bool = False) -> str | None:
+    """Call every program of the study in a folder; what the first that failed has printed.
+
+    Args:
+        folder: where the study is.
+        own: whether code of the user's own may fail, which is a result.
+    """
     for call in calls(folder):
         called = program(*call.words, folder=folder, stdin=call.stdin, seconds=120)
-        if called.status != 0:
-            return f"{call.words[0]}: status {called.status}: {_end(called)}"
+        if called.status != 0 or (failed(called) and not own):
+            return f"{call.words[0]}: status {called.status}: {called.told[-1500:]}"
     return None
+
+
+def failed(called: Called) -> bool:
+    """Whether a run was recorded as one that fails by itself."""
+    return any(line.startswith("failed: ") for line in called.told.splitlines())
 
 
 def calls(folder: Path) -> list[Call]:
@@ -115,7 +125,7 @@ def _calls() -> list[Call]:
                 found.append(Call(("prepare_data.py", *words, "--output", path)))
                 break
     for one in runs:
-        places = ("--output", one.folder, "--state", one.state)
+        places = ("--output", one.folder, "--state", one.state, "--record-failure")
         found.append(Call(("train.py", "--settings", one.text(), *places)))
     for unit in table.units(study):
         found.append(Call(("confirm.py", "--output", unit.file), unit.text()))
@@ -133,10 +143,6 @@ def _calls() -> list[Call]:
     return found
 
 
-def _end(called: Called) -> str:
-    return called.told[-1500:]
-
-
 def unfinished(folder: Path) -> list[str]:
     """Files that a program writes on the way and removes in the end."""
     hidden = [path for path in folder.rglob("*") if _is_temporary(path.relative_to(folder))]
@@ -144,7 +150,7 @@ def unfinished(folder: Path) -> list[str]:
 
 
 def _is_temporary(path: Path) -> bool:
-    """Snakemake's own folder is none of ours; a checkpoint of a run that was stopped is wanted."""
-    if path.parts[0].startswith("."):
+    """Snakemake's folder is none of ours, and notes of what has been checked are kept."""
+    if path.parts[0].startswith(".") or path.suffix == ".checked":
         return False
     return path.name.startswith(".") or path.suffix in (".tmp", ".lock") or path.name.endswith("~")
