@@ -71,12 +71,12 @@ def test_path_has_five_folders_whatever_the_names(write, here):
 def test_paths_need_no_quotes_and_no_executor_splits_them(write, here):
     (here / "my, own $ideas").mkdir()
     (here / "my, own $ideas/steps.py").write_text("")
-    own = '"my, own $ideas/steps.py:Step": {lr: [1e20, 1e-20], mode: [\'a, b\', "it\'s"]}'
+    own = '"my, own $ideas/steps.py:Step": {lr: [0.5, 1e-20], mode: [\'a, b\', "it\'s"]}'
     found = runs(write({SGD: own}))
     assert len({run.path for run in found}) == 4
     assert all(re.fullmatch(r"[\w.=+/-]+", run.path) for run in found)
     assert {run.path.split("/")[3] for run in found} == {
-        *("lr=1e20+mode=a-b", "lr=1e20+mode=it-s", "lr=1e-20+mode=a-b", "lr=1e-20+mode=it-s")
+        *("lr=0.5+mode=a-b", "lr=0.5+mode=it-s", "lr=1e-20+mode=a-b", "lr=1e-20+mode=it-s")
     }
 
 
@@ -209,7 +209,7 @@ def test_options_tell_all_of_a_run(write):
 
 def test_five_thousand_runs_have_a_folder_each(write):
     rates = ", ".join(f"{n}e-5" for n in range(1, 251))
-    file = write({SGD: f"nesterov: {{lr: [{rates}], momentum: [0, 0.2, 0.5, 0.9]}}",
+    file = write({SGD: f"nesterov: {{lr: [{rates}], momentum: [0.1, 0.2, 0.5, 0.9]}}",
                   "[line]": "[digits]", "[full]": "[full, 10, 20, 30, 40]"})  # fmt: skip
     found = runs(file)
     assert len(found) == len({run.path for run in found}) == 5000

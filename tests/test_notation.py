@@ -84,7 +84,7 @@ def test_later_files_are_put_over_earlier_ones(write, here):
 
 
 def test_snakemake_plans_what_the_file_says(write):
-    command = [sys.executable, "-m", "snakemake", "-n", "-s", ROOT / "Snakefile"]
+    command = [sys.executable, "-m", "snakemake", "-np", "-s", ROOT / "Snakefile"]
     command += ["--configfile", write(ODD), "--config", "seeds=012"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

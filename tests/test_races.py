@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from handmade import CLASSES, confirm, resolved, row, save, write
+from handmade import CLASSES, confirm, describe, resolved, row, save, write
 from test_figures import texts
 from test_planning import Checkout
 from test_results import read
@@ -17,6 +17,7 @@ from optlab.errors import UserError
 from optlab.figures import draw, looks, plan
 from optlab.figures import profiles as pictures
 from optlab.results import profiles, summary
+from optlab.runs import record
 from optlab.study import reading, table
 
 NEVER = math.inf
@@ -107,6 +108,7 @@ def test_the_times_are_those_of_the_confirmation_seeds():
         found = confirm(study, run, [0.9] * 4)
         epoch = 3 if run.optimizer == "sgd" else 9
         write(found, [line for seed in found.seed_numbers for line in curve(found, seed, epoch)])
+        describe(found, record.read(found.folder))
     rows = frame(study)
     assert of(rows, "sgd") == [(1, 1)] and of(rows, "adam") == [(1, 0), (3, 1)]
 
