@@ -44,9 +44,7 @@ for exercise in EXERCISES:
             # Not study.yaml, which any change of the study rewrites. `ancient()` does not work
             # here: once an upstream job runs, Snakemake no longer checks downstream jobs for
             # changes of their own.
-            study=literal(
-                reading.dump(reading.part(STUDY, exercise, leave=NOT_DRAWN))
-            ),
+            study=literal(reading.dump(reading.part(STUDY, exercise, leave=NOT_DRAWN))),
             folder=subpath(output[0], parent=True),
         shell:
             """
@@ -93,9 +91,7 @@ if STUDY_PICTURES:
             program=PROGRAM("figures.py"),
             code=triggers.digest("figures"),
             looks=drawn(*RACED),
-            study=literal(
-                reading.dump(reading.part(STUDY, *RACED, leave=NOT_DRAWN))
-            ),
+            study=literal(reading.dump(reading.part(STUDY, *RACED, leave=NOT_DRAWN))),
             folder=subpath(output[0], parent=True),
         shell:
             """

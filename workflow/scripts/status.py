@@ -5,7 +5,6 @@ In:  a study's configuration file, the results beside it, and the small files in
 Out: a few lines on the screen. Nothing is written and nothing is started.
 """
 
-import json
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optlab import command_line
+from optlab import command_line, files
 from optlab.errors import UserError, in_one_line, visible
 from optlab.machine import alive
 from optlab.runs import failures, progress
@@ -187,7 +186,7 @@ def _content(file: Path) -> bytes | None:
 def _read(file: Path) -> dict[str, Any]:
     """The content of a JSON file; empty if it cannot be read or is not an object."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = files.read_json(file)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 import errno
 import glob
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,19 @@ def write(path: Path, content: str, durable: bool = True) -> None:
     """Write a text file atomically."""
     with replacing(path, durable) as temporary:
         temporary.write_text(content, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, in whatever way.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 @contextmanager

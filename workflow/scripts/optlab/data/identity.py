@@ -41,9 +41,9 @@ def tensors(description: str) -> str:
 @functools.cache
 def size(description: str, source: str, subset: int | None) -> tuple[int, tuple[int, ...]]:
     """The number of training examples and the shape of one: as prepared, else as published."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(Path(description).read_text(encoding="utf-8"))
-        return found["sizes"]["train"], tuple(found["shape"])
+    with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
+        found = files.read_json(Path(description))
+        return int(found["sizes"]["train"]), tuple(map(int, found["shape"]))
     entry = SOURCES.get(source, SOURCES[NPZ])
     return min(subset or entry.trained, entry.trained), entry.shape
 
@@ -127,7 +127,7 @@ def _remembered_digest(file: str, size: int, mtime_ns: int) -> str:
     """The SHA-256, from a cache on disk if size and time of the file are unchanged."""
     cache = FOLDER / ".digests.json"
     try:
-        known = json.loads(cache.read_text())
+        known = files.read_json(cache)
         entry = known.get(file, {})
         if entry.get("size") == size and entry.get("mtime_ns") == mtime_ns:
             return str(entry["sha256"])

@@ -75,8 +75,11 @@ class Unit:
     def text(self) -> str:
         """The unit as ``confirm.py`` reads it; Snakemake compares it with the last call's."""
         runs = [run.fields() for run in self.runs]
-        # Not sorted: the order of knobs is that of a path.
-        return json.dumps({**self._plan(), "runs": runs})
+        # What all have is written once: a command line, on which a shell gives the text to its
+        # program, has at most 128 KB. Not sorted: the order of knobs is that of a path.
+        same = {k: v for k, v in runs[0].items() if all(run.get(k) == v for run in runs)}
+        own = [{k: v for k, v in run.items() if k not in same} for run in runs]
+        return json.dumps({**self._plan(), "same": same, "runs": own})
 
     def _plan(self) -> dict[str, Any]:
         return {key: getattr(self, key) for key in ("confirm", "extend", "metric")}
@@ -85,7 +88,8 @@ class Unit:
     def of(cls, text: str) -> "Unit":
         """The unit that this `text` describes."""
         found = json.loads(text)
-        return cls(**{**found, "runs": tuple(Run(**fields) for fields in found["runs"])})
+        same = found.pop("same")
+        return cls(**{**found, "runs": tuple(Run(**same, **own) for own in found["runs"])})
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,15 @@ class Confirmed:
             UserError: there is no such file, or it is damaged.
         """
         try:
-            found = json.loads(Path(file).read_text(encoding="utf-8"))
+            found = files.read_json(Path(file))
             added = tuple(Run(**fields) for fields in found["added"])
-            return cls(Run(**found["chosen"]), str(found["edge"]), added, int(found["seeds"]))
+            read = cls(Run(**found["chosen"]), str(found["edge"]), added, int(found["seeds"]))
+            if not all(run.path and run.text() for run in (read.run, *added)):
+                raise ValueError("no run")
+            return read
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}; has this been confirmed?") from error
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise UserError(f"{file}: not a file of this version; remove it") from error
 
 
@@ -196,13 +203,13 @@ def settled_content(study: Study) -> dict[str, dict[str, int]]:
     """
     file = settled_file(study)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = files.read_json(file)
         return {key: {str(k): int(n) for k, n in found[key].items()} for key in ("seeds", "begin")}
     except (FileNotFoundError, NotADirectoryError):
         return {"seeds": {}, "begin": {}}
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{file}: damaged; remove it, and settle again") from error
 
 

@@ -33,6 +33,7 @@ _TEXTS = (
     *("claim", "unanswered"),
 )
 
+LONGEST_TEXT = 120_000  # bytes; Linux allows a command line of 131,072
 MOST_RUNS = 100_000  # of an exercise, all of which are read into memory
 
 # Of a folder's name, in bytes. A file system allows 255, and a benchmark adds to the last one.
@@ -141,6 +142,7 @@ def _resolve(config: Any, mistakes: Mistakes) -> dict[str, Any]:
     _fill(study)
     mistakes.check(_of_names(study))
     mistakes.check(_of_runs(study))
+    mistakes.check(_of_texts(study))
     return _ordered(study)
 
 
@@ -221,6 +223,16 @@ def _of_runs(study: Mapping[str, Any]) -> Iterator[Mistake]:
         if reasons and not own:
             yield ("exercises", name), f"nothing is left to train: {'; '.join(reasons)}"
         yield from below(("exercises", name), kinds.of(exercise).run_mistakes(exercise, own))
+
+
+def _of_texts(study: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Texts that are too long for the command lines of jobs."""
+    for unit in table.units(study):
+        if len(unit.text()) > LONGEST_TEXT:
+            words = f"{len(unit.runs)} settings of {unit.runs[0].optimizer} on a problem are more"
+            yield ("exercises", unit.runs[0].exercise), f"{words} than a job can be told; use fewer"
+    if len(dump(study).encode()) > LONGEST_TEXT:
+        yield (), f"is longer than the {LONGEST_TEXT} bytes that a job can be told; divide it"
 
 
 def _misfits(run: Run, definition: Mapping[str, Any]) -> Iterator[Mistake]:

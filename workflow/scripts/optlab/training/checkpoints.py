@@ -21,6 +21,7 @@ PATIENCE = 2.0  # seconds after which a second Ctrl-C ends the process at once
 LOOK = 0.5  # seconds between two times that several ranks ask rank 0 whether to save
 
 State = dict[str, Any]
+_KEYS = {"mark", "spent", "finished", "current"}
 
 
 class Interruption:
@@ -158,7 +159,7 @@ class Checkpoints:
             return None
         try:
             found = _load(self._file)
-            if found["mark"] == self._mark:
+            if found["mark"] == self._mark and found.keys() >= _KEYS:
                 return found
             print(f"{self._file} is of other settings or code: not used", flush=True)
         except Exception as error:  # PyTorch raises many kinds for a file that it cannot read

@@ -1,7 +1,5 @@
 """A prepared data set as tensors. Reading one needs PyTorch, but none of what preparing needs."""
 
-import json
-import pickle
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +74,11 @@ def load(json_path: str | Path, device: str = "cpu") -> Dataset:
     description = _description(Path(json_path))
     file = Path(json_path).with_suffix(".pt")
     tensors = _tensors(file)
-    if not _fits(description, tensors) or not _intact(file, description, tensors):
+    try:
+        fits = _fits(description, tensors)
+    except (TypeError, ValueError, AttributeError):  # of a damaged description
+        fits = False
+    if not (fits and _intact(file, description, tensors)):
         raise DamagedError(f"{file}: damaged: not the tensors that its .json describes", [file])
     splits: dict[str, Any] = {
         part: Split(tensors[f"x_{part}"].to(device), tensors[f"y_{part}"].to(device))
@@ -89,7 +91,7 @@ def load(json_path: str | Path, device: str = "cpu") -> Dataset:
 
 def _description(file: Path) -> dict[str, Any]:
     try:
-        description = json.loads(file.read_text())
+        description = files.read_json(file)
         complete = description.keys() >= {*_FACTS, "shape", "sizes"}
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
@@ -107,7 +109,7 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         raise DataError(f"{file}: is missing; run the workflow again to make it") from error
     except PermissionError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-    except (RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # PyTorch raises many kinds for a file that it cannot read
         raise DamagedError(f"{file}: damaged", [file]) from error
 
 

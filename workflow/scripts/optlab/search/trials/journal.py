@@ -27,9 +27,12 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from optlab.machine import alive
+from optlab.search.trials import mending
+from optlab.study import space
 from optlab.study.kinds.search import Search
 from optlab.study.space import Spec, label
 from optlab.training.batches import derived_seed
@@ -55,17 +58,36 @@ class Journal:
         self.path, self._search = path, search
         lock = JournalFileOpenLock(str(path))  # needs no links, which some file systems lack
         backend = JournalFileBackend(str(path), lock_obj=lock)
+        direction = StudyDirection.MAXIMIZE if search.maximize else StudyDirection.MINIMIZE
+        begin = {"study_name": search.path, "directions": [int(direction)]}
         with _held(lock):
-            _mend(path)
+            _shorten(path)
+            mending.mend(path, begin, self._is_whole)
         # Each write takes the journal's lock; this second one is held over several writes.
         self._claim = JournalFileOpenLock(f"{path}.claim")
         self.study = optuna.create_study(
             storage=JournalStorage(backend),
             study_name=search.path,
-            direction="maximize" if search.maximize else "minimize",
+            direction=direction,
             pruner=_pruner(search),
             load_if_exists=True,
         )
+
+    def _is_whole(self, trial: FrozenTrial) -> bool:
+        """Whether a finished trial has all that is read of it."""
+        search = self._search
+        try:
+            facts = trial.user_attrs["run"]
+            space.setting(
+                search.space, search.network, search.batch_size, lambda name, _: trial.params[name]
+            )
+            values = [facts[search.metric]] if trial.state == TrialState.COMPLETE else []
+            steps = [*trial.intermediate_values, facts["epochs"]]
+            numbers = [*values, *trial.intermediate_values.values(), facts["seconds"]]
+            known = facts["status"] in ("ok", "diverged") and all(isinstance(n, int) for n in steps)
+            return known and all(isinstance(number, int | float) for number in numbers)
+        except (KeyError, TypeError, ValueError):
+            return False
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, by number."""
@@ -220,7 +242,7 @@ def _held(lock: JournalFileOpenLock) -> Iterator[None]:
         lock.release()
 
 
-def _mend(path: Path) -> None:
+def _shorten(path: Path) -> None:
     """Remove an incomplete last line, left by a crash, past which Optuna would not read."""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optlab import triggers
+from optlab import files, triggers
 from optlab.catalogue import networks, optimizers
 from optlab.catalogue.knobs import FLAG, whole
 from optlab.catalogue.optimizers import Use
 from optlab.data import identity, known
-from optlab.errors import Mistake, UserError, allowed, below, show
+from optlab.errors import DamagedError, Mistake, UserError, allowed, below, show
 from optlab.study import names, space
 from optlab.study.claims import searches as claims
 from optlab.study.run import Run, carried
@@ -40,6 +40,10 @@ RULES = {
     "min_resource": whole(1),
     "reduction_factor": whole(2),
 }
+
+# What trials.json says of a trial.
+TRIAL = {"number", "state", "status", "value", "val_loss", "val_accuracy", "epochs", "seconds"}
+TRIAL |= {"worker", "host", "parameters", "intermediate"}
 
 # Keys of the section on which the retraining does not depend, and those on which no trial does.
 NOT_RETRAINING = ("title", "workers", "claims")
@@ -259,21 +263,24 @@ def finished(search: Search) -> dict[str, Any]:
     """The content of ``trials.json`` of a finished search.
 
     Raises:
-        UserError: the search has not finished.
+        UserError: the search has not finished, or the file is damaged.
     """
     file = Path(search.folder, "trials.json")
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = files.read_json(file)
+        numbers = {trial["number"] for trial in found["trials"] if trial.keys() >= TRIAL}
+        again = {entry["number"] for entry in found["retrained_pruned"]}
+        if len(numbers) < len(found["trials"]) or not {found["best"], *again} <= {None, *numbers}:
+            raise ValueError("incomplete")
+        return found
     except FileNotFoundError:
         raise UserError(f"the search has not finished: there is no {file}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(f"{file}: damaged", [file]) from error
 
 
 def statistics(found: Mapping[str, Any]) -> str:
-    """The trials of a finished search and the best one, in one line.
-
-    Args:
-        found: the content of ``trials.json``.
-    """
+    """The trials in the ``trials.json`` of a finished search and the best one, in one line."""
     trials = found["trials"]
     count = Counter(
         "diverged" if one["status"] == "diverged" else str(one["state"]) for one in trials
