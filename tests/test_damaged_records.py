@@ -13,6 +13,7 @@ from handmade import CLASSES, confirm, resolved, settings
 import status
 from optlab.data import identity, prepare
 from optlab.errors import UserError
+from optlab.results import searches as results
 from optlab.search import retraining
 from optlab.search.trials import worker
 from optlab.search.trials.journal import Journal
@@ -167,6 +168,7 @@ def files(copied):
         unit.file: lambda: Confirmed.read(unit.file),
         str(confirmation.settled_file(study)): lambda: confirmation.settled(study),
         run.state: lambda: read_state(run),
+        f"{copied.folder}/best/metrics.tsv": lambda: results.summaries([copied]),
         f"{copied.folder}/best/run.json": lambda: status.search_line(copied),
     }
 

@@ -1,10 +1,13 @@
 """The tables of searches: a row a trial, and a row a search."""
 
+import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from optlab.errors import DamagedError
 from optlab.results.statistics import cells, estimate
 from optlab.runs import metrics
 from optlab.study.kinds.search import Search, finished
@@ -89,7 +92,15 @@ def retrained(search: Search) -> dict[int, metrics.Row]:
 
 def _retrained(search: Search) -> dict[str, Any]:
     """The best setting retrained: each figure's mean over the seeds, with its interval."""
-    last = retrained(search).values()
+    try:
+        return _means(search, retrained(search))
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        file = Path(search.folder, "best/metrics.tsv")
+        raise DamagedError(f"{file}: damaged", [file]) from error
+
+
+def _means(search: Search, rows: Mapping[int, metrics.Row]) -> dict[str, Any]:
+    last = rows.values()
     good = [row for row in last if row["status"] == "ok"]
     row: dict[str, Any] = {
         "retrained_on": search.retrain,

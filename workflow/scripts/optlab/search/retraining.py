@@ -164,12 +164,13 @@ def _exchanged(folder: Path, number: int, mark: str) -> Any:
 def earlier(search: Search, folder: Path) -> dict[int, Trial]:
     """By number, the pruned trials that an earlier call has trained to their end."""
     try:
-        facts = json.loads((folder / "trials.json").read_text(encoding="utf-8"))
+        facts = files.read_json(folder / "trials.json")
         if facts["journal"] != search.journal().name:
             return {}
         found = [*facts.get("retrained_before", ()), *facts["retrained_pruned"]]
-        return {entry["number"]: entry for entry in found}
-    except (OSError, ValueError, KeyError, TypeError):
+        needed = {"value", "intermediate"}
+        return {entry["number"]: entry for entry in found if needed <= entry.keys()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
