@@ -75,25 +75,41 @@ def judge(case: Case, folder: Path) -> End:
 
 def read(case: Case, folder: Path, file: Path) -> End | None:
     """What the readers of the results make of the damage; None if nothing is wrong with that."""
-    calls = [
-        c for c in whole.calls(folder) if c.words[0] in ("tables.py", "figures.py", "status.py")
-    ]
+    readers = ("status.py", "tables.py", "figures.py")
     told: dict[str, Called] = {}
-    for call in calls:
+    named = False  # once a reader has named the file, the next may name what has to wait for it
+    for call in sorted(whole.calls(folder), key=lambda call: call.words[0] != "status.py"):
+        if call.words[0] not in readers:
+            continue
         called = told[call.words[0]] = program(*call.words, folder=folder)
         if called.fault:
             return End(f"{called.fault.kind}: {call.words[0]}", called.fault.seen)
-        if called.status and file.name not in called.told and file.parent.name not in called.told:
+        named = named or names(called.told, file)
+        if called.status and not named:
             return End("does not name the file", f"{call.words[0]}: {called.told[-500:]}")
     tables, figures = told["tables.py"], told["figures.py"]
     if not tables.status and (found := [f for f in changed(case, folder) if "/tables/" in f]):
         return End("wrong digit", f"the tables say nothing and differ: {found}")
-    if file.name == "metrics.tsv":
-        if not tables.status and not figures.status:
-            return End("silent", "tables and figures say nothing")
-        if re.search(r"nothing is left to train|^  search .*: done", told["status.py"].told, re.M):
-            return End("silent", f"make status calls it done: {told['status.py'].told}")
+    if file.name != "metrics.tsv":
+        return None
+    if not tables.status and not figures.status:
+        return End("silent", "tables and figures say nothing")
+    if called_done(told["status.py"].told, file):
+        return End("silent", f"make status calls it done: {told['status.py'].told}")
     return None
+
+
+def names(told: str, file: Path) -> bool:
+    return file.name in told or file.parent.name in told
+
+
+def called_done(told: str, file: Path) -> bool:
+    """Whether `make status` says that what this file belongs to is done."""
+    parts = file.parts[file.parts.index("results") + 2 :]
+    if parts[0] == "runs":
+        return "nothing is left to train" in told
+    path = "/".join(parts[1:4] if parts[0] == "confirm" else parts[1:3])
+    return bool(re.search(rf"^  {parts[0]} {re.escape(path)}, .*: done", told, re.MULTILINE))
 
 
 def again(case: Case, folder: Path, file: Path) -> End:
@@ -105,7 +121,7 @@ def again(case: Case, folder: Path, file: Path) -> End:
             return End("traceback", told[-1500:])
         if not status:
             break
-        if file.name not in told and file.parent.name not in told:
+        if not names(told, file):
             return End("does not name the file", told[-800:])
         seen = told[-1000:]
     if status:
