@@ -129,7 +129,8 @@ def confirm(study, chosen, tested, seconds=1.0, edge="", figure="test_accuracy")
     losses = [None if value is None else 0.5 for value in tested]
     finish(found.run, losses, val_accuracy=tested, **{figure: tested})
     times = {"seconds": 0.8 * seconds, "evaluation_seconds": 0.2 * seconds}
-    describe(found.run, {"seeds": [{"seed": seed, **times} for seed in found.run.seed_numbers]})
+    seeds = [{"seed": seed, **times} for seed in found.run.seed_numbers]
+    describe(found.run, {"seeds": seeds, "wall": {"total": seconds * len(seeds)}})
     return found.run
 
 

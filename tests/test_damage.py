@@ -14,6 +14,7 @@ import tables
 from optlab import results
 from optlab.data import prepare
 from optlab.errors import DamagedError
+from optlab.results import pairs
 from optlab.study import table
 from optlab.study.confirmation import file_of
 from optlab.training import datasets
@@ -153,3 +154,26 @@ def test_a_description_of_other_tensors_is_damage(prepared):
     shutil.copy("results/data/line-0.json", prepared)
     with pytest.raises(DamagedError, match=r"digits-0\.pt: damaged"):
         datasets.load(prepared)
+
+
+def test_a_changed_description_is_damage_to_who_trains_and_who_tabulates(prepared):
+    prepared.write_text(prepared.read_text().replace('"test": 360', '"test": 36'))
+    for read in (datasets.load, lambda file: pairs.grain(str(file), "test_accuracy")):
+        with pytest.raises(DamagedError, match="not the description of a prepared data set"):
+            read(prepared)
+    prepared.write_text(prepared.read_text()[:100])
+    with pytest.raises(DamagedError):
+        pairs.grain(str(prepared), "test_accuracy")
+    prepared.unlink()  # the results remain without it
+    assert pairs.grain(str(prepared), "test_accuracy") == 0
+
+
+def test_status_looks_at_confirmation_seeds(study):
+    unit = table.units(study)[0]
+    run = next(iter(table.confirmed(study).values())).run
+    assert status.unit_line(unit).endswith(": done")
+    flip(Path(run.folder, "metrics.tsv"))
+    assert "failed: " in status.unit_line(unit) and "is damaged" in status.unit_line(unit)
+    Path(run.folder, "metrics.tsv").unlink()
+    Path(run.folder, "metrics.tsv").mkdir()
+    assert "is not complete" in status.unit_line(unit)

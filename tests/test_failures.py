@@ -129,7 +129,8 @@ def test_a_fault_of_the_machine_is_no_result(own):
     # Nor are data that cannot be read.
     Path(run.tensors).write_bytes(b"")
     code, told = trained(run, "--record-failure")
-    assert code == 1 and "damaged" in told and not Path(run.folder).exists()
+    assert code == 1 and "damaged" in told
+    assert not Path(run.folder, "metrics.tsv").exists()
 
 
 def test_several_processes_record_one_failure(own):

@@ -16,7 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
-from optlab import files
+from optlab import command_line, files
 from optlab.catalogue.datasets import SOURCES
 from optlab.data import prepare
 from optlab.errors import UserError, in_one_line
@@ -32,9 +32,7 @@ def size(text: str) -> int | float:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.Parser(__doc__)
     add = parser.add_argument
     add("--name", help="name of the data set (default: the source)")
     add("--source", required=True, choices=list(SOURCES), help="where the data come from")

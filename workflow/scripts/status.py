@@ -156,8 +156,11 @@ def unit_line(unit: confirmation.Unit) -> str:
     except UserError:
         return f"  confirm {unit.path}, {unit.confirm} seeds: waiting"
     state = "done" if found.seeds >= unit.confirm else f"{found.seeds} done"
-    if reason := failures.reason(found.run.folder if found.seeds else found.chosen.folder):
-        state = f"failed: {reason}"
+    if not found.seeds:  # all of its grid failed, or nothing was to be confirmed
+        reason = failures.reason(found.chosen.folder)
+        state = f"failed: {reason}" if reason else state
+    elif (confirmed := standing(found.run)).state != "done":
+        state = f"failed: {confirmed.message or f'{found.run.folder} is not complete'}"
     added = f"; {len(found.added)} rates beyond the grid" if found.added else ""
     return f"  confirm {unit.path}, {unit.confirm} seeds: {state}{added}"
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from optlab import locks
 
+SEAL = "description_sha256"  # the key that holds it
+
 
 def write(path: Path, content: str, durable: bool = True) -> None:
     """Write a text file atomically."""
@@ -31,6 +33,19 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def seal(content: Mapping[str, Any]) -> str:
+    """A hash of a file's content, which the file holds too, so that damage is found."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_sealed(path: Path) -> Any:
+    """The content of a JSON file without its seal; see `read_json`."""
+    content = read_json(path)
+    if SEAL in content and content.pop(SEAL) != seal(content):
+        raise ValueError("damaged")
+    return content
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import ast
 import functools
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,7 +66,7 @@ def _read(file: str, _size: int, _mtime_ns: int) -> dict[str, Header]:
             held = {Path(name).stem: name for name in archive.namelist() if name.endswith(".npy")}
             missing(held)
             found = {name: _header(archive, held[name]) for name in NPZ_ARRAYS}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         problem = "not a .npz file, or a truncated one; write it with numpy.savez"
         raise DataError(problem) from error
     check(found)

@@ -113,7 +113,7 @@ def _split(
         "seed": seed,
         "sha256": files.arrays_hash(stored),
     }
-    return stored, description
+    return stored, {**description, files.SEAL: files.seal(description)}
 
 
 def _sentence(source: Source, definition: Definition, whole: Arrays, sizes: dict[str, int]) -> str:

@@ -5,7 +5,6 @@ Verdicts generalise over the seeds on one test set.
 """
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from optlab import files
+from optlab.errors import DamagedError
 from optlab.results import anytime, examples, reading
 from optlab.results.anytime import More
 from optlab.results.statistics import LEVEL, Estimate, cells
@@ -182,9 +183,12 @@ def grain(data: str, figure: str) -> float:
     part, _, metric = figure.partition("_")
     name = {"val": "validation"}.get(part, part)
     try:
-        size = json.loads(Path(data).read_text(encoding="utf-8"))["sizes"][name]
-    except (OSError, ValueError, KeyError, TypeError):
+        size = files.read_sealed(Path(data))["sizes"][name]
+    except OSError:
         return 0.0
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{data}: damaged: not the description of a prepared data set"
+        raise DamagedError(message, [data]) from error
     return 1 / size if metric == "accuracy" and size else 0.0
 
 

@@ -86,10 +86,17 @@ class Unit:
 
     @classmethod
     def of(cls, text: str) -> "Unit":
-        """The unit that this `text` describes."""
-        found = json.loads(text)
-        same = found.pop("same")
-        return cls(**{**found, "runs": tuple(Run(**same, **own) for own in found["runs"])})
+        """The unit that this `text` describes.
+
+        Raises:
+            UserError: it is not such a text.
+        """
+        try:
+            found = json.loads(text)
+            same = found.pop("same")
+            return cls(**{**found, "runs": tuple(Run(**same, **own) for own in found["runs"])})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError("standard input: not what confirm.smk passes on") from error
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,11 @@ def load(json_path: str | Path, device: str = "cpu") -> Dataset:
 
 def _description(file: Path) -> dict[str, Any]:
     try:
-        description = files.read_json(file)
+        description = files.read_sealed(file)
         complete = description.keys() >= {*_FACTS, "shape", "sizes"}
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         complete = False
     if not complete:
         raise DamagedError(f"{file}: damaged: not the description of a prepared data set", [file])
