@@ -404,11 +404,17 @@ def test_torchrun_leaves_no_folder_behind(digits, here):
 
 
 def test_runs_at_once_never_get_the_same_gpu(here, monkeypatch, holder):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
-    monkeypatch.setenv("TMPDIR", str(here))
-    first, second, third = holder(1), holder(2), holder(1)
+    """Each job of Grid Engine has a folder of its own for temporary files."""
+    names = [f"test-{os.getpid()}-{number}" for number in range(4)]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(names))
+    holders = []
+    for number, count in enumerate((1, 2, 1)):
+        monkeypatch.setenv("TMPDIR", str(here / str(number)))
+        (here / str(number)).mkdir()
+        holders.append(holder(count))
+    first, second, third = holders
     taken = [process.stdout.readline().split() for process in (first, second, third)]
-    assert sorted([*taken[0], *taken[1], *taken[2]]) == ["0", "1", "2", "3"]
+    assert sorted([*taken[0], *taken[1], *taken[2]]) == names
     late = holder(2)
     assert late.stdout.readline() == "waiting for 2 free GPU(s) of 4\n"
     second.kill()  # the lock goes with the process, however it ends
@@ -416,6 +422,23 @@ def test_runs_at_once_never_get_the_same_gpu(here, monkeypatch, holder):
     for process in (first, third, late):
         process.stdin.close()
         process.wait(timeout=10)
+    for name in names:
+        Path(f"/tmp/optlab-{os.getuid()}/gpu-machine-{name}").unlink()
+
+
+def test_a_lock_of_a_gpu_follows_no_link(here, monkeypatch):
+    name = f"test-{os.getpid()}-link"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    link = Path(f"/tmp/optlab-{os.getuid()}/gpu-machine-{name}")
+    link.parent.mkdir(mode=0o700, exist_ok=True)
+    link.symlink_to(here / "target")
+    try:
+        with pytest.raises(OSError, match="link"):
+            devices.take(1)
+    finally:
+        link.unlink()
+    assert not (here / "target").exists()
 
 
 def test_more_gpus_than_there_are_is_told(here, monkeypatch):

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from optlab.errors import UserError
+from optlab.machine import cluster
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -69,3 +72,31 @@ def test_nothing_of_a_site_is_in_a_rule():
     for file in (ROOT / "workflow/rules").glob("*.smk"):
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"\b(slurm_account|slurm_partition|qos|constraint)\b", text)
+
+
+@pytest.mark.parametrize(("name", "command"), [("slurm", "sbatch"), ("sge", "qdel")])
+def test_a_machine_without_a_cluster_says_so_once(plain, name, command, tmp_path):
+    (tmp_path / "profiles").symlink_to(ROOT / "profiles")  # that of Grid Engine names a file there
+    done = plain("--profile", ROOT / "profiles" / name)
+    assert done.returncode == 1
+    told = [line for line in done.stdout.splitlines() if command in line]
+    line = f"error: there is no {command} on this machine; call this on a login node of the cluster"
+    assert told == [f"{line}, or use snakemake --cores all"] and "Traceback" not in done.stdout
+    assert not [*tmp_path.glob(".snakemake/locks/*")]
+
+
+@pytest.mark.parametrize("executor", ["slurm", "optlab-slurm"])
+def test_a_cluster_that_does_not_answer_is_told_in_a_line(executor, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name, text in {
+        "sbatch": "exit 0",
+        "sinfo": "echo a >&2; echo no controller >&2; exit 1",
+    }.items():
+        with pytest.raises(UserError, match=f"there is no {name}"):
+            cluster.check(executor, None)
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(UserError, match="does not answer: no controller; call this"):
+        cluster.check(executor, None)
+    (tmp_path / "sinfo").write_text("#!/bin/sh\nexit 0\n")
+    cluster.check(executor, None)

@@ -801,10 +801,10 @@ def test_workflow_plans_a_continued_search_and_nothing_else(here):
 
 def test_a_worker_waits_for_a_gpu_that_another_job_has(here, monkeypatch, holder):
     write(("device: cpu", "device: cuda"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    monkeypatch.setenv("TMPDIR", str(here))
+    name = f"test-{os.getpid()}-search"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
     other = holder(1)
-    assert other.stdout.readline() == "0\n"
+    assert other.stdout.readline() == f"{name}\n"
     worker = start(0)
     assert worker.stdout.readline() == "waiting for 1 free GPU(s) of 1\n"
     other.stdin.close()
@@ -813,3 +813,4 @@ def test_a_worker_waits_for_a_gpu_that_another_job_has(here, monkeypatch, holder
     rest = worker.communicate(timeout=60)[0]
     if not torch.cuda.is_available():
         assert rest == "error: device: cuda, but PyTorch sees no GPU here; use cpu or auto\n"
+    Path(f"/tmp/optlab-{os.getuid()}/gpu-machine-{name}").unlink()

@@ -699,6 +699,49 @@ def test_a_torch_that_cannot_be_forked_means_cold_starts(cold_lab, facts, reason
     assert not cold_lab.processes()
 
 
+def test_a_server_that_died_has_not_failed(lab):
+    """Killed while it started, or by a fault while it served: each left something in its log."""
+    path = lab.socket()
+    server = lab.server()
+    for text in ("Killed while torch gave a war", "Traceback\nMemoryError: \n"):
+        os.kill(server, signal.SIGKILL)
+        assert until(lambda: gone(server), 5.0)  # noqa: B023
+        path.with_name(f"{path.name}.log").write_text(text)
+        before, server = server, lab.server()
+        assert server != before
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "ImportError('cannot allocate memory')"])
+def test_a_machine_that_is_busy_may_be_less_busy_for_the_next(cold_lab, error):
+    package = cold_lab.folder / "torch"
+    package.mkdir()
+    (package / "version.py").touch()
+    (package / "__init__.py").write_text(f"raise {error}")
+    env = {**cold_lab.env, "PYTHONPATH": str(cold_lab.folder)}
+    reason = "no warm start: the server was killed at each of its starts\n"
+    for _ in range(2):
+        assert cold_lab.run("print('cold')", env=env) == (0, f"{reason}cold\n")
+
+
+def test_a_server_removes_what_killed_ones_have_left_and_nothing_else(lab):
+    lab.sockets.mkdir(mode=0o700, exist_ok=True)
+    (lab.sockets / "gpu-machine-0").touch()
+    dead, failed = lab.sockets / f"{1:016x}", lab.sockets / f"{2:016x}"
+    for name in (dead, f"{dead}.4711", f"{dead}.log", failed, f"{failed}.log"):
+        Path(name).touch()
+    Path(f"{failed}.log").write_text("this server cannot start\n")
+    server = lab.server()
+    os.kill(server, signal.SIGKILL)
+    assert until(lambda: gone(server), 5.0)
+    lab.server()
+    own = lab.socket()
+    left = {file.name for file in lab.sockets.iterdir()}
+    expected = {"gpu-machine-0", failed.name, f"{failed.name}.log", own.name, f"{own.name}.log"}
+    assert left == expected
+    for name in ("gpu-machine-0", failed.name, f"{failed.name}.log"):
+        (lab.sockets / name).unlink()
+
+
 def test_other_systems_start_cold(cold_lab):
     """Without what Linux alone has; macOS itself is not at hand."""
     code = f"""

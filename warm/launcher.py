@@ -3,14 +3,12 @@
 Importing torch and its optimizers takes seconds; most runs of a study train for less. The launcher
 passes the program, its arguments, environment, working directory, standard streams and signal
 settings to a server, which has imported torch (and nothing of this project) and forks a process for
-the program. The launcher then waits: it forwards its signals to that process and ends with its exit
-status. If the launcher dies, the process is killed.
+the program. The launcher then waits: it forwards its signals to that process, ends with its exit
+status, and if it dies, the process is killed.
 
-There is one server for each combination of what a process cannot change after its start: user,
-interpreter, PyTorch, namespaces, cgroup (thus SLURM job and step), limits, and the environment
-variables that are read when torch is imported. The first launcher starts the server, which ends a
-few seconds after its last process. If no server can be used, the program starts in a new
-interpreter, and a line in the log gives the reason. OPTLAB_WARM=0 makes every start a cold one.
+There is one server for all that a process cannot change after its start: see `circumstances`. The
+first launcher starts it; it ends a few seconds after its last process. If no server can be used,
+the program starts in a new interpreter, and a line in the log says why; so with OPTLAB_WARM=0.
 """
 
 from __future__ import annotations
@@ -44,7 +42,8 @@ SIGNALS = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "XCPU")
 FORWARDED = [getattr(signal, f"SIG{name}") for name in SIGNALS]
 START_SECONDS = 60.0  # limit for a new server to import torch, also from a slow network disk
 ANSWER_SECONDS = 30.0  # limit for a running server to fork a process
-FAILED_SECONDS = 600.0  # after a server has failed, during which no launcher starts another
+FAILED = b"this server cannot start\n"  # the last line of its log, unless it was killed
+FAILED_SECONDS = 600.0  # after which a launcher starts another
 NOT_BEGUN = 2**32 - 1  # sent instead of an exit status: the program has not started
 
 
@@ -173,7 +172,7 @@ def connected(path: str) -> socket.socket:
     try:
         connection.settimeout(ANSWER_SECONDS)
         connection.connect(path)
-        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         if struct.unpack("3i", peer)[1] != os.getuid():
             raise NoWarmStart(f"{path} belongs to another user")
     except BaseException:
@@ -191,7 +190,8 @@ def start_server(path: str) -> bool:
         found = os.fstat(log)
         if not found.st_nlink:
             return False  # a server that ends has just removed it
-        if found.st_size and time.time() - found.st_mtime < FAILED_SECONDS:
+        recent = time.time() - found.st_mtime < FAILED_SECONDS
+        if recent and os.pread(log, found.st_size, 0).endswith(FAILED):
             raise NoWarmStart(f"the server failed, see {path}.log")
         os.ftruncate(log, 0)
         from subprocess import DEVNULL, run

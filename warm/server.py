@@ -15,6 +15,7 @@ import importlib.machinery
 import io
 import marshal
 import os
+import runpy
 import select
 import signal
 import socket
@@ -30,6 +31,7 @@ from typing import Any, cast
 
 IDLE_SECONDS = 5.0  # without a job before it ends; a workflow starts its next job sooner
 NOT_BEGUN = 2**32 - 1  # sent instead of an exit status: the program has not started
+FAILED = "this server cannot start"  # the last line of its log
 PR_SET_PDEATHSIG = 1
 # Imported by every job, tabulate by torch._dynamo at the end of each process.
 PRELOADED = ("argparse", "csv", "importlib.metadata", "psutil", "resource", "shlex", "tabulate")
@@ -43,7 +45,14 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not sys.flags.safe_path:
         del sys.path[0]  # the folder of this file, which no job has on its path
-    warm_up()
+    try:
+        warm_up()
+    except BaseException as reason:
+        if isinstance(reason, MemoryError | OSError) or "allocate" in str(reason):
+            raise  # the machine is busy, and the next server may start
+        traceback.print_exc()
+        sys.exit(FAILED)
+    runpy.run_path(os.path.join(os.path.dirname(__file__), "leftovers.py"))
     server = Server(sys.argv[1])
     connection = server.serve()
     if connection is not None:  # in the process of a job
@@ -91,8 +100,6 @@ class Server:
         self.poll = select.poll()
         self.poll.register(self.listener, select.POLLIN)
         self.poll.register(self.wake, select.POLLIN)
-        with suppress(OSError):
-            os.ftruncate(1, 0)  # a log that is not empty marks a server that failed
 
     def serve(self) -> socket.socket | None:
         """Serve until idle, and return None. In the process of a job, return its connection."""
@@ -126,7 +133,8 @@ class Server:
             time.sleep(0.01)
             return None
         try:
-            if peer_user(connection) != os.getuid():
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            if struct.unpack("3i", peer)[1] != os.getuid():
                 raise PermissionError
             server = os.getpid()
             process = os.fork()
@@ -172,12 +180,6 @@ class Server:
                         del self.jobs[number]
 
 
-def peer_user(connection: socket.socket) -> int:
-    """The user ID of the other end, from the kernel."""
-    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", peer)[1])
-
-
 def become_job(connection: socket.socket) -> None:
     """Run the job that the launcher sends like `python PROGRAM ARGUMENT ...`, and end."""
     status = 1
@@ -199,11 +201,7 @@ def become_job(connection: socket.socket) -> None:
 
 
 def read_job(connection: socket.socket) -> dict[str, Any]:
-    """The job of a launcher, whose standard streams and working directory replace the server's.
-
-    Raises:
-        EOFError: the launcher has ended.
-    """
+    """The job of a launcher, whose streams and folder replace the server's; else EOFError."""
     _, files, _, _ = socket.recv_fds(connection, 1, 4)
     with connection.makefile("rb") as stream:
         job: dict[str, Any] = marshal.load(stream)

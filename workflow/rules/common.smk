@@ -17,7 +17,7 @@ from optlab import errors, triggers
 from optlab.catalogue import optimizers
 from optlab.data import identity
 from optlab.figures import plan
-from optlab.machine import owner
+from optlab.machine import cluster, owner
 from optlab.machine import resources as machine
 from optlab.study import kinds, reading, table
 from optlab.study.kinds import search
@@ -81,6 +81,16 @@ if not workflow.deployment_settings.deployment_method:
 
 # Its jobs end when this Snakemake is gone, also where it is killed.
 owner.state()
+
+
+onstart:
+    # Once and in a line, before each job says it in many.
+    try:
+        cluster.check(workflow.executor_plugin.name, workflow.executor_settings)
+    except errors.UserError as error:
+        errors.report(str(error))
+        sys.exit(1)
+
 
 # A run's folder, in the wildcards that the rules share.
 RUN = "{exercise}/{optimizer}/{problem}/{knobs}/{plan}"

@@ -5,7 +5,6 @@ In:  a study's configuration file, the results beside it, and the small files in
 Out: a few lines on the screen. Nothing is written and nothing is started.
 """
 
-import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -16,7 +15,7 @@ from typing import Any
 
 from optlab import command_line, files
 from optlab.errors import UserError, in_one_line, visible
-from optlab.machine import alive
+from optlab.machine import alive, hardware
 from optlab.runs import failures, progress
 from optlab.runs import record as records
 from optlab.study import confirmation, reading, table
@@ -109,7 +108,7 @@ def remaining(standings: list[Standing], cores: int) -> float | None:
 def main(words: Sequence[str] | None = None) -> int:
     p = command_line.Parser(__doc__)
     command_line.add_study(p)
-    cores = len(os.sched_getaffinity(0))
+    cores = hardware.cores()
     p.add_argument("--cores", type=command_line.whole, default=cores, help="to count on")
     arguments = p.parse_args(words)
     study = reading.load(arguments.study)

@@ -5,13 +5,13 @@ uses; the lock is released when the process ends, in any way. Inside a SLURM job
 to the job alone.
 """
 
-import fcntl
 import itertools
 import os
-import tempfile
+import stat
 import time
 from pathlib import Path
 
+from optlab import locks
 from optlab.errors import UserError
 
 PAUSE = 0.2  # seconds between two attempts to get free GPUs
@@ -110,15 +110,18 @@ def check(count: int, there: int, key: str = "gpus") -> None:
 
 
 def _lock(name: str) -> int | None:
-    """The open, locked file of a GPU; None if another process has locked it."""
-    folder = Path(tempfile.gettempdir()) / f"optlab-{os.getuid()}"
+    """The open, locked file of a GPU; None if another process has locked it.
+
+    Raises:
+        UserError: the folder of these files belongs to somebody else.
+    """
+    # One place for all processes of this user on this machine: TMPDIR is another in each job of
+    # Grid Engine and of other clusters.
+    folder = Path(f"/tmp/optlab-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid != os.getuid():
+        raise UserError(f"{folder} is not a folder that only you can enter; remove it")
     # The nodes of one job may share a folder for temporary files, and number their GPUs alike.
     owner = os.environ.get("SLURM_JOB_ID", "machine") + os.environ.get("SLURMD_NODENAME", "")
-    file = os.open(folder / f"gpu-{owner}-{name.replace('/', '+')}", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return None
-    return file
+    return locks.lock(folder / f"gpu-{owner}-{name.replace('/', '+')}", 0o600)

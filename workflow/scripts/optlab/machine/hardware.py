@@ -18,7 +18,7 @@ def hardware(device: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "host": platform.node(),
         "cpu": processor_of("cpu"),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
     }
     if device == "cuda":
         import torch
@@ -26,6 +26,13 @@ def hardware(device: str) -> dict[str, Any]:
         found["gpu"] = processor_of(device)
         found["gpu_peak_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
     return found
+
+
+def cores() -> int:
+    """The cores that this process may use; where the system does not say (macOS), all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @cache

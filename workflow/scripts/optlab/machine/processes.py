@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from optlab.errors import UserError, report
-from optlab.machine import nodes
+from optlab.machine import hardware, nodes
 from optlab.training.world import ALONE, World
 
 LAUNCHER = Path(__file__).parents[4] / "warm/launcher.py"
@@ -122,7 +122,7 @@ def oversubscribed(world: World, device: str, threads: int) -> bool:
         import torch
 
         return here > torch.cuda.device_count()
-    return here * threads > len(os.sched_getaffinity(0))
+    return here * threads > hardware.cores()
 
 
 def started() -> float | None:
