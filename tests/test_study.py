@@ -643,3 +643,16 @@ def test_two_optimizers_cannot_share_the_folder_of_what_is_confirmed(write, here
     both = "own/a.py:S: {lr: [0.1]}\n      own-a.py:S: {lr: [0.2]}"
     (line,) = mistakes(write({SGD: both}))
     assert line.endswith("own/a.py:S and own-a.py:S would share a folder; rename one")
+
+
+@pytest.mark.parametrize("section", ["datasets", "exercises"])
+def test_mistakes_come_in_the_order_of_the_file(section, write):
+    """Their order did not depend on the file but on the hashes of names, which vary by call."""
+    names = [f"{letter}{number}" for number in (3, 1, 2) for letter in "xaqf"]
+    lines = "".join(f"  {name}: {{wrong: 1}}\n" for name in names)
+    text = f"study: tiny\n{section}:\n{lines}"
+    text += "exercises: {fit: {}}\n" if section != "exercises" else ""
+    with pytest.raises(UserError) as error:
+        reading.load(write(text=text))
+    places = [line.split(":")[1] for line in str(error.value).splitlines() if ".wrong:" in line]
+    assert places == [str(number) for number in range(3, 15)]

@@ -40,9 +40,22 @@ def validator(schema: dict[str, Any]) -> Any:
 
 
 def mistakes(study: Any) -> Iterator[Mistake]:
-    """What is wrong with a configuration by its schema, which also fills in defaults."""
-    for error in validator(load("config")).iter_errors(study):
+    """What is wrong with a configuration by its schema, which also fills in defaults.
+
+    In the order of the configuration: jsonschema's differs from call to call.
+    """
+    found = list(validator(load("config")).iter_errors(study))
+    for error in sorted(found, key=lambda error: _position(study, error)):
         yield from _mistakes(error)
+
+
+def _position(study: Any, error: Any) -> list[int]:
+    """The position of an error's key, and of each that it is in, within what holds it."""
+    found = []
+    for key in error.absolute_path:
+        found.append(list(study).index(key) if isinstance(study, dict) else key)
+        study = study[key]
+    return found
 
 
 def _mistakes(error: Any) -> Iterator[Mistake]:
