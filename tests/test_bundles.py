@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from snakemake_executor_plugin_optlab_slurm import bundles, calls, refusals
+from snakemake_executor_plugin_optlab_slurm.exclusion import Excluded
 
 
 def job(number, seconds=1, threads=1, mem_mb=600, attempt=1, **resources):
@@ -155,3 +156,11 @@ def test_jobs_of_a_killed_call_are_cancelled(tmp_path, cancelled, change, dead):
     assert cancelled.exists() == dead
     assert not dead or cancelled.read_text() == "--name=first\n"
     assert json.loads(note.read_text()) == {**written, "name": "second"}
+
+
+def test_only_names_of_nodes_are_left_out():
+    """What sacct says of a job that waits again, and of one on several nodes."""
+    excluded = Excluded({"node9"})
+    for said in ("None assigned", "(null)", "", "node2", "node[1-3]", "gpu-7.site", "a b"):
+        excluded.add(said)
+    assert excluded == {"node9", "node2", "node[1-3]", "gpu-7.site"}

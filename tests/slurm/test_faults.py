@@ -94,6 +94,25 @@ def test_a_node_that_goes_down_loses_only_what_was_on_it(lab, holding, cluster):
     wait_until(lambda: up().strip() == "idle", 30, "the node")
 
 
+def test_jobs_that_wait_are_submitted_after_a_node_has_gone_down(lab):
+    """sacct names no node of the job that SLURM has put back into the queue."""
+    lab.study("{my/steps.py:Waits: {lr: [0.001, 0.002, 0.003, 0.004]}}")
+    (lab.folder / "hold").touch()
+    process = lab.start("--jobs", "2", "--optlab-slurm-together-seconds", "0")
+    wait_until(lambda: len(lab.begun()) == 2, 90, "two runs")
+    node = queue()[0][2]
+    down = ["scontrol", "update", f"nodename={node}", "reason=test"]
+    subprocess.run([*down, "state=down"], check=True)
+    try:
+        wait_until(lambda: "NODE_FAIL" in lab.told(), 120, "the failure to be seen")
+    finally:
+        (lab.folder / "hold").unlink()
+        subprocess.run([*down[:3], "state=resume"], check=True)
+    assert process.wait(240) == 0, lab.told()
+    assert len(lab.runs()) == 4
+    assert "could not be submitted" not in lab.told()
+
+
 def test_ctrl_c_leaves_an_empty_queue_and_the_next_call_goes_on(lab, holding):
     process = holding()
     begin = time.monotonic()

@@ -24,6 +24,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from . import bundles, calls, refusals
 from .bundles import Bundle
+from .exclusion import Excluded
 
 common_settings = slurm.common_settings
 GATHER_SECONDS = 1.0  # that the first short job waits for others
@@ -62,6 +63,7 @@ class ExecutorSettings(slurm.ExecutorSettings):
 class Executor(slurm.Executor):
     def __post_init__(self, test_mode: bool = False) -> None:
         super().__post_init__(test_mode)
+        self._failed_nodes = Excluded(vars(self)["_failed_nodes"])
         self._gathered: list[Any] = []
         self._gathering = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -148,7 +150,11 @@ class Executor(slurm.Executor):
         """A submission failed. After a final refusal the jobs are not tried again."""
         bundle = job_info.job
         members = bundle.members if isinstance(bundle, Bundle) else [bundle]
-        if reason := refusals.reason(msg):
+        reason = refusals.reason(msg)
+        if reason and self._failed_nodes:
+            # They may be up again, and the others too few: a retry is submitted to all.
+            self._failed_nodes.clear()
+        elif reason:
             self.logger.error(reason)
             for member in members:
                 member.attempt = max(member.attempt, member.restart_times + 1)
