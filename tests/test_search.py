@@ -428,6 +428,27 @@ def test_trial_that_diverges_is_stopped_and_the_search_goes_on(here):
     assert retrain.main(words()) == 0  # that none came to its end is the result
 
 
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+def test_a_search_of_which_every_trial_diverges_has_tables_and_pictures(here, capsys, metric):
+    claims = "\n    claims: [{claim: Two layers, best: {n_layers: 2}}]"
+    work((RATE, "lr: {type: float, low: 1e30, high: 1e35, log: true}"),
+         ("[adam, rmsprop, sgd]", "[sgd]"),
+         ("trials: 8", f"trials: 3\n    metric: {metric}{claims}"))  # fmt: skip
+    assert retrain.main(words()) == 0
+    assert "none of the 3 trials of 'search' reached its end" in capsys.readouterr().out
+    options = ["--study", "study.yaml", "--output-folder"]
+    assert tables.main([*options, "tables"]) == 0
+    (row,) = rows_of(here / "tables/search.tsv")
+    assert (row["finished"], row["complete"], row["diverged"]) == ("3", "0", "3")
+    assert row["best_trial"] == row["best_value"] == row["retrained_test_accuracy"] == ""
+    assert [trial["status"] for trial in rows_of(here / "tables/trials.tsv")] == ["diverged"] * 3
+    (claim,) = rows_of(here / "tables/claims.tsv")
+    assert claim["verdict"] == "open: no trial reached its end"
+    assert figures.main([*options, "figures", "--exercise", "search"]) == 0
+    for name in ("history", "intermediate", "importance", "slices"):
+        assert "trials" in (here / f"figures/{name}.svg").read_text()
+
+
 def test_budget_that_the_data_set_does_not_have_is_reported_in_one_line(here):
     with pytest.raises(UserError) as caught:
         write(("trials: 8", "trials: 8\n    validation_examples: 361"))

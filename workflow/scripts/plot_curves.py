@@ -128,12 +128,12 @@ def finished(run: Run, warn: bool = False) -> bool:
 
 def draw(study: dict[str, Any], runs: list[Run]) -> Figure:
     """The curves of the best of the runs."""
-    from optlab.figures import epochs  # Matplotlib: not before the options are checked
+    from optlab.figures import epochs, words  # Matplotlib: not before the options are checked
     from optlab.figures.reader import Reader
 
     run = runs[0]
     title = study["exercises"][run.exercise].get("title", run.exercise)
-    title = f"{title}: {run.model} on {run.dataset}"
+    title = words.plain(f"{title}: {run.model} on {run.dataset}")
     return epochs.curves(Picture("", "curves", title, {}, (tuple(runs),)), Reader(study, runs))
 
 
@@ -143,8 +143,10 @@ def show(figure: Figure, output: Path | None) -> None:
     Raises:
         UserError: no window can be opened here.
     """
+    from optlab.figures import lettering  # Matplotlib: not before the options are checked
+
     if output is not None:
-        with files.replacing(output) as temporary:
+        with lettering.any_script(), files.replacing(output) as temporary:
             figure.savefig(temporary, dpi=150, format=output.suffix[1:])
         print(output)
         return

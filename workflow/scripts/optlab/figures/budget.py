@@ -7,9 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optlab.catalogue import optimizers
-from optlab.figures import looks, words
-from optlab.figures.axes import LINES, entry, legend, log_scale, outer_labels, positive_ends
+from optlab.figures import limits, looks, ranked, words
+from optlab.figures.axes import (
+    LINES,
+    entry,
+    error_ends,
+    error_ticks,
+    legend,
+    log_scale,
+    outer_labels,
+    positive_ends,
+)
 from optlab.figures.plan import Picture
 from optlab.figures.rates import LEAST_ERROR
 from optlab.figures.reader import Reader
@@ -25,10 +33,14 @@ def draw(picture: Picture, reader: Reader) -> Figure:
     first = picture.groups[0][0]
     runs = [run for group in picture.groups for run in group]
     rows = budget.frame(reader.rows(runs), {first.exercise: reader.metric(first)})
+    if rows.empty:
+        return looks.nothing(picture.title, "a single optimizer")
     figure = rows["chosen_on"].iloc[0]
     label = words.figure(figure)
     label = label if figure.endswith("accuracy") else reader.label(first, label)
-    return (_panels if rows["optimizer"].nunique() > LINES else _together)(picture, rows, label)
+    number = rows["optimizer"].nunique()
+    way = _ranking if number > ranked.MANY else _panels if number > LINES else _together
+    return way(picture, rows, label)
 
 
 def _together(picture: Picture, rows: pd.DataFrame, label: str) -> Figure:
@@ -37,10 +49,10 @@ def _together(picture: Picture, rows: pd.DataFrame, label: str) -> Figure:
     axes.set(xlabel="settings, k", ylabel=f"expected {label}\nof the best of k settings")
     lines = _lines(rows)
     styles = looks.looks([name for name, _ in lines])
-    for (_, own), look in zip(lines, styles, strict=True):
-        name = f"{_name(own)}, {counted(len(own), 'setting')}, {_ranks(own)}"
+    for name, (_, own), look in zip(_names(lines), lines, styles, strict=True):
+        shown = f"{name}, {counted(len(own), 'setting')}, {_ranks(own)}"
         axes.plot(own["k"], _shown(own, axes), color=look.color, ls=look.line, marker=look.marker,
-                  label=name, zorder=3, clip_on=False)  # fmt: skip
+                  label=shown, zorder=3, clip_on=False)  # fmt: skip
     _common(axes, rows)
     legend(figure, axes.get_lines())
     return figure
@@ -50,17 +62,31 @@ def _panels(picture: Picture, rows: pd.DataFrame, label: str) -> Figure:
     lines = _lines(rows)
     figure, every = looks.grid(f"{picture.title}, in the order of whole grids", len(lines))
     styles = looks.looks([name for name, _ in lines])
-    for (_, own), look, axes in zip(lines, styles, every, strict=True):
+    for name, (_, own), look, axes in zip(_names(lines), lines, styles, every, strict=True):
         _scales(axes, rows)
         for _, other in lines:
             axes.plot(other["k"], _shown(other, axes), color=looks.OTHER, lw=0.7, zorder=1)
         axes.plot(own["k"], _shown(own, axes), color=look.color, marker="o", ms=3.5, zorder=3)
         common = _common(axes, rows)
-        axes.set_title(_name(own), color=look.color, **looks.HEADING)
-        axes.set_title(_ranks(own), loc="right", fontsize=6.5, color="#333333")
+        looks.head(axes, name, look.color, _ranks(own))
     outer_labels(figure, f"expected {label} of the best of k settings", "settings, k")
     legend(figure, [entry("the others", color=looks.OTHER), common])
     return figure
+
+
+def _ranking(picture: Picture, rows: pd.DataFrame, label: str) -> Figure:
+    """The ends of the lines of many optimizers."""
+    lines = _lines(rows)
+    common = int(rows["common_k"].iloc[0])
+    at_common = [own.loc[own["k"] == common, "expected"].astype(float) for _, own in lines]
+    whole = [own["expected"].iloc[-1:].astype(float) for _, own in lines]
+    series = [
+        ranked.Series(f"of {counted(common, 'setting')}", ranked.RING, at_common),
+        ranked.Series("of the whole grid", ranked.DOT, whole),
+    ]
+    title = f"{picture.title}, in the order of whole grids"
+    names = [f"{name}, {_ranks(own)}" for name, (_, own) in zip(_names(lines), lines, strict=True)]
+    return ranked.draw(title, f"expected {label} of the best", names, series, [], joined=True)
 
 
 def _lines(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -68,8 +94,9 @@ def _lines(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return list(rows.groupby("optimizer", sort=False))
 
 
-def _name(own: pd.DataFrame) -> str:
-    return optimizers.of(own["optimizer"].iloc[0]).label
+def _names(lines: list[tuple[str, pd.DataFrame]]) -> list[str]:
+    names = [name for name, _ in lines]
+    return words.told_apart([words.optimizer(name) for name in names], names)
 
 
 def _ranks(own: pd.DataFrame) -> str:
@@ -87,12 +114,12 @@ def _common(axes: Axes, rows: pd.DataFrame) -> Line2D:
 def _values(rows: pd.DataFrame) -> Array:
     """What the vertical axis has: accuracies become errors, which a logarithmic axis spreads."""
     values = rows["expected"].to_numpy(float)
-    return np.maximum(LEAST_ERROR, 1 - values) if _accuracies(rows) else values
+    return np.clip(1 - values, LEAST_ERROR, 1.0) if _accuracies(rows) else values
 
 
 def _shown(own: pd.DataFrame, axes: Axes) -> Array:
-    """The values of a line; a loss of zero is drawn at the lower edge."""
-    return np.maximum(_values(own), min(axes.get_ylim()))
+    """The values of a line; what is outside of the axis, as zero is, lies on its edge."""
+    return limits.cut(axes, _values(own))
 
 
 def _accuracies(rows: pd.DataFrame) -> bool:
@@ -101,11 +128,12 @@ def _accuracies(rows: pd.DataFrame) -> bool:
 
 def _scales(axes: Axes, rows: pd.DataFrame) -> None:
     largest = int(rows["settings"].max())
-    log_scale(axes, "y", *positive_ends(_values(rows)), below=0.05, above=0.06)
+    ends = error_ends if _accuracies(rows) else positive_ends
+    log_scale(axes, "y", *ends(_values(rows)), below=0.05, above=0.06)
     if _accuracies(rows):  # downwards, since errors are drawn
-        axes.set_ylim(*reversed(axes.get_ylim()))
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
-        axes.yaxis.set_major_formatter(lambda v, _: f"{1 - v:.6g}")
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(1.0, high), low)
+        error_ticks(axes)
     if largest > FEW:
         log_scale(axes, "x", 1, largest)
     else:

@@ -1,11 +1,10 @@
 """Pictures against epochs: learning rates, optimizers, batch sizes, and training and validation."""
 
-import math
-
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from optlab.figures import looks, words
+from optlab.figures import lettering, limits, looks, ranked, words
 from optlab.figures.axes import (
     CROWD,
     LINES,
@@ -22,10 +21,13 @@ from optlab.figures.looks import Look
 from optlab.figures.plan import Picture
 from optlab.figures.reader import Line, Reader
 from optlab.results import summary
+from optlab.results.statistics import ENDS
 from optlab.study.run import Run
 from optlab.values import text
 
-EARLY = 0.05  # of the epochs: if a run leaves earlier, a second panel enlarges the start
+EARLY = 0.1  # of the epochs: if a run leaves earlier, a second panel enlarges the start
+NEAR = 10  # times the median of the early departures, to which that panel reaches
+DETAILS = 7  # lines of settings in a panel
 TRAINING, VALIDATION = Look("#0072B2"), Look("#D55E00", "--")
 
 
@@ -35,10 +37,10 @@ def loss(picture: Picture, reader: Reader) -> Figure:
     rates = [run.knobs["lr"] for run in runs]
     lines = reader.lines(runs, "train_loss")
     last = max(line.epoch[-1] for line in lines)
-    leaving = max((line.epoch[-1] for line in lines if line.leaves), default=math.inf)
     # A line that leaves before epoch 1.5 has no evaluation after the first: nothing to enlarge.
-    enlarged = 1.5 < leaving < EARLY * last
-    figure, every = looks.figure(picture.title, ratios=(1, 2.2) if enlarged else (1,))
+    left = [line.epoch[-1] for line in lines if line.leaves and 1.5 < line.epoch[-1] < EARLY * last]
+    leaving = max((epoch for epoch in left if epoch <= NEAR * np.median(left)), default=0.0)
+    figure, every = looks.figure(picture.title, ratios=(1, 2.2) if left else (1,))
     for axes in every:
         label = reader.label(runs[0], "training loss") if axes is every[0] else ""
         frame(axes, lines, label, full=runs[0].batch_size == "full")
@@ -62,9 +64,14 @@ def loss(picture: Picture, reader: Reader) -> Figure:
 
 
 def comparison(picture: Picture, reader: Reader) -> Figure:
-    """Loss against epoch of the best run of each group; with many groups, a panel for each."""
-    runs = [reader.best(group) for group in picture.groups]
-    return (_panels if len(runs) > LINES else _together)(picture.title, runs, reader)
+    """Loss against epoch of the best run of each group; with many groups, a panel for each.
+
+    With more than can be distinguished even so, a ranking by the figure that chose them.
+    """
+    best = [reader.best(group) for group in picture.groups]
+    runs = list({run.path: run for run in best}.values())  # groups of the study may overlap
+    way = _ranking if len(runs) > ranked.MANY else _panels if len(runs) > LINES else _together
+    return way(picture.title, runs, reader)
 
 
 def _together(title: str, runs: list[Run], reader: Reader) -> Figure:
@@ -74,14 +81,15 @@ def _together(title: str, runs: list[Run], reader: Reader) -> Figure:
         names["val_loss"] = "validation loss"
     figure, every = looks.figure(title, ratios=(1,) * len(names))
     sets = [reader.lines(runs, name) for name in names]
-    styles = looks.looks([run.optimizer for run in runs])
+    optimizers = [run.optimizer for run in runs]
+    styles = looks.looks(optimizers)
+    labels = words.told_apart([words.settings(run) for run in runs], optimizers)
     for axes, lines, name in zip(every, sets, names.values(), strict=True):
         label = reader.label(runs[0], name)
         frame(axes, [*sets[0], *sets[-1]], label, full=runs[0].batch_size == "full")
         entries = []
-        for number, (run, look, line) in enumerate(zip(runs, styles, lines, strict=True)):
-            label = f"{words.settings(run)}{line.note}"
-            entries.append(plot(axes, line, look, label, 0.75 * number / len(runs)))
+        for number, (known, look, line) in enumerate(zip(labels, styles, lines, strict=True)):
+            entries.append(plot(axes, line, look, known + line.note, 0.75 * number / len(runs)))
     if len(names) == 1:
         entries += closed_forms(every[0], runs, sets[0], reader)
     legend(figure, entries)
@@ -97,6 +105,7 @@ def _panels(title: str, runs: list[Run], reader: Reader) -> Figure:
     order = words.figure(summary.chosen_on(rows, reader.metric(runs[0])))
     figure, every = looks.grid(f"{title}, in the order of their {order}", len(runs))
     colors = [look.color for look in looks.looks([run.optimizer for run in runs])]
+    names = words.labels(runs)
     for number, (run, color, axes) in enumerate(zip(runs, colors, every, strict=True)):
         frame(axes, [*training, *validation], "", full=run.batch_size == "full")
         for other in training:
@@ -105,8 +114,9 @@ def _panels(title: str, runs: list[Run], reader: Reader) -> Figure:
         plot(axes, training[number], Look(color), "")
         if validation:
             plot(axes, validation[number], Look(color, "--"), "")
-        axes.set_title(f"{number + 1}  {words.label(run)}", color=color, **looks.HEADING)
-        detail = (words.knobs(run) + training[number].note).replace(", ", "\n")
+        looks.head(axes, f"{number + 1}  {names[number]}", color)
+        parts = (words.knobs(run) + training[number].note).split(", ")
+        detail = "\n".join(lettering.cut(part, 1.1, 6.5) for part in parts[:DETAILS])
         axes.text(0.97, 0.95, detail, transform=axes.transAxes, ha="right", va="top",
                   fontsize=6.5, color="#333333", zorder=5)  # fmt: skip
     outer_labels(figure, reader.label(runs[0], "loss"), every[0].get_xlabel())
@@ -115,6 +125,20 @@ def _panels(title: str, runs: list[Run], reader: Reader) -> Figure:
         entries.append(entry("validation", color="#333333", lw=1.5, ls="--"))
     legend(figure, [*entries, entry("the others, training", color=looks.OTHER)])
     return figure
+
+
+def _ranking(title: str, runs: list[Run], reader: Reader) -> Figure:
+    """The figure that chose each of many runs, after the last epoch."""
+    rows = reader.ordered(reader.rows(runs))
+    name = summary.chosen_on(rows, reader.metric(runs[0]))
+    mean, low, high = (list(rows[name + end].astype(float)) for end in ENDS)
+    named = zip(words.labels(list(rows["run"])), rows["run"], strict=True)
+    names = [f"{label}, {words.knobs(run)}" for label, run in named]
+    series = [ranked.Series(f"after {runs[0].epochs} epochs", ranked.DOT,
+                            [[value] for value in mean], low, high)]  # fmt: skip
+    label = words.figure(name)
+    label = label if name.endswith("accuracy") else reader.label(runs[0], label)
+    return ranked.draw(title, label, names, series, list(rows["diverged"] > 0))
 
 
 def batches(picture: Picture, reader: Reader) -> Figure:
@@ -128,37 +152,84 @@ def batches(picture: Picture, reader: Reader) -> Figure:
     for run in (run for group in picture.groups for run in group):
         if best.get(run.optimizer) == (run.knobs, run.schedule):
             chosen.setdefault(run.batch_size, []).append(run)
+    if not chosen["full"]:
+        return looks.nothing(picture.title, "no run on the full batch")
     sizes = ["full", *sorted(chosen.keys() - {"full"}, reverse=True)]
     lines = {size: reader.lines(chosen[size], "train_loss") for size in sizes}
+    if len(chosen["full"]) > ranked.MANY:
+        return _batches_ranked(picture.title, sizes, chosen, lines, reader)
     styles = dict(zip(best, looks.looks(list(best)), strict=True))
-    figure, every = looks.figure(picture.title, (1,) * len(sizes), height=4.4)
+    labels = words.told_apart([_name(run) for run in chosen["full"]], list(best))
+    names = dict(zip(best, labels, strict=True))
+    entries: list[Artist] = []
+    height = 3.9 + 0.13 * len(chosen["full"])
+    figure, every = looks.figure(picture.title, (1,) * len(sizes), height)
     for axes, size in zip(every, sizes, strict=True):
         label = reader.label(chosen[size][0], "training loss") if size == "full" else ""
         frame(axes, [line for found in lines.values() for line in found], label, log=True)
         runs, found = chosen[size], lines[size]
+        drawn: list[Artist] = []
         for number, (run, line) in enumerate(zip(runs, found, strict=True)):
-            label = f"{_name(run)}, {words.knobs(run)}"
-            plot(axes, line, styles[run.optimizer], label, 0.75 * number / len(runs))
-        heading = [_pace(size, found[0]), *map(_measured, runs, found)]
-        axes.set_title("\n".join(heading), fontsize=7.5, loc="left")
-    legend(figure, every[0].get_lines())
+            label = f"{names[run.optimizer]}, {words.knobs(run)}"
+            look = styles[run.optimizer]
+            drawn.append(plot(axes, line, look, label, 0.75 * number / len(runs)))
+        entries = entries or drawn
+        named = zip((names[run.optimizer] for run in runs), found, strict=True)
+        ends = [f"{lettering.cut(name, 0.7, 7.5)}: {_measured(line)}" for name, line in named]
+        axes.set_title("\n".join([_pace(size, found), *ends]), fontsize=7.5, loc="left")
+    legend(figure, entries)
     return figure
 
 
-def _pace(size: int | str, line: Line) -> str:
+def _batches_ranked(
+    title: str,
+    sizes: list[int | str],
+    chosen: dict[int | str, list[Run]],
+    lines: dict[int | str, list[Line]],
+    reader: Reader,
+) -> Figure:
+    """The last training loss of each of many optimizers, on the full batch and on mini-batches."""
+    ends: dict[int | str, dict[str, float]] = {
+        size: {
+            run.optimizer: line.mean[-1]
+            for run, line in zip(chosen[size], lines[size], strict=True)
+        }
+        for size in sizes
+    }
+    order = sorted(chosen["full"], key=lambda run: _finite(ends["full"][run.optimizer]))
+    series = [
+        ranked.Series(f"batches of {size}" if size != "full" else "full batch", look,
+                      [[ends[size].get(run.optimizer, np.nan)] for run in order])
+        for size, look in zip(sizes, [*ranked.LOOKS, *[ranked.FAINT] * len(sizes)], strict=False)
+    ]  # fmt: skip
+    names = words.told_apart(list(map(_name, order)), [run.optimizer for run in order])
+    label = reader.label(order[0], "training loss")
+    return ranked.draw(title, label, names, series, [], joined=True)
+
+
+def _finite(value: float) -> float:
+    """A key that sorts what is not a number last."""
+    return value if np.isfinite(value) else np.inf
+
+
+def _pace(size: int | str, lines: list[Line]) -> str:
     """A batch size in words."""
     if size == "full":
         return "full batch: one step an epoch"
-    return f"batches of {size}: {round(float(line.step[-1] / line.epoch[-1]))} steps an epoch"
+    paces = [line.step[-1] / line.epoch[-1] for line in lines if line.epoch[-1] > 0]
+    pace = f": {round(float(paces[0]))} steps an epoch" if paces else ""
+    return f"batches of {size}{pace}"
 
 
-def _measured(run: Run, line: Line) -> str:
+def _measured(line: Line) -> str:
     """The end, the minimum and the rises of a line in words."""
+    if not np.isfinite(line.mean).any():
+        return "no finite loss"
     lowest = int(np.nanargmin(line.mean))
-    rises = int((np.diff(line.mean) > 0).sum())
+    rises = int((line.mean[1:] > line.mean[:-1]).sum())
     end, least = (text(float(f"{line.mean[at]:.2g}")) for at in (-1, lowest))
     return (
-        f"{_name(run)}: {end} at the end, lowest {least} "
+        f"{end} at the end, lowest {least} "
         f"(epoch {line.epoch[lowest]:g}), rises in {rises} of {len(line.mean) - 1}"
     )
 
@@ -189,7 +260,10 @@ def curves(picture: Picture, reader: Reader) -> Figure:
         entries = [plot(axes, line, look, part + line.note) for line, look, part in parts]
         test = final[f"test_{name}"]
         if not np.isnan(test):
-            entries += axes.plot(training.epoch[-1], test, "D", ms=5, color="#000000",
+            at = limits.cut(
+                axes, np.array([test])
+            )  # far outside it would have a place in the layout
+            entries += axes.plot(training.epoch[-1:], at, "D", ms=5, color="#000000",
                                  mfc="none", clip_on=False, zorder=4,
                                  label="test, at the end")  # fmt: skip
             axes.set_title(f"test {name} {test:.4g}", loc="right", fontsize=8)

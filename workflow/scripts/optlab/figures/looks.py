@@ -6,7 +6,8 @@ Each optimizer also has a line style and a marker, so that a picture can be read
 """
 
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,16 +17,24 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from optlab.catalogue import optimizers as catalogue
+from optlab.figures import lettering
 
 CREATOR = "optlab"  # marks the files that this program may replace or remove
+LARGEST = 900_000  # characters of an SVG; in a larger one, lines and marks become pixels
+PIXELS = 150  # an inch, of these
+
+TITLE, LINE = 10.5, 0.18  # of a heading: points, and the inches of a line
 
 matplotlib.rcParams.update(
     {
         "svg.fonttype": "none",  # text stays text: it can be searched, and the file is small
         "svg.hashsalt": CREATOR,  # the same picture has the same bytes
+        "text.parse_math": False,  # a dollar sign in a title or a name is a dollar sign
         "font.size": 9,
         "axes.titlesize": 9,
         "axes.spines.top": False,
@@ -38,7 +47,7 @@ matplotlib.rcParams.update(
         "lines.markersize": 4.5,
         "legend.frameon": False,
         "legend.fontsize": 8,
-        "figure.titlesize": 10.5,
+        "figure.titlesize": TITLE,
     }
 )
 
@@ -53,7 +62,7 @@ class Look(NamedTuple):
 
 _DASHDOTS = (0, (5.0, 1.5, 1.0, 1.5, 1.0, 1.5))
 
-# For the user's own optimizers, in the order of the picture.
+# For the user's own optimizers, in the order of the picture; further ones combine these otherwise.
 OTHERS = (
     Look("#AA4499", ":", "*"),
     Look("#661100", _DASHDOTS, "d"),
@@ -61,6 +70,7 @@ OTHERS = (
     Look("#B8860B", ":", "H"),
 )
 VARIANTS = ("s", "^", "D", "v", "o", "P", "X", "<", ">")
+_LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", "--", "-.", ":", _DASHDOTS)
 
 OTHER = "#cfcfcf"  # lines in the background of a panel
 PLAIN = "#555555"  # entries of a legend that apply to all optimizers
@@ -79,15 +89,24 @@ def looks(optimizers: Sequence[str]) -> list[Look]:
     """
     known = catalogue.OPTIMIZERS
     own = [name for name in dict.fromkeys(optimizers) if name not in known]
+    others = dict(zip(own, _others(), strict=False))
     found = []
     for number, name in enumerate(optimizers):
-        look = Look(*known[name].look) if name in known else OTHERS[own.index(name) % len(OTHERS)]
+        look = Look(*known[name].look) if name in known else others[name]
         total, rank = optimizers.count(name), optimizers[:number].count(name)
         if total > 1:
             color = _lighter(look.color, 0.5 + 0.5 * rank / (total - 1))
             look = look._replace(color=color, marker=VARIANTS[rank % len(VARIANTS)])
         found.append(look)
     return found
+
+
+def _others() -> Iterator[Look]:
+    """Looks of the user's own optimizers, of which no two are the same."""
+    yield from OTHERS
+    for shade in itertools.count(1):  # the same colours, each time lighter
+        for marker, line, look in itertools.product(VARIANTS, _LINES, OTHERS):
+            yield Look(_lighter(look.color, 0.4 + 0.4 / shade), line, marker)
 
 
 def _lighter(color: str, strength: float) -> str:
@@ -118,7 +137,7 @@ def figure(
     width = 7.0 if len(ratios) == 1 else 8.0
     picture = Figure(figsize=(width, height), layout="constrained")
     picture.subplots(1, len(ratios), width_ratios=ratios)
-    picture.suptitle(title)
+    entitle(picture, title)
     return picture, picture.axes
 
 
@@ -127,7 +146,7 @@ def grid(title: str, panels: int) -> tuple[Figure, list[Axes]]:
     columns = min(4, panels)
     rows = -(-panels // columns)
     picture = Figure(figsize=(8.0, 1.3 + 1.6 * rows if rows > 1 else 3.3), layout="constrained")
-    picture.suptitle(title)
+    entitle(picture, title)
     every = picture.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axes in every[panels:]:
         axes.set_axis_off()
@@ -142,6 +161,31 @@ def nothing(title: str, reason: str) -> Figure:
     axes.set_axis_off()
     axes.text(0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes)
     return picture
+
+
+def entitle(picture: Figure, title: str) -> None:
+    """Give a figure its heading, in as many lines as its width needs, and room for these."""
+    picture.suptitle(lettering.wrapped(title, 0.96 * picture.get_figwidth(), TITLE))
+    more = picture.get_suptitle().count("\n") - 1  # two lines have room in every picture
+    picture.set_figheight(picture.get_figheight() + LINE * max(0, more))
+
+
+def entitle_beside(picture: Figure, inches: float) -> None:
+    """Leave so much room at the right of the heading, for a legend."""
+    title, wide = picture.get_suptitle().replace("\n", " "), picture.get_figwidth()
+    room = wide - inches
+    picture.suptitle(lettering.wrapped(title, 0.96 * room, TITLE, 4), x=room / 2 / wide)
+
+
+def head(axes: Axes, text: str, color: str, right: str = "", size: float = 6.5) -> None:
+    """Give a panel its name in the colour of its line, and some words at its right."""
+    grid = axes.get_subplotspec().get_gridspec()  # type: ignore[union-attr]
+    room = 0.88 * axes.get_figure().get_figwidth() / grid.ncols  # type: ignore[union-attr]
+    if right:
+        axes.set_title(right, loc="right", fontsize=size, color="#333333")
+        room -= lettering.width(right, size) + 0.05
+    name = lettering.cut(text, room, HEADING["fontsize"], HEADING["fontweight"])
+    axes.set_title(name, color=color, **HEADING)
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
@@ -169,12 +213,23 @@ def svg(picture: Figure) -> str:
     """The picture as SVG, the same text for the same picture."""
     FigureCanvasSVG(picture)
     layout = picture.get_layout_engine()
-    if layout is not None:  # laid out here: `savefig` would draw the whole picture twice for it
-        picture.set_dpi(FigureCanvasSVG.fixed_dpi)
-        layout.execute(picture)
-        picture.set_layout_engine(None)
+    with lettering.any_script():
+        if layout is not None:  # laid out here: `savefig` would draw the whole picture twice for it
+            picture.set_dpi(FigureCanvasSVG.fixed_dpi)
+            layout.execute(picture)
+            picture.set_layout_engine(None)
+        content = _written(picture)
+        if len(content) > LARGEST:
+            for artist in picture.findobj(lambda one: isinstance(one, Line2D | Collection)):
+                artist.set_rasterized(True)
+            content = _written(picture)
+    return content
+
+
+def _written(picture: Figure) -> str:
     stream = io.StringIO()
-    picture.savefig(stream, format="svg", metadata={"Date": None, "Creator": CREATOR})
+    options = {"dpi": PIXELS, "metadata": {"Date": None, "Creator": CREATOR}}
+    picture.savefig(stream, format="svg", **options)  # type: ignore[arg-type]
     return stream.getvalue()
 
 

@@ -185,7 +185,7 @@ def _placed(picture: Picture, exercise: str, where: Mapping[str, Any]) -> Pictur
     return replace(
         picture,
         name="-".join([*map(_safe, parts), picture.name]),
-        title=": ".join(filter(None, (exercise, place, picture.title))),
+        title=words.plain(": ".join(filter(None, (exercise, place, picture.title)))),
         labels=labels,
     )
 
@@ -244,7 +244,7 @@ def _of_places(
         yield Picture(
             name="-".join([*map(_safe, place if len(places) > 1 else ()), kind.split("-")[1]]),
             kind=kind,
-            title=", ".join([settings.get("title", exercise), *place]),
+            title=words.plain(", ".join([settings.get("title", exercise), *place])),
             labels={"picture": KINDS[kind], **where},
             **where,
         )

@@ -8,8 +8,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from optlab.catalogue import optimizers
-from optlab.figures import looks
+from optlab.figures import looks, ranked, words
 from optlab.figures.axes import LINES, entry, legend, outer_labels
 from optlab.figures.plan import Picture, Study
 from optlab.results import profiles, summary
@@ -39,7 +38,9 @@ def draw(picture: Picture, rows: pd.DataFrame) -> Figure:
     """By epochs and by seconds; with many optimizers, a panel for each."""
     names = list(dict.fromkeys(rows["optimizer"]))
     title = f"Time to the target accuracy on {rows['problems'].iloc[0]} problems"
-    return (_panels if len(names) > LINES else _together)(title, names, rows)
+    number = len(names)
+    way = _ranking if number > ranked.MANY else _panels if number > LINES else _together
+    return way(title, names, rows)
 
 
 def _together(title: str, names: list[str], rows: pd.DataFrame) -> Figure:
@@ -54,9 +55,9 @@ def _together(title: str, names: list[str], rows: pd.DataFrame) -> Figure:
             _plot(axes, own, moved, color=look.color, ls=look.line, marker=look.marker)
     every[0].set_ylabel("share of the problems")
     entries = [
-        entry(f"{optimizers.of(name).label}: score {_by(_scores(rows, name, measures), measures)}",
+        entry(f"{label}: score {_by(_scores(rows, name, measures), measures)}",
               color=look.color, ls=look.line, marker=look.marker)
-        for name, look in zip(names, styles, strict=True)
+        for label, name, look in zip(_labels(names), names, styles, strict=True)
     ]  # fmt: skip
     legend(figure, entries)
     return figure
@@ -66,19 +67,36 @@ def _panels(title: str, names: list[str], rows: pd.DataFrame) -> Figure:
     measures = list(dict.fromkeys(rows["measure"]))
     figure, every = looks.grid(f"{title}, with the scores by {' / '.join(measures)}", len(names))
     dashes = dict(zip(measures, ("-", "--"), strict=False))
-    for name, look, axes in zip(names, looks.looks(names), every, strict=True):
+    panels = zip(names, _labels(names), looks.looks(names), every, strict=True)
+    for name, label, look, axes in panels:
         _frame(axes, "")
         axes.grid(False)  # it would look like the others' steps
         for other in names:
             _plot(axes, _of(rows, other, measures[0]), color=looks.OTHER, lw=0.7)
         for measure, line in dashes.items():
             _plot(axes, _of(rows, name, measure), color=look.color, ls=line)
-        axes.set_title(optimizers.of(name).label, color=look.color, **looks.HEADING)
-        axes.set_title(" / ".join(_scores(rows, name, measures)), loc="right", fontsize=7)
+        looks.head(axes, label, look.color, " / ".join(_scores(rows, name, measures)), 7)
     outer_labels(figure, "share of the problems", "time / the fastest's")
     entries = [entry(f"by {m}", color="#333333", ls=line) for m, line in dashes.items()]
     legend(figure, [*entries, entry(f"the others, by {measures[0]}", color=looks.OTHER)])
     return figure
+
+
+def _ranking(title: str, names: list[str], rows: pd.DataFrame) -> Figure:
+    """The scores of many optimizers."""
+    measures = list(dict.fromkeys(rows["measure"]))
+    found = {m: [[float(_of(rows, n, m)["score"].iloc[0])] for n in names] for m in measures}
+    order = sorted(range(len(names)), key=lambda at: [-found[m][at][0] for m in measures])
+    series = [
+        ranked.Series(f"by {measure}", look, [found[measure][at] for at in order])
+        for measure, look in zip(measures, (ranked.DOT, ranked.RING), strict=False)
+    ]
+    labels = _labels(names)
+    return ranked.draw(title, "score", [labels[at] for at in order], series, [], joined=True)
+
+
+def _labels(names: list[str]) -> list[str]:
+    return words.told_apart([words.optimizer(name) for name in names], names)
 
 
 def _of(rows: pd.DataFrame, name: str, measure: str) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Figures of the last epoch against the learning rate: final losses and accuracies."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +12,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optlab.figures import looks, words
-from optlab.figures.axes import CROWD, LINES, entry, legend, log_scale, outer_labels, positive_ends
+from optlab.figures import limits, looks, ranked, words
+from optlab.figures.axes import (
+    CROWD,
+    LINES,
+    entry,
+    error_ends,
+    error_ticks,
+    legend,
+    log_scale,
+    outer_labels,
+    positive_ends,
+)
 from optlab.figures.plan import Picture
 from optlab.figures.reader import Reader
 from optlab.results import summary, theory
 from optlab.results.statistics import ENDS
 from optlab.results.theory import Array
+from optlab.study.run import Run
 
 MARKED = 50  # points of a line; the markers of more would touch each other
 LEAST_ERROR = 1e-4  # drawn for an accuracy of 1, which a logarithmic axis of errors cannot show
@@ -45,25 +57,48 @@ def _together(picture: Picture, reader: Reader, on: str, label: str, before: flo
     groups = [reader.rows(group).sort_values("lr") for group in picture.groups]
     runs = [group[0] for group in picture.groups]
     lines = [_points(group, on, cut=10) for group in groups]
-    limits = [theory.limit_of(run) if reader.exact(run) else None for run in runs]
+    stable = [theory.limit_of(run) if reader.exact(run) else None for run in runs]
     figure, (axes,) = looks.figure(picture.title, height=4.3)
-    tried = [*pd.concat(groups)["lr"], *filter(None, limits)]
-    _line_scales(axes, tried, [before, *np.concatenate(lines)[:, 1:].flat])
+    tried = [*pd.concat(groups)["lr"], *filter(None, stable)]
+    _line_scales(axes, tried, [before, *_held(lines)])
     axes.set_ylabel(label)
     styles = looks.looks([run.optimizer for run in runs])
     entries: list[Artist] = []
-    for run, line, look in zip(runs, lines, styles, strict=True):
-        varied = words.varied(r for g in picture.groups for r in g if r.optimizer == run.optimizer)
-        line[:, 1:] = np.maximum(line[:, 1:], axes.get_ylim()[0])  # a loss of zero: the lower edge
+    marked = False
+    for name, line, look in zip(_names(picture, runs), lines, styles, strict=True):
+        marked |= limits.mark(axes, line[:, 0], line[:, 1], look.color)
         marker = _plot(axes, line, look, clip_on=False).get_marker()
-        name = words.settings(run, varied)
         entries.append(entry(name, color=look.color, ls=look.line, marker=marker))
+    entries += _outside(marked)
     colors = [look.color for look in styles]
     entries += _crosses(axes, groups, colors)
     entries.append(axes.axhline(before, color=looks.PLAIN, ls=":", lw=1, label="before training"))
-    _limits(axes, sorted((limit, c) for limit, c in zip(limits, colors, strict=True) if limit))
+    _limits(axes, sorted((limit, c) for limit, c in zip(stable, colors, strict=True) if limit))
     legend(figure, entries, side=True)
     return figure
+
+
+def _names(picture: Picture, runs: Sequence[Run]) -> list[str]:
+    """The name of each line: its optimizer, and of its other knobs those that vary."""
+    every = [run for group in picture.groups for run in group]
+    own: dict[str, list[Run]] = {run.optimizer: [] for run in every}
+    for run in every:
+        own[run.optimizer].append(run)
+    varied = {name: words.varied(found) for name, found in own.items()}
+    names = [words.settings(run, varied[run.optimizer]) for run in runs]
+    return words.told_apart(names, [run.optimizer for run in runs])
+
+
+def _held(lines: Sequence[Array]) -> list[float]:
+    """What the axis has to hold of these `_points`: most of their means and of their intervals."""
+    points = np.concatenate(lines)
+    return [*limits.held(points[:, 1], log=True), *limits.held(points[:, 2:], log=True)]
+
+
+def _outside(marked: bool) -> list[Artist]:
+    """The entry of the legend for points outside of the axis, if there are any."""
+    look: dict[str, Any] = {"color": looks.PLAIN, "ls": "", "marker": "^"}
+    return [entry(limits.OUTSIDE, **look)] if marked else []
 
 
 def _line_scales(axes: Axes, tried: Sequence[float], values: Sequence[float]) -> None:
@@ -71,8 +106,6 @@ def _line_scales(axes: Axes, tried: Sequence[float], values: Sequence[float]) ->
     _log_scales(axes, tried, values, room=max(last / first, 10) ** 0.04, above=0.2)
     if min(tried) > 0:
         looks.log_axis(axes.xaxis, first, last)
-    else:
-        axes.set_xlim(-0.1 * first, last * 1.2)
     axes.set_xlabel("learning rate")
 
 
@@ -120,7 +153,7 @@ def _points(rows: pd.DataFrame, name: str, cut: float) -> Array:
         [points, 4], for ``rows`` of `summary.summarise`.
     """
     found = rows[["lr", *(name + end for end in ENDS)]].to_numpy(np.float64)
-    rate, mean, low, high = found[np.isfinite(found[:, 1])].T
+    rate, mean, low, high = found[~np.isnan(found[:, 1])].T
     low, high = (np.where(np.isnan(end), mean, end) for end in (low, high))
     if name.endswith("accuracy"):
         mean, low, high = np.maximum(LEAST_ERROR, 1 - mean), 1 - high, np.minimum(1.0, 1 - low)
@@ -130,9 +163,10 @@ def _points(rows: pd.DataFrame, name: str, cut: float) -> Array:
 def _plot(axes: Axes, points: Array, look: looks.Look, **more: Any) -> Line2D:
     """Draw a line with its intervals; ``more`` is for Matplotlib.
 
-    Many points are drawn without markers, their intervals as a band.
+    Many points are drawn without markers, their intervals as a band. What is outside of the axis,
+    such as a loss of zero, is drawn on its edge.
     """
-    rate, mean, low, high = points.T
+    rate, (mean, low, high) = points[:, 0], limits.cut(axes, points[:, 1:].T)
     many = len(rate) > MARKED
     if many:
         axes.fill_between(rate, low, high, color=look.color, alpha=0.2, lw=0, zorder=2)
@@ -156,6 +190,11 @@ def _log_scales(
         axes.set(xscale="log", xlim=(first / room, last * room))
     else:
         axes.set_xscale("symlog", linthresh=first)
+        axes.set_xlim(-0.2 * first, last * room)
+        decades = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
+        shown = [10.0**n for n in decades] or [first]
+        axes.set_xticks([0, *shown], ["0", *map(looks.power, shown)])
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
     log_scale(axes, "y", *positive_ends(values), below=0.05, above=above)
 
 
@@ -172,24 +211,27 @@ def _panels(
         reader.ordered(tried).drop_duplicates("lr").sort_values("lr")
         for _, tried in rows.groupby("optimizer", sort=False)
     ]
+    if len(chosen) > ranked.MANY:
+        return _ranking(picture.title, reader, chosen, name, label)
     lines = [_points(tried, name, cut=4) for tried in chosen]
-    values = [*np.concatenate(lines)[:, 1:].flat, *([start] if start else [])]
+    values = [*_held(lines), *([start] if start else [])]
     figure, every = looks.grid(picture.title, len(chosen))
     styles = looks.looks([tried["optimizer"].iloc[0] for tried in chosen])
-    for tried, line, (color, *_), axes in zip(chosen, lines, styles, every, strict=True):
+    names = words.labels([tried["run"].iloc[0] for tried in chosen])
+    panels = zip(chosen, names, lines, styles, every, strict=True)
+    marked = False
+    for tried, title, line, (color, *_), axes in panels:
         _panel_scales(axes, rows["lr"], values, name)
         for other in lines:
             axes.plot(other[:, 0], other[:, 1], color=looks.OTHER, lw=0.7)
         _plot(axes, line, looks.Look(color, "-", "o"), ms=3.5)
-        lost = tried.loc[tried["diverged"] > 0, "lr"]
-        if len(lost):  # without a point, an artist that is not clipped has no place in a layout
-            axes.plot(lost, [0.97] * len(lost), "X", color=color, ms=5, clip_on=False,
-                      transform=axes.get_xaxis_transform())  # fmt: skip
+        marked |= limits.mark(axes, line[:, 0], line[:, 1], color, 5)
+        _lost(axes, tried, color)
         if start is not None:
             axes.axhline(start, color=looks.PLAIN, ls=":", lw=0.9)
-        axes.set_title(words.label(tried["run"].iloc[0]), color=color, **looks.HEADING)
+        looks.head(axes, title, color)
     outer_labels(figure, label, "learning rate")
-    entries = [entry("the others", color=looks.OTHER)]
+    entries = [entry("the others", color=looks.OTHER), *_outside(marked)]
     if start is not None:
         entries.append(entry("before training", color=looks.PLAIN, ls=":", lw=0.9))
     if any((tried["diverged"] > 0).any() for tried in chosen):
@@ -198,13 +240,40 @@ def _panels(
     return figure
 
 
+def _lost(axes: Axes, tried: pd.DataFrame, color: str) -> None:
+    """A cross at the top of a panel for each run with a diverged seed."""
+    lost = tried.loc[tried["diverged"] > 0, "lr"]
+    if len(lost):  # without a point, an artist that is not clipped has no place in a layout
+        axes.plot(lost, [0.97] * len(lost), "X", color=color, ms=5, clip_on=False,
+                  transform=axes.get_xaxis_transform())  # fmt: skip
+
+
+def _ranking(
+    title: str, reader: Reader, chosen: Sequence[pd.DataFrame], name: str, label: str
+) -> Figure:
+    """The best rate of each of many optimizers, and the others that were tried."""
+    best = reader.ordered(pd.concat([reader.ordered(tried).head(1) for tried in chosen]))
+    own = {tried["optimizer"].iloc[0]: tried for tried in chosen}
+    rows = [own[optimizer] for optimizer in best["optimizer"]]
+    named = words.labels(list(best["run"]))
+    values = [[value] for value in best[name].astype(float)]
+    ends = (best[f"{name}_low"].astype(float), best[f"{name}_high"].astype(float))
+    series = [
+        ranked.Series("other rates", ranked.FAINT, [row[name].astype(float) for row in rows]),
+        ranked.Series("the best rate", ranked.DOT, values, *map(list, ends)),
+    ]
+    names = [f"{n}, {words.knobs(run)}" for n, run in zip(named, best["run"], strict=True)]
+    lost = [bool((row["diverged"] > 0).any()) for row in rows]
+    return ranked.draw(title, label.replace("\n", " "), names, series, lost)
+
+
 def _panel_scales(axes: Axes, rates: Sequence[float], values: Sequence[float], name: str) -> None:
     _log_scales(axes, rates, values, room=1.6, above=0.12)
-    axes.xaxis.set_major_locator(ticker.LogLocator(numticks=5))
-    axes.xaxis.set_minor_locator(ticker.NullLocator())
-    axes.xaxis.set_major_formatter(lambda v, _: looks.power(v))
+    if min(rates) > 0:
+        axes.xaxis.set_major_locator(ticker.LogLocator(numticks=5))
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
+        axes.xaxis.set_major_formatter(lambda v, _: looks.power(v))
     if name.endswith("accuracy"):  # downwards, since errors are drawn
-        low, high = positive_ends(values)
-        axes.set_ylim(high * (high / low) ** 0.05, low / (high / low) ** 0.12)
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(lambda v, _: f"{1 - v:.6g}")
+        low, high = error_ends(values)
+        axes.set_ylim(min(1.0, high * (high / low) ** 0.05), low / (high / low) ** 0.12)
+        error_ticks(axes)

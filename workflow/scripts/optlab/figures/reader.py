@@ -111,6 +111,7 @@ class Line:
         return f" ({who}, step {self.diverged_step})"
 
 
+@np.errstate(invalid="ignore", over="ignore")  # of infinite figures
 def _line(curves: Sequence[Curve], name: str, steps_per_epoch: float) -> Line:
     """The line of a run, given the curve of each seed.
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from optlab.figures import looks
-from optlab.figures.axes import entry
+from optlab.figures.axes import entry, positive_ends
 from optlab.figures.plan import Picture
 from optlab.results import scaling
 from optlab.results.scaling import REPLAYED
@@ -77,9 +77,11 @@ def lines_of(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, 
     """
     groups = rows.groupby(["scaling", "batch_size"], sort=False)
     batches, count = sorted(set(rows["batch_size"])), len(groups)
+    many = looks.rate_colors(batches) if len(batches) > len(COLORS) else COLORS
+    colors = dict(zip(batches, many, strict=False))
     for number, ((kind, batch), group) in enumerate(groups):
         shift = 1.1 ** ((number - (count - 1) / 2) / max(4, count))
-        color = COLORS[batches.index(batch) % len(COLORS)]
+        color = colors[batch]
         placed = group.assign(at=group["gpus"] * shift).sort_values("gpus")
         yield f"{kind}, batch {batch}", placed, look(kind, color)
 
@@ -149,6 +151,7 @@ def speedup_axes(axes: Axes, rows: pd.DataFrame) -> list[Line2D]:
     count_axis(axes, rows)
     last = rows["gpus"].max()
     means = [*rows["speedup"].dropna(), 1.0, last]
+    means = [mean for mean in means if mean > 0]
     low = max(min([*means, *rows["speedup_low"].dropna()]), min(means) / 2) / 1.12
     high = min(max([*means, *rows["speedup_high"].dropna()]), max(means) * 2) * 1.12
     axes.set(yscale="log", ylim=(low, high))
@@ -162,7 +165,8 @@ def speedup_axes(axes: Axes, rows: pd.DataFrame) -> list[Line2D]:
 
 def seconds_axis(axes: Axes, seconds: Sequence[float]) -> None:
     """A y axis that covers these seconds."""
-    low, high = min(seconds) / 1.3, max(seconds) * 1.3
+    low, high = positive_ends(seconds)
+    low, high = low / 1.3, high * 1.3
     axes.set(yscale="log", ylim=(low, high))
     looks.log_axis(axes.yaxis, low, high)
 

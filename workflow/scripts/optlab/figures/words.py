@@ -1,11 +1,25 @@
 """Runs in words, for titles, legends and names of files."""
 
-from collections.abc import Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from optlab.catalogue import optimizers, schedules
 from optlab.study.run import Run
 from optlab.values import text
+
+# Kinds of character (Unicode's categories) that are not written: control characters, halves of
+# pairs, ends of lines and paragraphs.
+_UNWRITTEN = ("Cc", "Cs", "Zl", "Zp")
+# Those that turn the direction of what follows, beyond the end of the text that has them.
+_TURNS = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def plain(text: str) -> str:
+    """A title, a name or a value of the user's, as one line that a picture can show."""
+    kept = (" " if unicodedata.category(c) in _UNWRITTEN or c in _TURNS else c for c in text)
+    return " ".join("".join(kept).split())
 
 
 def figure(name: str) -> str:
@@ -32,7 +46,41 @@ def varied(runs: Iterable[Run]) -> list[str]:
 def label(run: Run) -> str:
     """The name of a run's optimizer; SGD on the whole training set is gradient descent, GD."""
     is_descent = run.optimizer == "sgd" and run.batch_size == "full"
-    return "GD" if is_descent else optimizers.of(run.optimizer).label
+    return "GD" if is_descent else optimizer(run.optimizer)
+
+
+def optimizer(name: str) -> str:
+    """The name of an optimizer in legends and headings."""
+    return plain(optimizers.of(name).label)
+
+
+def told_apart(labels: Sequence[str], optimizers: Sequence[str]) -> list[str]:
+    """These labels, each with more of the name of its optimizer, or a number, where some are equal.
+
+    Two classes of the user's may have one name, in different files.
+    """
+    shared = {label for label, number in Counter(labels).items() if number > 1}
+    own = {name for name in optimizers if ":" in name}
+    longer = [
+        f"{label} ({plain(name.rpartition(':')[0])})" if label in shared and name in own else label
+        for label, name in zip(labels, optimizers, strict=True)
+    ]
+    return numbered(longer)
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """`label` of each run, no two the same."""
+    return told_apart([label(run) for run in runs], [run.optimizer for run in runs])
+
+
+def numbered(labels: Sequence[str]) -> list[str]:
+    """These labels, with a number behind each that an earlier one equals."""
+    seen: Counter[str] = Counter()
+    found = []
+    for label in labels:
+        seen[label] += 1
+        found.append(f"{label} ({seen[label]})" if seen[label] > 1 else label)
+    return found
 
 
 def knobs(run: Run, names: Iterable[str] | None = None) -> str:
@@ -45,7 +93,7 @@ def knobs(run: Run, names: Iterable[str] | None = None) -> str:
         names = [k for k, v in run.shown_knobs.items() if k == "lr" or v or v != defaults.get(k)]
         names += ["schedule"] if run.schedule != schedules.CONSTANT else []
     found = values(run)
-    return ", ".join(f"{name} {text(found[name])}" for name in names if name in found)
+    return ", ".join(f"{name} {plain(text(found[name]))}" for name in names if name in found)
 
 
 def settings(run: Run, names: Iterable[str] | None = None) -> str:

@@ -122,8 +122,12 @@ def _compared(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seconds(table: pd.DataFrame, measured: pd.Series) -> pd.DataFrame:
-    """Seconds [rows, seeds] of training, in replayed rows of training and evaluations."""
+    """Seconds [rows, seeds] of training, in replayed rows of training and evaluations.
+
+    Where a clock is not above zero, nothing follows from it.
+    """
     clock = pd.DataFrame(list(table["clock"]), index=table.index, dtype=float)
+    clock = clock.where((clock > 0) & (clock < math.inf))
     evaluating = table["seconds_per_evaluation"] * table["evaluations"]
     return clock.add(evaluating.mask(measured, 0.0), axis="index")
 

@@ -49,6 +49,7 @@ def cells(name: str, found: Estimate) -> dict[str, float]:
     return dict(zip(with_ends(name), (found.mean, bottom, top), strict=True))
 
 
+@np.errstate(invalid="ignore", over="ignore")  # of infinite figures
 def intervals(values: pd.DataFrame, by: str) -> pd.DataFrame:
     """`estimate` for each column and each group of rows: three columns a figure (`ENDS`).
 
