@@ -145,9 +145,9 @@ def test_the_grain_of_an_accuracy_is_one_example():
     study, runs = confirmed(SGD, LEVEL)
     Path(runs[0].data).parent.mkdir(parents=True)
     Path(runs[0].data).write_text(json.dumps({"sizes": {"test": 50, "validation": 10}}))
-    assert pairs.grain(runs[0].data, "test_accuracy") == 0.02
-    assert pairs.grain(runs[0].data, "val_accuracy") == 0.1
-    assert pairs.grain(runs[0].data, "test_loss") == 0.0
+    assert reading.grain(runs[0].data, "test_accuracy") == 0.02
+    assert reading.grain(runs[0].data, "val_accuracy") == 0.1
+    assert reading.grain(runs[0].data, "test_loss") == 0.0
     (pair,) = contest(study).pairs
     assert pair.p == pytest.approx(anytime.p_value(np.subtract(LEVEL, SGD), 0.02))
 

@@ -14,7 +14,7 @@ import tables
 from optlab import results
 from optlab.data import prepare
 from optlab.errors import DamagedError
-from optlab.results import pairs
+from optlab.results import reading
 from optlab.study import table
 from optlab.study.confirmation import file_of
 from optlab.training import datasets
@@ -158,14 +158,14 @@ def test_a_description_of_other_tensors_is_damage(prepared):
 
 def test_a_changed_description_is_damage_to_who_trains_and_who_tabulates(prepared):
     prepared.write_text(prepared.read_text().replace('"test": 360', '"test": 36'))
-    for read in (datasets.load, lambda file: pairs.grain(str(file), "test_accuracy")):
+    for read in (datasets.load, lambda file: reading.grain(str(file), "test_accuracy")):
         with pytest.raises(DamagedError, match="not the description of a prepared data set"):
             read(prepared)
     prepared.write_text(prepared.read_text()[:100])
     with pytest.raises(DamagedError):
-        pairs.grain(str(prepared), "test_accuracy")
+        reading.grain(str(prepared), "test_accuracy")
     prepared.unlink()  # the results remain without it
-    assert pairs.grain(str(prepared), "test_accuracy") == 0
+    assert reading.grain(str(prepared), "test_accuracy") == 0
 
 
 def test_status_looks_at_confirmation_seeds(study):

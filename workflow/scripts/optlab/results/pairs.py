@@ -9,13 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from optlab import files
-from optlab.errors import DamagedError
 from optlab.results import anytime, examples, reading
 from optlab.results.anytime import More
 from optlab.results.statistics import LEVEL, Estimate, cells
@@ -178,20 +175,6 @@ def seconds(run: Run) -> float:
         return math.nan
 
 
-def grain(data: str, figure: str) -> float:
-    """The resolution of a figure on a prepared data set: 1 / examples for accuracies."""
-    part, _, metric = figure.partition("_")
-    name = {"val": "validation"}.get(part, part)
-    try:
-        size = files.read_sealed(Path(data))["sizes"][name]
-    except OSError:
-        return 0.0
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{data}: damaged: not the description of a prepared data set"
-        raise DamagedError(message, [data]) from error
-    return 1 / size if metric == "accuracy" and size else 0.0
-
-
 def margin(given: Mapping[str, Any], figure: str, best: float) -> float | None:
     """The margin of a figure: a percentage is relative to the best one's mean."""
     found = confirmation.margin(given, figure.partition("_")[2])
@@ -208,7 +191,7 @@ def compare(contestants: Sequence[Contestant], figure: str, margin: float | None
     """
     pairs = list(itertools.combinations(contestants, 2))
     differences = [list((a.values - b.values).dropna()) for a, b in pairs]
-    size = grain(contestants[0].run.data, figure) if contestants else 0.0
+    size = reading.grain(contestants[0].run.data, figure) if contestants else 0.0
     alone = [
         _p_values(values, margin, size, is_exact(*pair))
         for pair, values in zip(pairs, differences, strict=True)

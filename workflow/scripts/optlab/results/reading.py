@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optlab import files
 from optlab.errors import DamagedError, UserError
 from optlab.runs import metrics, record
 from optlab.study import confirmation
@@ -138,6 +139,20 @@ def _curve(seed: int, rows: list[list[bytes]], column: Mapping[str, int]) -> Cur
         seconds=values("seconds"),
         values={name: values(name) for name in CURVES},
     )
+
+
+def grain(data: str, figure: str) -> float:
+    """The resolution of a figure on a prepared data set: 1 / examples for accuracies."""
+    part, _, metric = figure.partition("_")
+    name = {"val": "validation"}.get(part, part)
+    try:
+        size = files.read_sealed(Path(data))["sizes"][name]
+    except OSError:
+        return 0.0
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{data}: damaged: not the description of a prepared data set"
+        raise DamagedError(message, [data]) from error
+    return 1 / size if metric == "accuracy" and size else 0.0
 
 
 def _content(run: Run) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from optlab.results import pairs, reading
+from optlab.results import reading
 from optlab.results.reading import Curve
 from optlab.results.statistics import Estimate, cells, estimate, exp, geometric, predicted
 from optlab.results.summary import sign
@@ -175,7 +175,7 @@ def _of(name: str, run: Run, figure: str) -> dict[str, Any]:
 
 def _grain(run: Run, figure: str) -> float:
     """The resolution of a figure; training accuracies may be those of a part of the examples."""
-    grain = pairs.grain(run.data, figure.removeprefix("best_"))
+    grain = reading.grain(run.data, figure.removeprefix("best_"))
     return (
         max(grain, 1 / run.train_loss_examples) if grain and figure.startswith("train") else grain
     )
