@@ -174,7 +174,7 @@ def timed(run, seconds, accuracies=None, examples=1000, steps=None, evaluation=0
             "evaluation": evaluation * len(rows)}  # fmt: skip
     record = {
         "seeds": seeds,
-        "examples": examples,
+        "sizes": {"train": examples},
         "wall": {**wall, "total": 1.0 + sum(wall.values())},
         "usage": {"cpu_seconds": 9.0, "peak_memory_mb": 512.5},
         "hardware": {"host": "here", "cpu": "Handmade 1", "cores": 2, **hardware},

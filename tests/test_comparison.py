@@ -143,11 +143,14 @@ def test_an_open_verdict_says_what_would_settle_it():
 
 def test_the_grain_of_an_accuracy_is_one_example():
     study, runs = confirmed(SGD, LEVEL)
-    Path(runs[0].data).parent.mkdir(parents=True)
-    Path(runs[0].data).write_text(json.dumps({"sizes": {"test": 50, "validation": 10}}))
-    assert reading.grain(runs[0].data, "test_accuracy") == 0.02
-    assert reading.grain(runs[0].data, "val_accuracy") == 0.1
-    assert reading.grain(runs[0].data, "test_loss") == 0.0
+    for one in (runs[0], contest(study).contestants[0].run):
+        sizes = {"train": 20_000, "test": 50, "validation": 10}
+        describe(one, {**record.read(one.folder), "sizes": sizes})
+    assert reading.grain(runs[0], "test_accuracy") == reading.grain(runs[0], "best_test_accuracy")
+    assert reading.grain(runs[0], "test_accuracy") == 0.02
+    assert reading.grain(runs[0], "val_accuracy") == 0.1
+    assert reading.grain(runs[0], "train_accuracy") == 1e-4  # measured on a part of them
+    assert reading.grain(runs[0], "test_loss") == 0.0
     (pair,) = contest(study).pairs
     assert pair.p == pytest.approx(anytime.p_value(np.subtract(LEVEL, SGD), 0.02))
 

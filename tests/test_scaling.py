@@ -199,7 +199,7 @@ def test_examples_are_those_that_the_run_names():
     (run,) = table.runs(found)
     assert timing.read(run, None)["examples"] == 1000
     file = Path(run.folder, "run.json")
-    describe(run, {**json.loads(file.read_text()), "examples": 500})
+    describe(run, {**json.loads(file.read_text()), "sizes": {"train": 500}})
     assert rows(found)[1]["samples_per_second"] == pytest.approx(100)
 
 

@@ -33,8 +33,6 @@ rule study:
 rule tables:
     input:
         results=results_of(EXERCISES),
-        # The resolution of an accuracy is that of the number of examples.
-        data=list(dict.fromkeys(run.data for run in RUNS.values())),
         study=STUDY_FILE,
     output:
         **TABLES,

@@ -162,7 +162,7 @@ class Job:
         self.seeds += seeds
         measured = measurements(run, data, world)
         times = wall(seeds, self.started, ready, checkpoints.spent)
-        return {"examples": draws.sizes(run, data)[0], **measured, "wall": times}
+        return {"sizes": draws.sizes(run, data), **measured, "wall": times}
 
     def fail(self, message: str) -> None:
         """Write the run's two files with the reason why it failed.
@@ -200,7 +200,7 @@ class Job:
 
 
 # Parts of run.json that belong to the call that trained; a call that trains nothing keeps them.
-_MEASURED = ("examples", "hardware", "wall", "usage", "steps")
+_MEASURED = ("sizes", "hardware", "wall", "usage", "steps")
 
 
 def fingerprint(run: Run, device: str) -> str:

@@ -191,7 +191,7 @@ def compare(contestants: Sequence[Contestant], figure: str, margin: float | None
     """
     pairs = list(itertools.combinations(contestants, 2))
     differences = [list((a.values - b.values).dropna()) for a, b in pairs]
-    size = reading.grain(contestants[0].run.data, figure) if contestants else 0.0
+    size = reading.grain(contestants[0].run, figure) if contestants else 0.0
     alone = [
         _p_values(values, margin, size, is_exact(*pair))
         for pair, values in zip(pairs, differences, strict=True)

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optlab import files
 from optlab.errors import DamagedError, UserError
 from optlab.runs import metrics, record
 from optlab.study import confirmation
@@ -141,18 +140,17 @@ def _curve(seed: int, rows: list[list[bytes]], column: Mapping[str, int]) -> Cur
     )
 
 
-def grain(data: str, figure: str) -> float:
-    """The resolution of a figure on a prepared data set: 1 / examples for accuracies."""
-    part, _, metric = figure.partition("_")
-    name = {"val": "validation"}.get(part, part)
-    try:
-        size = files.read_sealed(Path(data))["sizes"][name]
-    except OSError:
+def grain(run: Run, figure: str) -> float:
+    """The resolution of a figure of a run: 1 / examples for accuracies, by the run's record.
+
+    Training accuracies may be those of a part of the examples.
+    """
+    part, _, metric = figure.removeprefix("best_").partition("_")
+    sizes = record.read(run.folder).get("sizes", {})
+    size = sizes.get({"val": "validation"}.get(part, part), 0)
+    if metric != "accuracy" or not size:
         return 0.0
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{data}: damaged: not the description of a prepared data set"
-        raise DamagedError(message, [data]) from error
-    return 1 / size if metric == "accuracy" and size else 0.0
+    return 1 / (min(size, run.train_loss_examples) if part == "train" else size)
 
 
 def _content(run: Run) -> bytes:

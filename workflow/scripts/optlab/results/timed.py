@@ -65,7 +65,7 @@ def _recorded(record: Mapping[str, Any], curves: Sequence[Curve]) -> dict[str, A
     wall, hardware = record["wall"], record["hardware"]
     evaluating = sum(entry["evaluation_seconds"] for entry in seeds)
     return {
-        "examples": record["examples"],
+        "examples": record["sizes"]["train"],
         "machines": json.dumps(machines),
         "hardware": " and ".join(dict.fromkeys(machines)),
         "oversubscribed": bool(hardware.get("oversubscribed")),

@@ -32,7 +32,7 @@ def of_seed(settings: Settings, data: Dataset, seed: int) -> Dataset:
     if "subset" in settings.vary:
         rows = _subset(_shuffled(rows, "subset", seed), labels, settings, data)
     rows = _shuffled(rows, "split", settings.seed_of("split", seed))
-    held_out = sizes(settings, data)[1]
+    held_out = sizes(settings, data)["validation"]
     if held_out >= len(rows):
         words = f"{held_out} of {len(rows)} examples for validation"
         raise DataError(f"{data.name}: {words} leave none to train on")
@@ -46,12 +46,14 @@ def of_seed(settings: Settings, data: Dataset, seed: int) -> Dataset:
     return dataclasses.replace(data, train=split(rest), validation=drawn)
 
 
-def sizes(settings: Settings, data: Dataset) -> tuple[int, int]:
-    """The numbers of training and of validation examples of each seed."""
+def sizes(settings: Settings, data: Dataset) -> dict[str, int]:
+    """The number of examples of each seed in each part: train, validation and test."""
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    found = {name: 0 if part is None else len(part.x) for name, part in parts.items()}
     if settings.subset is not None:
         held_out = settings.subset_validation
-        return settings.subset - held_out, held_out
-    return len(data.train.x), len(data.validation.x) if data.validation is not None else 0
+        found |= {"train": settings.subset - held_out, "validation": held_out}
+    return found
 
 
 def _shuffled(rows: Tensor, purpose: str, seed: int) -> Tensor:

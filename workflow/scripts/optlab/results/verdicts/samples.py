@@ -170,12 +170,4 @@ def to_target(name: str, run: Run, figure: str, target: Mapping[str, float]) -> 
 
 def _of(name: str, run: Run, figure: str) -> dict[str, Any]:
     fixed = run.is_deterministic and figure != "seconds"
-    return {"words": name, "figure": figure, "fixed": fixed, "grain": _grain(run, figure)}
-
-
-def _grain(run: Run, figure: str) -> float:
-    """The resolution of a figure; training accuracies may be those of a part of the examples."""
-    grain = reading.grain(run.data, figure.removeprefix("best_"))
-    return (
-        max(grain, 1 / run.train_loss_examples) if grain and figure.startswith("train") else grain
-    )
+    return {"words": name, "figure": figure, "fixed": fixed, "grain": reading.grain(run, figure)}
