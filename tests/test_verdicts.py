@@ -571,7 +571,8 @@ def searched(claim, accuracies=(0.5, 0.52, 0.51)):
     states = ["complete", "pruned", "complete", "pruned"]
     trials = [
         {"number": n, "state": state, "status": "ok", "value": 0.5 + n / 100, "epochs": 3 + n,
-         "seconds": 1.0, "parameters": {"optimizer": "adam", "lr": 0.01 * (n + 1)}}
+         "seconds": 1.0, "parameters": {"optimizer": "adam", "lr": 0.01 * (n + 1)},
+         **dict.fromkeys(("val_loss", "val_accuracy", "worker", "host")), "intermediate": []}
         for n, state in enumerate(states)
     ]  # fmt: skip
     facts = {"best": 2, "trials": trials, "retrained_pruned": []}
