@@ -208,7 +208,8 @@ def test_seeds_that_draw_subsets_are_trained_and_the_record_has_their_size(here)
     words = "--model softmax --epochs 1 --device cpu --seeds 2 --output out --vary order,subset"
     assert train.main([*words.split(), "--subset", "300", "--subset-validation", "60"]) == 0
     record = json.loads(Path("out/run.json").read_text())
-    assert record["examples"] == 240 and record["settings"]["vary"] == ["order", "subset"]
+    assert record["sizes"] == {"train": 240, "validation": 60, "test": 360}
+    assert record["settings"]["vary"] == ["order", "subset"]
     first, second = (row for row in metrics.read(Path("out/metrics.tsv")) if row["epoch"] == "1")
     assert first["step"] == "3" and first["val_loss"] != second["val_loss"]
 
