@@ -39,7 +39,7 @@ def plain(tmp_path):
 
 @pytest.mark.parametrize("name", ["slurm", "slurm-plain", "sge"])
 def test_a_dry_run_for_a_cluster_needs_no_cluster(plain, name):
-    done = plain("-n", "--profile", ROOT / "profiles" / name)
+    done = plain("-np", "--profile", ROOT / "profiles" / name)
     assert done.returncode == 0, done.stdout
     assert "This was a dry-run" in done.stdout
     jobs = done.stdout.split("\n\n")
