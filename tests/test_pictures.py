@@ -225,8 +225,8 @@ def free(figure):
 @pytest.mark.parametrize(
     ("grid", "kinds"),
     [
-        ({"rates": [0.01, 0.1]}, {"final-loss", "accuracy", "comparison-best", "budget"}),
-        ({"rates": [0.01], "batch_sizes": ["full", 100]}, {"comparison-best", "budget", "batches"}),
+        ({"rates": [0.01, 0.1]}, {"final-loss", "comparison-best"}),
+        ({"rates": [0.01], "batch_sizes": ["full", 100]}, {"budget", "batches"}),
     ],
 )
 def test_a_hundred_optimizers_are_a_ranking(grid, kinds):
@@ -235,15 +235,15 @@ def test_a_hundred_optimizers_are_a_ranking(grid, kinds):
     found = {}
     reader = Reader(study, table.runs(study))
     for picture in plan.pictures(study, "fit"):
-        if picture.kind not in (*found, "loss", "curves"):
+        if picture.kind in kinds - found.keys():
             figure = draw.DRAWN[picture.kind](picture, reader)
             found[picture.kind] = figure
             assert len(figure.axes) == 1
             assert len(looks.svg(figure)) < 500_000
     assert found.keys() == kinds
-    axes = found["comparison-best"].axes[0]
-    rows = [label.get_text() for label in axes.get_yticklabels()]
-    assert len(rows) == 100 and rows[0].startswith("1  Own0, lr 0.01")
+    for figure in found.values():
+        rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        assert len(rows) == 100 and rows[0].startswith("1  Own0")
     if "final-loss" in kinds:
         assert "outside of the axis" in labels(found["final-loss"])
 
@@ -273,7 +273,7 @@ WILD = (math.inf, -math.inf, math.nan, 0.0, 1e300, -1.0, 1e-320, "")
 def wild_sweep(seed):
     """A sweep whose figures are anything; a run may end at any evaluation."""
     draws = random.Random(seed)
-    several = ["sgd", "adam", *(own(9) if seed == 1 else [])]
+    several = ["sgd", "adam", *(own(7) if seed == 1 else [])]
     exercise = {**(CLASSES if seed % 3 else LINE), "epochs": [3],
                 "optimizers": {name: {"lr": [0, 0.1]} for name in several},
                 "compare": [{"optimizer": "sgd"}]}  # fmt: skip

@@ -18,11 +18,11 @@ import status
 import tables as tables_program
 from optlab.errors import DamagedError, UserError
 from optlab.figures import draw, looks, plan, scaling_axes
-from optlab.results import scaling
+from optlab.results import scaling, theory
 from optlab.results import timed as timing
 from optlab.results.scaling_laws import amdahl, amdahl_time, karp_flatt, replayed_evaluations
 from optlab.results.statistics import ENDS, Estimate
-from optlab.study import table
+from optlab.study import kinds, table
 
 REPORT = Path(__file__).parents[1] / "workflow/report"
 PICTURES = [kind for kind in plan.KINDS if kind.startswith("scaling-")]
@@ -272,6 +272,46 @@ def test_missing_seed_and_missing_run_are_told_in_one_line(capsys):
     assert tables_program.main(words) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "train this run again" in told
+
+
+RATES = {"linear": 0.02, "sqrt": 0.02 / 2**0.5, "none": 0.01}
+
+
+@pytest.mark.parametrize("rule", RATES)
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
+def test_a_rate_of_a_summed_loss_makes_the_steps_that_the_rule_has_for_the_mean(rule, optimizer):
+    """On the line, by the closed form: a batch of four is the whole, of the sum of squares."""
+    grid = {optimizer: {"lr": [0.02]}}
+    line = {"datasets": ["line"], "models": ["linear"], "batch_sizes": [2], "epochs": [40]}
+    found = study(**line, optimizers=grid, scaling=["weak"], lr_scaling=rule, gpus=[1, 2])
+    one, two = (point.run for point in kinds.scaling.points(found, "scaling"))
+    assert (one.knobs["lr"], two.batch_size) == (0.02, 4)
+    assert two.knobs["lr"] == pytest.approx(RATES[rule], rel=1e-5)
+    # A mean-loss step with a rate that the rule multiplies: eta * rule(2) / N of the sum, N = 4.
+    mean_rate = 0.02 * 2 * kinds.scaling.RULES[rule](2)
+    assert two.knobs["lr"] * 4 == pytest.approx(mean_rate, rel=1e-5)
+    assert theory.losses_of(two, [40])[0] < 23.66 < theory.losses_of(
+        replace(two, knobs={**two.knobs, "lr": 0.0601}), [40])[0]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dataset", "optimizer", "rate"),
+    [("digits", "sgd", 0.2), ("labels", "sgd", 0.2), ("line", "adam", 0.2), ("floats", "adam", 0.2),
+     ("line", "nesterov", 0.1), ("floats", "sgd", 0.1), ("floats", "o.py:Own", 0.1)],
+)  # fmt: skip
+def test_the_rate_follows_the_loss_and_the_optimizer(dataset, optimizer, rate):
+    Path("o.py").write_text("")
+    for name, y in (("floats", np.zeros(40)), ("labels", np.arange(40) % 2)):
+        x = np.zeros((40, 3))
+        arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+        np.savez(f"{name}.npz", **arrays)
+    mine = {name: {"source": "npz", "file": f"{name}.npz"} for name in ("floats", "labels")}
+    exercise = {**SCALING, "scaling": ["weak"], "gpus": [1, 2], "models": ["mlp"],
+                "batch_sizes": [2], "datasets": [dataset],
+                "optimizers": {optimizer: {"lr": [0.1]}}}  # fmt: skip
+    found = resolved({"scaling": exercise}, datasets=mine)
+    points = kinds.scaling.points(found, "scaling")
+    assert [point.run.knobs["lr"] for point in points] == [0.1, rate]
 
 
 def test_weak_scaling_is_against_one_process_and_has_no_serial_share():

@@ -44,6 +44,8 @@ class Optimizer:
         capturable: whether its step can be recorded in a CUDA graph: it never waits for a value
             from the device, nor takes a branch by one.
         channels_last: whether it accepts weights in the channels-last layout.
+        proportional: whether a step is proportional to the gradients; those of adaptive optimizers
+            do not depend on their scale.
         cannot: why it makes no sense for a use; None where it does.
         contains: the optimizers that it becomes for some values of its knobs, or in their limit;
             what these contain is left out. Adam is Momentum if ``eps`` and ``lr`` are large (D.
@@ -60,6 +62,7 @@ class Optimizer:
     elementwise: bool = True
     capturable: bool = True
     channels_last: bool = True
+    proportional: bool = False
     cannot: Callable[[Use], str | None] = lambda use: None
     contains: tuple[str, ...] = ()
 
@@ -100,6 +103,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "SGD",
         ("#000000", "-", "o"),
         fused=True,
+        proportional=True,
     ),
     # The default momentum is the field's 0.9: PyTorch's 0 would be plain SGD.
     "momentum": Optimizer(
@@ -109,6 +113,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         "Momentum",
         ("#0072B2", "-", "s"),
         fused=True,
+        proportional=True,
         contains=("sgd",),
     ),
     "nesterov": Optimizer(
@@ -119,6 +124,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         ("#56B4E9", "--", "^"),
         fixed={"nesterov": True},
         fused=True,
+        proportional=True,
         contains=("sgd",),
     ),
     "adagrad": Optimizer(
@@ -230,7 +236,7 @@ def of(name: str) -> Optimizer:
     """The optimizer of this name; of the user's own little is known, and figures give it a look."""
     label, look = name.rpartition(":")[2], ("", "", "")
     return OPTIMIZERS.get(name) or Optimizer(
-        name, {}, (), label, look, elementwise=False, capturable=False
+        name, {}, (), label, look, elementwise=False, capturable=False, proportional=True
     )
 
 

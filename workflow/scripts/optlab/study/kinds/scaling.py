@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optlab.catalogue import optimizers
+from optlab.data import known
 from optlab.errors import Mistake, below
 from optlab.study import names
 from optlab.study.claims import scalings as claims
@@ -22,7 +23,8 @@ STRONG, WEAK = "strong", "weak"
 REPLAYED = "replayed"  # rows that are computed by the original lab's arithmetic, not trained
 
 # The factor of the learning rate for a global batch that is larger by a factor. Linear: Goyal et
-# al. 2017 (arXiv:1706.02677), for SGD. sqrt: Krizhevsky 2014 (arXiv:1404.5997).
+# al. 2017 (arXiv:1706.02677), for SGD. sqrt: Krizhevsky 2014 (arXiv:1404.5997). Both are for a loss
+# that is the mean over the batch: see `scaled`.
 RULES: dict[str, Callable[[int], float]] = {
     "none": lambda factor: 1.0,
     "linear": float,
@@ -88,12 +90,13 @@ def points(study: Mapping[str, Any], name: str) -> Iterator[Point]:
     exercise, make = study["exercises"][name], maker(study, name)
     ((optimizer, grid),) = exercise["optimizers"].items()
     knobs = {knob: values[0] for knob, values in grid.items()}
+    summed = {name: _summed(study, name, optimizer) for name in exercise["datasets"]}
     axes = ("datasets", "models", "scaling", "batch_sizes", "epochs", "gpus")
     for dataset, model, scaling, batch, epochs, gpus in itertools.product(
         *(exercise[axis] for axis in axes)
     ):
         factor = gpus if scaling == WEAK else 1
-        rate = scaled(knobs["lr"], exercise["lr_scaling"], factor)
+        rate = scaled(knobs["lr"], exercise["lr_scaling"], factor, summed[dataset])
         run = make(
             dataset=dataset,
             model=model,
@@ -107,9 +110,21 @@ def points(study: Mapping[str, Any], name: str) -> Iterator[Point]:
         yield Point(scaling, batch, run)
 
 
-def scaled(rate: float, rule: str, factor: int) -> float:
-    """The learning rate, to six digits, for a global batch that is ``factor`` times as large."""
-    return float(f"{rate * RULES[rule](factor):.6g}") if factor != 1 else rate
+def scaled(rate: float, rule: str, factor: int, summed: bool = False) -> float:
+    """The learning rate, to six digits, for a global batch that is ``factor`` times as large.
+
+    The gradient of a loss that is the sum over the batch, as that of a regression is, grows with
+    the batch, and with it the steps of an optimizer that are proportional to the gradient: the rate
+    is divided by the factor, so that the steps are those of the rule for the mean.
+    """
+    growth = RULES[rule](factor) / (factor if summed else 1)
+    return float(f"{rate * growth:.6g}") if growth != 1 else rate
+
+
+def _summed(study: Mapping[str, Any], dataset: str, optimizer: str) -> bool:
+    """Whether the steps of an optimizer on a data set grow with the batch."""
+    regression = known.source(study["datasets"][dataset]).task == "regression"
+    return regression and optimizers.of(optimizer).proportional
 
 
 def runs(study: Mapping[str, Any], name: str) -> list[Run]:
