@@ -1,6 +1,7 @@
 """Learning-rate schedules: their closed forms, how they are written, and where they are refused."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -60,6 +61,59 @@ def test_every_schedule_has_a_closed_form_and_fits_runs_of_every_length():
         for steps in (1, 2, 3, 1000):
             found = rates(name, steps)
             assert all(0 <= rate <= LR * (1 + 1e-9) for rate in found), name
+
+
+EDGE = (1e-12, 0.1, 0.25, 0.5, 0.9, 0.999999)
+EDGES = [
+    *({"name": "step", "drops": d, "gamma": g} for d in (1, 2, 3, 4, 100) for g in (1e-12, 0.5)),
+    *({"name": "cosine", "final": f} for f in (0, 1e-12, 1)),
+    *({"name": "warmup", "warmup": w} for w in EDGE),
+    *({"name": "warmup_cosine", "warmup": w, "final": f} for w in EDGE for f in (0, 1)),
+    *({"name": "one_cycle", "warmup": w, "start": s, "final": f}
+      for w in EDGE for s in (1e-12, 0.5) for f in (0, 1e-12, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 9])
+def test_every_schedule_has_its_shape_at_its_edges_or_is_refused(steps):
+    for schedule in EDGES:
+        found, name = rates(schedule, steps), schedule["name"]
+        assert all(0 <= rate <= LR * (1 + 1e-9) for rate in found), schedule  # no NaN either
+        if schedules.unfit(schedules.text(schedule), steps):
+            continue
+        top = found.index(max(found))
+        rise, fall = found[: top + 1], found[top:]
+        same = [rise == pytest.approx(sorted(rise)), fall == pytest.approx(sorted(fall)[::-1])]
+        assert all(same), (schedule, found)
+        if name == "step":
+            assert sum(a != b for a, b in pairwise(found)) == schedule["drops"], (schedule, found)
+        if name in ("warmup", "warmup_cosine"):
+            assert found[0] < max(found) == pytest.approx(LR), (schedule, found)
+
+
+def test_a_rise_that_ends_at_the_first_step_begins_there():
+    """One cycle divided by the length of the rise, which is zero."""
+    for steps in (1, 3, 4, 9, 19):
+        found = rates({"name": "one_cycle", "warmup": 1 / (steps + 1), "start": 0.1}, steps)
+        assert found[0] == pytest.approx(0.1 * LR)
+        assert steps == 1 or found[1] == max(found)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "words"),
+    [
+        ("{name: step, drops: 5}", 5, "step,drops=5 needs at least 6 steps, and a run has 5"),
+        ("warmup", 1, "warmup needs at least 2 steps, and a run has 1"),
+        ("one_cycle", 2, "one_cycle needs at least 3 steps, and a run has 2"),
+    ],
+)
+def test_a_run_that_is_too_short_for_its_schedule_is_told(write, schedule, epochs, words):
+    text = f"epochs: [{epochs}]\n    schedules: [{schedule}]"
+    with pytest.raises(UserError) as caught:
+        reading.load(write({"epochs: [10]": text}))
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"study.yaml:8: exercises.fit.schedules: {words}; ")
+    reading.load(write({"epochs: [10]": text.replace(str(epochs), str(epochs + 1), 1)}))
 
 
 def test_one_schedule_has_one_text():

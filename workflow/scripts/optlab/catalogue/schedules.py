@@ -72,6 +72,17 @@ def refuses(option: str, value: Any) -> str | None:
     return None if number and 0 < value < 1 else "a number above 0 and below 1"
 
 
+def unfit(schedule: str, steps: int) -> str | None:
+    """Why a run of so many steps is too short for a schedule; None where it is not."""
+    name, options = _parse(schedule)
+    least = {"warmup": 2, "warmup_cosine": 2, "one_cycle": 3}.get(name, 1)
+    if name == "step":
+        least = int({**SCHEDULES[name], **options}["drops"]) + 1
+    if steps >= least:
+        return None
+    return f"{schedule} needs at least {least} steps, and a run has {steps}; use more epochs"
+
+
 def _parse(schedule: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(schedule, Mapping):
         options = dict(schedule)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from optlab.catalogue import datasets, networks
+from optlab.catalogue import datasets, networks, schedules
 from optlab.data import known
 from optlab.errors import Key, Mistake, below
 from optlab.study import confirmation, kinds, names, notation, schema, table
@@ -247,6 +247,9 @@ def _misfits(run: Run, definition: Mapping[str, Any]) -> Iterator[Mistake]:
             f"a batch of {run.batch_size}{together} is more than the {examples} training examples "
             f"of {run.dataset}; use at most {examples}",
         )
+    batches = -(-examples // run.batch_size) if isinstance(run.batch_size, int) else 1
+    if reason := schedules.unfit(run.schedule, run.epochs * batches):
+        yield ("schedules",), reason
     shape = known.source(definition).shape
     if reason := networks.unfit(run.network, run.network_options, shape):
         yield ("models",), f"{run.model} on {run.dataset}: {reason}"

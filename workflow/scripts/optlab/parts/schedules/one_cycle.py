@@ -12,6 +12,9 @@ def build(
 ) -> LRScheduler:
     # PyTorch takes the final rate as a share of the first one. The momentum stays constant.
     ratio = start / final if final else 1e12
+    # A rise that ends at the first step has no length, by which PyTorch would divide.
+    if warmup * (steps + 1) == 1:
+        warmup *= 1 + 1e-9
     return OneCycleLR(
         optimizer,
         lr,

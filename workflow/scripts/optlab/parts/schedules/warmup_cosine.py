@@ -5,7 +5,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, S
 
 
 def build(optimizer: Optimizer, steps: int, lr: float, warmup: float, final: float) -> LRScheduler:
-    rise = max(1, round(warmup * steps))
+    rise = max(1, min(round(warmup * steps), steps - 1))  # the highest rate is reached
     # As in `warmup`, the rate of the first step is above 0.
     first = LinearLR(optimizer, 1 / (rise + 1), 1.0, rise)
     rest = CosineAnnealingLR(optimizer, max(1, steps - rise), final * lr)
