@@ -446,7 +446,7 @@ def test_a_search_of_which_every_trial_diverges_has_tables_and_pictures(here, ca
     assert claim["verdict"] == "open: no trial reached its end"
     assert figures.main([*options, "figures", "--exercise", "search"]) == 0
     for name in ("history", "intermediate", "importance", "slices"):
-        assert "trials" in (here / f"figures/{name}.svg").read_text()
+        assert "trial" in (here / f"figures/{name}.svg").read_text()
 
 
 def test_budget_that_the_data_set_does_not_have_is_reported_in_one_line(here):
