@@ -6,25 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from handmade import STUDY
 
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
+
 # The smallest study that has every level; its lines are numbered in the messages of a mistake.
-STUDY = """\
-study: tiny
-seeds: 2
-exercises:
-  fit:
-    datasets: [line]
-    models: [linear]
-    epochs: [10]
-    batch_sizes: [full]
-    optimizers:
-      sgd:
-        lr: [0.01]
-"""
-
-
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty folder, in which the test then is."""

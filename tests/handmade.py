@@ -13,6 +13,21 @@ from optlab.study.run import carried
 from optlab.training.settings import Settings
 from optlab.values import text
 
+# A study as its user writes it.
+STUDY = """\
+study: tiny
+seeds: 2
+exercises:
+  fit:
+    datasets: [line]
+    models: [linear]
+    epochs: [10]
+    batch_sizes: [full]
+    optimizers:
+      sgd:
+        lr: [0.01]
+"""
+
 SCALING = {
     "kind": "scaling",
     "datasets": ["digits"],

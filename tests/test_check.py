@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import STUDY
+from handmade import STUDY
 
 import check
 import plot_curves

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import STUDY
+from handmade import STUDY
 
 from optlab.errors import UserError
 from optlab.study import notation, reading, table
