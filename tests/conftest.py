@@ -11,7 +11,6 @@ from handmade import STUDY
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
 
-# The smallest study that has every level; its lines are numbered in the messages of a mistake.
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty folder, in which the test then is."""

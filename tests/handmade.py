@@ -13,7 +13,7 @@ from optlab.study.run import carried
 from optlab.training.settings import Settings
 from optlab.values import text
 
-# A study as its user writes it.
+# The smallest study that has every level; its lines are numbered in the messages of a mistake.
 STUDY = """\
 study: tiny
 seeds: 2
