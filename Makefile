@@ -16,7 +16,7 @@ help:  ## this list
 
 install: .venv/installed  ## install everything into .venv
 
-.venv/installed: requirements.txt $(wildcard executor/src/*/*.py) executor/pyproject.toml
+.venv/installed: requirements.txt $(wildcard executor/src/*/*.py screen/src/*/*.py) executor/pyproject.toml screen/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -42,14 +42,14 @@ def without_ours(folder):
     packages = "lib/python{}.{}/site-packages".format(*sys.version_info)
     for entry in Path(sys.prefix, packages).iterdir():
         here = Path(folder, packages, entry.name)
-        if "optlab" not in entry.name and not here.exists():
+        if "executor_plugin_optlab" not in entry.name and not here.exists():
             here.symlink_to(entry)
     python = Path(folder, "bin/python")
     plugins = "import pkgutil; print(*(module.name for module in pkgutil.iter_modules()))"
     found = subprocess.run([python, "-c", plugins], capture_output=True, text=True, check=True)
     names = found.stdout.split()
     assert "snakemake_executor_plugin_slurm" in names
-    assert not [name for name in names if "optlab" in name]
+    assert not [name for name in names if "executor_plugin_optlab" in name]
     return str(python)
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "workflow/scripts"
 MODULES = [
     file
-    for folder in ("workflow", "warm", "executor/src", "benchmarks")
+    for folder in ("workflow", "warm", "executor/src", "screen/src", "benchmarks")
     for file in sorted((ROOT / folder).rglob("*.py"))
     if "build" not in file.parts
 ]
