@@ -535,6 +535,32 @@ def test_what_is_killed_looks_unfinished_and_is_made_again(checkout, stopped):
     assert "7 done, 0 running, 0 failed, 0 waiting" in checkout.status()
 
 
+def test_deleted_and_damaged_results_are_made_again(checkout):
+    before = checkout.results("runs/**/metrics.tsv")
+    deleted, damaged = (
+        f"runs/{run('fit', 'sgd', 'line+linear', f'lr={rate}')}" for rate in (0.001, 0.01)
+    )
+    folder = checkout.folder / "results/tiny"
+    shutil.rmtree(folder / deleted)
+    jobs, runs = checkout.planned()
+    assert jobs["train"] == 1 and runs == [deleted.removeprefix("runs/")]
+    file = folder / damaged / "metrics.tsv"
+    file.write_text(file.read_text().replace("\t23.", "\t24."))
+    told = checkout.call(status=1)
+    assert f"error: results/tiny/{damaged}/metrics.tsv: damaged: " in told
+    checkout.call()
+    assert checkout.planned() == ({}, [])
+    after = checkout.results("runs/**/metrics.tsv")
+    assert after.keys() == before.keys()
+    for name, text in after.items():
+        rows = [
+            list(csv.DictReader(one.splitlines(), delimiter="\t")) for one in (text, before[name])
+        ]
+        for row in (*rows[0], *rows[1]):
+            del row["seconds"]
+        assert rows[0] == rows[1]
+
+
 def test_failing_run_is_a_result_and_the_others_go_on(checkout):
     checkout.edit(
         "study.yaml",
