@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from optlab.figures import looks
 from optlab.figures.axes import entry, positive_ends
 from optlab.figures.plan import Picture
-from optlab.results import scaling
+from optlab.results import clocks, scaling
 from optlab.results.scaling import REPLAYED
 from optlab.results.statistics import ENDS
 from optlab.study.kinds.scaling import STRONG, WEAK
@@ -110,10 +110,13 @@ def line(axes: Axes, rows: pd.DataFrame, name: str, look: Mapping[str, Any]) -> 
 
 
 def oversubscribed_entry(rows: pd.DataFrame) -> list[Line2D]:
-    """The entry in the legend for open marks, where there are any."""
+    """The entries in the legend for open marks, and for times that other work made longer."""
     look: dict[str, Any] = {"color": "#333333", "marker": "o", "mfc": "white", "ls": ""}
     words = "open: processes share cores or a device"
-    return [entry(words, **look)] if rows["oversubscribed"].any() else []
+    found = [entry(words, **look)] if rows["oversubscribed"].any() else []
+    if rows[clocks.COLUMN].fillna("").any():
+        found.append(entry("with one process, measured beside other work", ls=""))
+    return found
 
 
 # -- axes, all of them logarithmic except that of accuracies ---------------------------------

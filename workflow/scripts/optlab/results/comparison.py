@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from optlab.results import pairs, reading, summary
+from optlab.results import clocks, pairs, reading, summary
 from optlab.results.pairs import BETTER, EQUIVALENT, OPEN, Contestant, Pair
 from optlab.results.reading import Curve
 from optlab.results.statistics import Estimate, cells, geometric, with_ends
@@ -208,6 +208,8 @@ def _warnings(one: Contestant, chosen: pd.Series, contest: Contest) -> list[str]
         found.append(f"{one.diverged} of {one.run.seeds} seeds diverged")
     if chosen["failed_settings"]:
         found.append(f"{counted(int(chosen['failed_settings']), 'setting')} failed")
+    if told := clocks.note(one.run, chosen["device"]):
+        found.append(f"its seconds are too long: other work {told}")
     if not one.run.confirms:
         found.append("judged on the seeds that chose its setting")
     most = int(contest.best["settings"].max())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from optlab.results import summary, timed
+from optlab.results import clocks, summary, timed
 from optlab.results.scaling_laws import amdahl, karp_flatt, replayed_evaluations
 from optlab.results.statistics import ENDS, cells, geometric, with_ends
 from optlab.results.summary import PROBLEM
@@ -23,7 +23,8 @@ _SUMMARY = ["device", "seeds", "diverged", "status", *with_ends("val_accuracy", 
 
 # The columns of scaling.tsv.
 COLUMNS = [
-    *(*PROBLEM, "scaling", "batch_size", "epochs", "gpus", "device", "hardware", "oversubscribed"),
+    *(*PROBLEM, "scaling", "batch_size", "epochs", "gpus", "device", "hardware"),
+    *("oversubscribed", clocks.COLUMN),
     *("global_batch", "lr", "seeds", "diverged", "status"),
     *with_ends("seconds", "seconds_per_epoch", "samples_per_second", "speedup", "efficiency"),
     *with_ends("karp_flatt", "serial_share"),
@@ -41,7 +42,7 @@ PICTURED = ["training_seconds", "clock", "hits", "examples", "times", "speedups"
 # The columns that a replayed row has in common with its run of one process.
 _KEPT = [*PROBLEM, "batch_size", "epochs", "device", "machines", "hardware", "global_batch", "lr",
          "seeds", "diverged", "status", "examples", "clock", "seconds_per_evaluation",
-         "target_accuracy", "path"]  # fmt: skip
+         "target_accuracy", "path", clocks.COLUMN]  # fmt: skip
 
 
 def frame(study: Mapping[str, Any]) -> pd.DataFrame:
@@ -83,6 +84,7 @@ def _measured(own: Sequence[Point], target: float | None) -> pd.DataFrame:
     ]
     summaries = summary.summarise(list(runs.values()))[_SUMMARY]
     times = pd.DataFrame([timed.read(run, target) for run in runs.values()], index=list(runs))
+    times[clocks.COLUMN] = clocks.notes(runs.values(), summaries["device"])
     return pd.DataFrame(settings).join(summaries.join(times), on="path")
 
 

@@ -7,7 +7,16 @@ from typing import Any
 import pandas as pd
 
 from optlab import files
-from optlab.results import budget, comparison, profiles, scaling, searches, summary, verdicts
+from optlab.results import (
+    budget,
+    clocks,
+    comparison,
+    profiles,
+    scaling,
+    searches,
+    summary,
+    verdicts,
+)
 from optlab.results.comparison import Contest
 from optlab.results.statistics import with_ends
 from optlab.results.summary import CELLS, PROBLEM
@@ -55,7 +64,13 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
 
 def runs(every: pd.DataFrame) -> pd.DataFrame:
     """A row a run; ``every`` is what `summary.summarise` gives."""
-    return _select(failures_told(every), ["seeds", "diverged", "status", "reason", *CELLS])
+    told = clocks_told(failures_told(every))
+    return _select(told, ["seeds", "diverged", "status", "reason", clocks.COLUMN, *CELLS])
+
+
+def clocks_told(every: pd.DataFrame) -> pd.DataFrame:
+    """The runs with a column ``other_work``: whether it made their seconds longer."""
+    return every.assign(**{clocks.COLUMN: clocks.notes(every["run"], every["device"])})
 
 
 def failures_told(every: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +91,7 @@ def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found = comparison.contests(study, best)
     chosen = ["chosen_on", "seeds", "diverged", "status", "reason", *TRIED]
     return {
-        "best": _select(best, [*chosen, *CELLS]),
+        "best": _select(clocks_told(best), [*chosen, clocks.COLUMN, *CELLS]),
         "optimizers": _optimizers(study, found, best, grids),
         "pairs": _pairs(found),
         "budget": budget.frame(grids, metrics),

@@ -37,29 +37,33 @@ class Outcome:
         seconds: of the training clock, without evaluation and start-up; of replicates that were
             trained at once, an equal share.
         evaluation_seconds: of the evaluations, shared in the same way.
+        cpu_seconds: for which the training thread had a core while the training clock ran, shared
+            in the same way. On a CPU it is less where other work had its core.
     """
 
     evaluations: list[Evaluation]
     model: nn.Module
     seconds: float
     evaluation_seconds: float
+    cpu_seconds: float = 0.0
 
 
 class Clock:
     """A stopwatch that synchronizes with the device whenever it starts or stops."""
 
     def __init__(self, device: torch.device):
-        self.seconds = 0.0
+        self.seconds = self.cpu = 0.0
         self._device = device
-        self._start = 0.0
+        self._start = self._start_cpu = 0.0
 
     def __enter__(self) -> None:
         self._wait()
-        self._start = time.perf_counter()
+        self._start, self._start_cpu = time.perf_counter(), time.thread_time()
 
     def __exit__(self, *_: object) -> None:
         self._wait()
         self.seconds += time.perf_counter() - self._start
+        self.cpu += time.thread_time() - self._start_cpu
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -125,7 +129,8 @@ class Trainer:
             if epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0:
                 self._evaluate(epoch, report)
         shares = (self._share(self.training), self._share(self.evaluating))
-        return [Outcome(r.rows, r.model, *shares) for r in self.replicates]
+        cpu = self.training.cpu / len(self.replicates)
+        return [Outcome(r.rows, r.model, *shares, cpu) for r in self.replicates]
 
     def _train(self, epoch: int, checkpoints: Checkpoints) -> None:
         """Train an epoch, or the rest of it."""
@@ -166,6 +171,7 @@ class Trainer:
             "seeds": [replicate.seed for replicate in self.replicates],
             "step": self.step,
             "seconds": [self.training.seconds, self.evaluating.seconds],
+            "cpu": self.training.cpu,
             "replicates": [replicate.state() for replicate in self.replicates],
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
@@ -176,6 +182,7 @@ class Trainer:
         """Continue from a `state` of a trainer with the same arguments."""
         self.step = state["step"]
         self.training.seconds, self.evaluating.seconds = state["seconds"]
+        self.training.cpu = state["cpu"]
         for replicate, saved in zip(self.replicates, state["replicates"], strict=True):
             replicate.restore(saved)
         optimizers.restore(self.optimizer, state["optimizer"])
