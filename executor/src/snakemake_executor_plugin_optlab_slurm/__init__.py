@@ -22,7 +22,7 @@ from typing import Any
 import snakemake_executor_plugin_slurm as slurm
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
-from . import bundles, calls, refusals
+from . import bundles, calls, held, refusals
 from .bundles import Bundle
 from .exclusion import Excluded
 
@@ -36,10 +36,15 @@ async def _states(command: str, logger: Any) -> tuple[dict[str, str] | None, flo
     """The state of each job as one word.
 
     SLURM reports a job that somebody has cancelled as "CANCELLED by 0". The plugin (2.8.0) takes
-    this for a running job and waits forever.
+    this for a running job and waits forever. A job that is held because its node did not start it
+    counts as failed by its node.
     """
     states, seconds = await _query(command, logger)
-    return states and {job: state.split()[0] for job, state in states.items() if state}, seconds
+    if not states:
+        return states, seconds
+    found = {job: state.split()[0] for job, state in states.items() if state}
+    pending = [job for job, state in found.items() if state == "PENDING"]
+    return found | dict.fromkeys(held.cancel(pending), "NODE_FAIL"), seconds
 
 
 _query, slurm.query_job_status = slurm.query_job_status, _states
