@@ -45,8 +45,7 @@ rule all:
     input:
         rules.study.output,
         # Named here, so that what is missing is made again although the tables are there.
-        [f"{run.folder}/{file}" for run in RUNS.values() for file in ("metrics.tsv", "run.json")],
-        [unit.file for unit in UNITS.values()],
+        results_of(EXERCISES),
         rules.tables.output,
         PICTURES.values(),
         # Paths alone: their captions are named relative to the file of their rule.

@@ -1,5 +1,7 @@
 """Tables from many runs: reading the metrics of 100 to 10,000 runs of 30 epochs and three seeds."""
 
+import hashlib
+import json
 import resource
 import subprocess
 import sys
@@ -18,7 +20,7 @@ exercises:
     models: [softmax]
     epochs: [30]
     optimizers:
-      sgd: {{lr: [{rates}]}}
+      sgd: {{lr: [{rates}], weight_decay: [{decays}]}}
 """
 
 
@@ -27,9 +29,10 @@ def make(folder: Path, runs: int) -> Path:
     from optlab.runs import metrics
     from optlab.study import reading, table
 
-    rates = ", ".join(f"{1e-6 * (number + 1):.8f}" for number in range(runs))
+    rates = ", ".join(f"{1e-6 * (number + 1):.8f}" for number in range(100))
+    decays = ", ".join(str(number) for number in range(runs // 100))
     path = folder / f"{runs}.yaml"
-    path.write_text(STUDY.format(rates=rates))
+    path.write_text(STUDY.format(rates=rates, decays=decays))
     rows = [
         {
             **dict.fromkeys(metrics.COLUMNS, ""),
@@ -42,10 +45,14 @@ def make(folder: Path, runs: int) -> Path:
         for epoch in range(31)
     ]
     text = metrics.text(rows)
+    seeds = [{"seed": seed, "seconds": 3.0, "cpu_seconds": 3.0} for seed in range(3)]
+    record = {"settings": STUDY, "command": STUDY, "versions": STUDY, "seeds": seeds}
+    record["metrics_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     for run in table.runs(reading.load(path)):
         target = folder / run.folder / "metrics.tsv"
         target.parent.mkdir(parents=True)
         target.write_text(text)
+        target.with_name("run.json").write_text(json.dumps(record, indent=1))
     return path
 
 

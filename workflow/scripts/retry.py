@@ -1,8 +1,8 @@
 """Forget the runs of a study that failed by themselves, so that the next call tries them again.
 
 In:  a study's configuration file, and the results beside it.
-Out: a line for each such run. Of these the records (run.json, confirmed.json) are removed, and
-     nothing else; a run whose settings or code change is tried again without this program.
+Out: a line for each such run, whose results (metrics.tsv, run.json, confirmed.json) are removed.
+     A run whose settings or code change is tried again without this program.
 """
 
 import sys
@@ -32,7 +32,8 @@ def main(words: Sequence[str] | None = None) -> int:
     failed = {path: run for path, run in runs.items() if failures.reason(run.folder)}
     for path, run in failed.items():
         print(f"forgotten: {path}: {failures.reason(run.folder)}")
-        for file in (f"{run.folder}/run.json", confirmation.file_of(run)):
+        own = (f"{run.folder}/metrics.tsv", f"{run.folder}/run.json")
+        for file in (*own, confirmation.file_of(run)):
             Path(file).unlink(missing_ok=True)
     print(f"{counted(len(failed), 'failed run')} will be tried again")
     return 0
