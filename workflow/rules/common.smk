@@ -215,7 +215,9 @@ def ending():
     """Where the answers are, and which runs failed by themselves, with the reasons."""
     from optlab.runs import failures  # not needed to plan
 
-    failed = [(run, why) for run in RUNS.values() if (why := failures.reason(run.folder))]
+    failed = [
+        (run, why) for run in RUNS.values() if (why := failures.reason(run.folder))
+    ]
     lines = [f"failed: {run.path}: {why}" for run, why in failed[:3]]
     if failed:
         count = f"{len(failed)} of {len(RUNS)} runs failed"
@@ -224,7 +226,13 @@ def ending():
         )
     for one in SEARCHES.values():
         with suppress(errors.UserError, KeyError, TypeError, ValueError):
-            lines.append(f"search {one.path}: {search.statistics(search.finished(one))}")
-    tables = [f"{RESULTS}/tables/{name}.tsv" for name in ("optimizers", "scaling", "search")]
+            lines.append(
+                f"search {one.path}: {search.statistics(search.finished(one))}"
+            )
+    tables = [
+        f"{RESULTS}/tables/{name}.tsv" for name in ("optimizers", "scaling", "search")
+    ]
     made = [table for table in tables if Path(table).exists()]
-    return "\n".join([*lines, f"the answers: {', '.join([*made, f'{RESULTS}/figures'])}"])
+    return "\n".join(
+        [*lines, f"the answers: {', '.join([*made, f'{RESULTS}/figures'])}"]
+    )
