@@ -89,7 +89,7 @@ def test_data_are_prepared_by_a_job_where_the_user_wants_that(lab):
 
 def test_inside_an_allocation_runs_are_its_processes(lab):
     lab.study("{my/steps.py:Step: {lr: [0.001, 0.002, 0.003]}}")
-    line = "snakemake --profile profiles/allocation --configfile study.yaml"
+    line = "snakemake -p --profile profiles/allocation --configfile study.yaml"
     subprocess.run(
         ["sbatch", "--wait", "--exclusive", "--mem=8000", "--output=job.log", f"--wrap={line}"],
         cwd=lab.folder, check=True, timeout=120,
