@@ -81,7 +81,7 @@ def test_make_tells_it_before_snakemake_starts(here, target):
     command = ["make", "-o", "install", target, f"STUDY={place}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     error, make = done.stderr.splitlines()
-    assert error.startswith(f"error: {place}:6: not valid YAML: ") and make.startswith("make: ***")
+    assert error.startswith(f"error: {place}:6: not valid YAML: ") and "*** [Makefile:" in make
     assert "snakemake" not in done.stdout
 
 

@@ -147,7 +147,7 @@ OF_CNN = {
     "datasets": ["d"],
     "models": ["c", "l"],
     "batch_sizes": [100],
-    "epochs": [1],
+    "epochs": [2],
     "schedules": [{"name": "step", "drops": 2, "gamma": 0.1}],
     "optimizers": {"adam": {"lr": [0.01]}},
 }

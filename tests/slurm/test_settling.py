@@ -30,7 +30,7 @@ exercises:
 CLUSTER = (
     *("--profile", "profiles/slurm", "--latency-wait", "10"),
     *("--optlab-slurm-init-seconds-before-status-checks", "3"),
-    *("--optlab-slurm-together-cpus", "2"),
+    *("--optlab-slurm-together-cpus", "2", "--printshellcmds"),
 )
 
 

@@ -28,7 +28,8 @@ CHATTER = (
 # What Snakemake says of a call that ends early, in addition to the reason.
 ECHOES = ("Exiting because a job execution failed", "WorkflowError:\nAt least one job did not")
 # Of a failed job, whose error follows; and of outputs that there were none of before it.
-ASIDE = ("RuleException:\nCalledProcessError", "Cannot restore ")
+# What the SLURM plugin says of a setting that is as it should be.
+ASIDE = ("RuleException:\nCalledProcessError", "Cannot restore ", "MinJobAge ")
 INTERRUPTED = (
     "interrupted: what is finished is kept, and runs continue from their checkpoints; "
     "the same call goes on"
