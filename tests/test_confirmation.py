@@ -938,7 +938,8 @@ def test_an_absent_confirmation_is_made_from_the_seeds_that_are_there(checkout):
     name = CONFIRMED.format("adam")
     (checkout.folder / name).unlink()
     assert "confirm pick/adam/digits+softmax, 5 seeds: waiting" in checkout.status()
-    assert checkout.planned() == ({}, [])  # as with runs: the tables are there
+    planned = ({"confirm": 1, "figures_pick": 1, "tables": 1}, [])
+    assert checkout.planned() == planned  # although the tables are there
     assert checkout.planned(name) == ({"confirm": 1}, [])
     checkout.edit("study.yaml", ("confirm: 5", "confirm: 5\nmargin: {loss: 1%}"))
     assert checkout.planned() == ({"confirm": 1, "study": 1, **AFTER}, [])
@@ -966,7 +967,9 @@ def test_damaged_and_missing_files_of_confirmation_end_the_tables_in_one_line(ch
     file.write_text(text)
     metrics = Confirmed.read(str(file)).run.folder + "/metrics.tsv"
     (checkout.folder / metrics).unlink()
-    tables(f"{metrics}: No such file or directory; has this run been trained?")
+    again = "set aside as *.damaged: the next call makes it again"
+    tables(f"{metrics}: there is no such file; has this run been trained?; {again}")
+    assert not file.exists()
 
 
 @pytest.mark.slow

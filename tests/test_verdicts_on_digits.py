@@ -10,7 +10,7 @@ import torch
 from handmade import settings
 
 from optlab.data import prepare
-from optlab.results import pairs
+from optlab.results import pairs, reading
 from optlab.results.pairs import Contestant
 from optlab.training import loop
 from optlab.training.datasets import load
@@ -41,7 +41,7 @@ def accuracies(tmp_path_factory):
 
 def verdicts(one, other, monkeypatch):
     """What is said at each look."""
-    monkeypatch.setattr(pairs, "grain", lambda data, figure: 1 / 360)
+    monkeypatch.setattr(reading, "grain", lambda run, figure: 1 / 360)
     run = SimpleNamespace(data="", path="", is_deterministic=False)
     found = []
     for n in LOOKS:

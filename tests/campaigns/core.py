@@ -271,6 +271,7 @@ def _judge(name: str, seed: int, index: int) -> End:
 
 def figures_of(file: Path) -> list[str]:
     """The rows of a table of metrics without what a clock or another machine changes."""
-    header, *rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    header, *rows = [line.split("\t") for line in lines]
     kept = [n for n, name in enumerate(header) if name != "seconds"]
-    return ["\t".join(row[n] for n in kept) for row in [header, *rows]]
+    return ["\t".join(row[n] for n in kept if n < len(row)) for row in [header, *rows]]

@@ -15,7 +15,18 @@ from typing import Any
 import bases
 from core import ROOT, figures_of
 
-CLOCKED = ("seconds", "minutes", "_per_", "memory", "speedup", "efficiency", "karp", "serial")
+CLOCKED = (
+    "seconds",
+    "minutes",
+    "_per_",
+    "memory",
+    "speedup",
+    "efficiency",
+    "karp",
+    "serial",
+    "other_work",
+    "warnings",
+)
 SNAKEMAKE = [
     sys.executable,
     "-m",

@@ -107,14 +107,14 @@ def calls(folder: Path) -> list[Call]:
 
 
 def _calls() -> list[Call]:
+    from optlab import files
     from optlab.data import identity
     from optlab.study import reading, table
     from optlab.study.kinds import search
 
     study = reading.load("study.yaml")
     file = f"results/{study['study']}/study.yaml"
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_text(reading.dump(study), encoding="utf-8")
+    files.write(Path(file), reading.dump(study))  # in place of whatever is there
     runs, found = table.runs(study), []
     used = {one.data: one.dataset for one in (*runs, *search.every(study))}
     for path, name in used.items():

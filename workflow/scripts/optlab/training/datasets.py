@@ -137,7 +137,7 @@ def _intact(file: Path, description: dict[str, Any], tensors: dict[str, Tensor])
     """
     found = file.stat()
     state = f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-    note = file.with_name(f".{file.name}.checked")
+    note = file.with_suffix(".checked")
     try:
         if note.read_text() == state:
             return True
