@@ -15,7 +15,7 @@ from optlab import results
 from optlab.data import prepare
 from optlab.errors import DamagedError
 from optlab.results import reading
-from optlab.runs import record
+from optlab.runs import metrics, record
 from optlab.study import table
 from optlab.study.confirmation import file_of
 from optlab.training import datasets
@@ -164,6 +164,17 @@ def test_a_changed_description_is_damage(prepared):
         prepared.write_text(damaged)
         with pytest.raises(DamagedError, match="not the description of a prepared data set"):
             datasets.load(prepared)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_record_of_which_any_byte_changed_is_damage(here, share):
+    folder = Path("run")
+    rows = [{**dict.fromkeys(metrics.COLUMNS, ""), "seed": 0}]
+    record.write(folder, rows, {"seeds": [{"seed": 0}], "settings": {"lr": 0.125} | {"a" * 99: 1}})
+    content = (folder / "metrics.tsv").read_bytes()
+    assert record.describes("run", content)
+    flip(folder / "run.json", at=int(share * (folder / "run.json").stat().st_size))
+    assert not record.describes("run", content)
 
 
 def test_verdicts_need_no_data(study):

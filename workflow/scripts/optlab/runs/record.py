@@ -16,6 +16,7 @@ from optlab.runs import metrics
 from optlab.study.run import Run
 from optlab.values import text
 
+_SEAL = b',\n "record_sha256": '  # the last key of a record: a hash of all before it
 _UNCOUNTED = ("study", "seeds", "first_seed", "data")
 
 
@@ -45,8 +46,7 @@ def kept(folder: Path, mark: str) -> tuple[list[metrics.Row], list[dict[str, Any
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         content = (folder / "metrics.tsv").read_bytes()
-        same = record["fingerprint"] == mark
-        if not same or record["metrics_sha256"] != hashlib.sha256(content).hexdigest():
+        if record["fingerprint"] != mark or not describes(str(folder), content):
             return [], []
         seeds = list(record["seeds"])
         complete = {entry["seed"] for entry in seeds}
@@ -57,24 +57,32 @@ def kept(folder: Path, mark: str) -> tuple[list[metrics.Row], list[dict[str, Any
 
 
 def write(folder: Path, rows: list[metrics.Row], record: dict[str, Any]) -> None:
-    """Write ``metrics.tsv``, seed by seed, then ``run.json``, which holds its hash."""
+    """Write ``metrics.tsv``, seed by seed, then ``run.json``, which holds its hash and its own."""
     content = metrics.text(sorted(rows, key=lambda row: int(row["seed"])))
     digest = hashlib.sha256(content.encode()).hexdigest()
     files.write(folder / "metrics.tsv", content)
     seeds = sorted(record["seeds"], key=lambda entry: entry["seed"])
-    record = {**record, "seeds": seeds, "metrics_sha256": digest}
-    files.write(folder / "run.json", json.dumps(record, indent=1) + "\n")
+    text = json.dumps({**record, "seeds": seeds, "metrics_sha256": digest}, indent=1)[:-2]
+    seal = hashlib.sha256(text.encode()).hexdigest()
+    files.write(folder / "run.json", f'{text}{_SEAL.decode()}"{seal}"\n}}\n')
 
 
 def describes(folder: str, content: bytes) -> bool:
-    """Whether the record in a run's folder is of these metrics; also where there is no record."""
+    """Whether a run's record is as it was written, and of these metrics; also without a record."""
     try:
         record = Path(folder, "run.json").read_bytes()
     except OSError:
         return True
     # Found in the text: parsing thousands of records would take longer than reading the metrics.
+    sealed = record.rfind(_SEAL)
+    if sealed >= 0 and _sha256(record[:sealed]) not in record[sealed:]:
+        return False
     at = record.rfind(b'"metrics_sha256"')
-    return at >= 0 and hashlib.sha256(content).hexdigest().encode() in record[at:]
+    return at >= 0 and _sha256(content) in record[at:]
+
+
+def _sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def identity(run: Run, device: str, seed: int) -> metrics.Row:
