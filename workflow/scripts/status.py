@@ -158,8 +158,11 @@ def unit_line(unit: confirmation.Unit) -> str:
     if not found.seeds:  # all of its grid failed, or nothing was to be confirmed
         reason = failures.reason(found.chosen.folder)
         state = f"failed: {reason}" if reason else state
-    elif (confirmed := standing(found.run)).state != "done":
-        state = f"failed: {confirmed.message or f'{found.run.folder} is not complete'}"
+    for run in (*found.added, *([found.run] if found.seeds else [])):
+        one = standing(run)
+        refused = failures.reason(run.folder) and not run.confirms  # the grid ends there
+        if one.state != "done" and not refused:
+            state = f"failed: {one.message or f'{run.folder} is not complete'}"
     added = f"; {len(found.added)} rates beyond the grid" if found.added else ""
     return f"  confirm {unit.path}, {unit.confirm} seeds: {state}{added}"
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from optlab.errors import DamagedError
 from optlab.results.statistics import cells, estimate
-from optlab.runs import metrics
+from optlab.runs import metrics, record
 from optlab.study.kinds.search import Search, finished
 
 Found = dict[str, Any]  # a search's trials.json
@@ -85,8 +85,15 @@ def _summary(search: Search, found: Found) -> dict[str, Any]:
 
 
 def retrained(search: Search) -> dict[int, metrics.Row]:
-    """The last row of each seed with which the best setting was trained again."""
-    rows = metrics.read(Path(search.folder, "best/metrics.tsv"))
+    """The last row of each seed with which the best setting was trained again.
+
+    Raises:
+        DamagedError: the file is not what was written.
+    """
+    file = Path(search.folder, "best/metrics.tsv")
+    if not record.describes(str(file.parent), file.read_bytes()):
+        raise DamagedError(f"{file}: damaged: not the metrics that run.json describes", [file])
+    rows = metrics.read(file)
     return {seed: row for row in rows if (seed := int(row["seed"])) in range(search.seeds)}
 
 
