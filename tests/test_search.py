@@ -758,6 +758,7 @@ def test_fewer_trials_and_as_many_again_train_no_setting_twice(done, tmp_path, m
     assert told == [] and file.read_text() == other
     rows = metrics.read(file)
     file.write_text(metrics.text([*rows, {**rows[-1], "seed": 7}]))
+    file.with_name("run.json").unlink()  # which describes other metrics
     assert searched.retrained(found).keys() == {0, 1}
 
 
