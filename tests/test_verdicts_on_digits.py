@@ -42,7 +42,7 @@ def accuracies(tmp_path_factory):
 def verdicts(one, other, monkeypatch):
     """What is said at each look."""
     monkeypatch.setattr(reading, "grain", lambda run, figure: 1 / 360)
-    run = SimpleNamespace(data="", path="", is_deterministic=False)
+    run = SimpleNamespace(path="", seeds=SEEDS, is_deterministic=False)
     found = []
     for n in LOOKS:
         both = [Contestant(run, pd.Series(values[:n]), 0, 1.0) for values in (one, other)]

@@ -107,7 +107,7 @@ def called_done(told: str, file: Path) -> bool:
     """Whether `make status` says that what this file belongs to is done."""
     parts = file.parts[file.parts.index("results") + 2 :]
     if parts[0] == "runs":
-        return "nothing is left to train" in told
+        return "nothing is left to train" in told and "/".join(parts[1:-1]) not in told
     path = "/".join(parts[1:4] if parts[0] == "confirm" else parts[1:3])
     return bool(re.search(rf"^  {parts[0]} {re.escape(path)}, .*: done", told, re.MULTILINE))
 

@@ -4,6 +4,7 @@ import atexit
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,13 @@ def table(file: Path) -> list[dict[str, str]]:
     with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     return [
-        {k: v for k, v in row.items() if not any(word in k for word in CLOCKED)} for row in rows
+        {
+            # The time that further seeds would take is at the end of an open verdict.
+            name: re.sub(r", [^,]* (s|min|h)$", "", value)
+            for name, value in row.items()
+            if not any(word in name for word in CLOCKED)
+        }
+        for row in rows
     ]
 
 
