@@ -9,7 +9,6 @@ from matplotlib.lines import Line2D
 
 from optlab.figures import limits, looks, ranked, words
 from optlab.figures.axes import (
-    LINES,
     entry,
     error_ends,
     error_ticks,
@@ -38,8 +37,7 @@ def draw(picture: Picture, reader: Reader) -> Figure:
     figure = rows["chosen_on"].iloc[0]
     label = words.figure(figure)
     label = label if figure.endswith("accuracy") else reader.label(first, label)
-    number = rows["optimizer"].nunique()
-    way = _ranking if number > ranked.MANY else _panels if number > LINES else _together
+    way = ranked.way(rows["optimizer"].nunique(), _together, _panels, _ranking)
     return way(picture, rows, label)
 
 
@@ -95,8 +93,7 @@ def _lines(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _names(lines: list[tuple[str, pd.DataFrame]]) -> list[str]:
-    names = [name for name, _ in lines]
-    return words.told_apart([words.optimizer(name) for name in names], names)
+    return words.names([name for name, _ in lines])
 
 
 def _ranks(own: pd.DataFrame) -> str:

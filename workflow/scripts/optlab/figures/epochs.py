@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from optlab.figures import lettering, limits, looks, ranked, words
 from optlab.figures.axes import (
     CROWD,
-    LINES,
     closed_forms,
     enlarge,
     entry,
@@ -70,7 +69,7 @@ def comparison(picture: Picture, reader: Reader) -> Figure:
     """
     best = [reader.best(group) for group in picture.groups]
     runs = list({run.path: run for run in best}.values())  # groups of the study may overlap
-    way = _ranking if len(runs) > ranked.MANY else _panels if len(runs) > LINES else _together
+    way = ranked.way(len(runs), _together, _panels, _ranking)
     return way(picture.title, runs, reader)
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from optlab.figures import looks, ranked, words
-from optlab.figures.axes import LINES, entry, legend, outer_labels
+from optlab.figures.axes import entry, legend, outer_labels
 from optlab.figures.plan import Picture, Study
 from optlab.results import profiles, summary
 from optlab.results.profiles import LONGEST
@@ -38,8 +38,7 @@ def draw(picture: Picture, rows: pd.DataFrame) -> Figure:
     """By epochs and by seconds; with many optimizers, a panel for each."""
     names = list(dict.fromkeys(rows["optimizer"]))
     title = f"Time to the target accuracy on {rows['problems'].iloc[0]} problems"
-    number = len(names)
-    way = _ranking if number > ranked.MANY else _panels if number > LINES else _together
+    way = ranked.way(len(names), _together, _panels, _ranking)
     return way(title, names, rows)
 
 
@@ -57,7 +56,7 @@ def _together(title: str, names: list[str], rows: pd.DataFrame) -> Figure:
     entries = [
         entry(f"{label}: score {_by(_scores(rows, name, measures), measures)}",
               color=look.color, ls=look.line, marker=look.marker)
-        for label, name, look in zip(_labels(names), names, styles, strict=True)
+        for label, name, look in zip(words.names(names), names, styles, strict=True)
     ]  # fmt: skip
     legend(figure, entries)
     return figure
@@ -67,7 +66,7 @@ def _panels(title: str, names: list[str], rows: pd.DataFrame) -> Figure:
     measures = list(dict.fromkeys(rows["measure"]))
     figure, every = looks.grid(f"{title}, with the scores by {' / '.join(measures)}", len(names))
     dashes = dict(zip(measures, ("-", "--"), strict=False))
-    panels = zip(names, _labels(names), looks.looks(names), every, strict=True)
+    panels = zip(names, words.names(names), looks.looks(names), every, strict=True)
     for name, label, look, axes in panels:
         _frame(axes, "")
         axes.grid(False)  # it would look like the others' steps
@@ -91,12 +90,8 @@ def _ranking(title: str, names: list[str], rows: pd.DataFrame) -> Figure:
         ranked.Series(f"by {measure}", look, [found[measure][at] for at in order])
         for measure, look in zip(measures, (ranked.DOT, ranked.RING), strict=False)
     ]
-    labels = _labels(names)
+    labels = words.names(names)
     return ranked.draw(title, "score", [labels[at] for at in order], series, [], joined=True)
-
-
-def _labels(names: list[str]) -> list[str]:
-    return words.told_apart([words.optimizer(name) for name in names], names)
 
 
 def _of(rows: pd.DataFrame, name: str, measure: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Rankings of many optimizers: a row for each, the best at the top, in place of panels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from optlab.figures import lettering, limits, looks
-from optlab.figures.axes import entry, legend, log_scale, positive_ends
+from optlab.figures.axes import LINES, entry, legend, log_scale, positive_ends
 from optlab.results.theory import Array
 
 MANY = 24  # optimizers; pictures of more have no panels
@@ -24,6 +24,9 @@ LOOKS = (DOT, RING)
 CROSS: dict[str, Any] = {"marker": "X", "color": looks.PLAIN, "ms": 4.5, "mew": 0}
 
 
+Drawn = Callable[..., Figure]
+
+
 class Series(NamedTuple):
     """A mark in each row: a value and the ends of its interval, or several values."""
 
@@ -32,6 +35,11 @@ class Series(NamedTuple):
     values: Sequence[Sequence[float]]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+
+
+def way(number: int, together: Drawn, panels: Drawn, ranking: Drawn) -> Drawn:
+    """How so many optimizers are drawn: in one axes, in a panel each, or in a ranking."""
+    return ranking if number > MANY else panels if number > LINES else together
 
 
 def draw(

@@ -68,6 +68,11 @@ def told_apart(labels: Sequence[str], optimizers: Sequence[str]) -> list[str]:
     return numbered(longer)
 
 
+def names(optimizers: Sequence[str]) -> list[str]:
+    """`optimizer` of each of these, no two the same."""
+    return told_apart([optimizer(name) for name in optimizers], optimizers)
+
+
 def labels(runs: Sequence[Run]) -> list[str]:
     """`label` of each run, no two the same."""
     return told_apart([label(run) for run in runs], [run.optimizer for run in runs])
