@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from optlab import command_line, files
 from optlab.errors import UserError, in_one_line, visible
@@ -66,7 +65,7 @@ def _standing(run: Run) -> Standing:
         seeds = {entry["seed"] for entry in record["seeds"]}
         if seeds.issuperset(run.seed_numbers):
             return Standing(run, "done", record["wall"]["total"] * run.seeds / len(seeds))
-    news = _read(Path(run.state))
+    news = files.read_object(Path(run.state))
     if not news:
         return Standing(run, "waiting")
     if news["status"] == "failed":
@@ -169,7 +168,7 @@ def unit_line(unit: confirmation.Unit) -> str:
 
 def search_line(one: search.Search) -> str:
     """The line on a search: whether its workers have ended and its best setting is retrained."""
-    best = _read(Path(one.folder, "best/run.json"))
+    best = records.read(f"{one.folder}/best")
     workers = sum(Path(file).exists() for file in one.worker_files())
     if workers == one.workers and best:
         try:
@@ -186,15 +185,6 @@ def _content(file: Path) -> bytes | None:
         return file.read_bytes()
     except OSError:
         return None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty if it cannot be read or is not an object."""
-    try:
-        found = files.read_json(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 if __name__ == "__main__":

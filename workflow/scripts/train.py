@@ -17,7 +17,6 @@ this data are kept, also more than are asked for, and only the missing ones are 
 
 import argparse
 import dataclasses
-import json
 import shlex
 import sys
 import time
@@ -100,7 +99,7 @@ class Job:
             The exit status.
         """
         if not self.missing:
-            earlier = json.loads((self.output / "run.json").read_text(encoding="utf-8"))
+            earlier = record.read(str(self.output))
             self.write({key: earlier[key] for key in _MEASURED if key in earlier})
         elif self.run.gpus > 1 and not processes.is_member():
             run = self.run

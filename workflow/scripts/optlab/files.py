@@ -35,6 +35,15 @@ def read_json(path: Path) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if it cannot be read, or holds something else."""
+    try:
+        found = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def seal(content: Mapping[str, Any]) -> str:
     """A hash of a file's content, which the file holds too, so that damage is found."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optlab import files
 from optlab.errors import UserError
 from optlab.results import reading
 from optlab.results.comparison import first_hit, target_cells
@@ -102,7 +103,7 @@ def _step(steps: Mapping[str, Any]) -> dict[str, float]:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = files.read_json(file)
         if not isinstance(found, dict):
             raise ValueError("not a mapping")
     except OSError as error:

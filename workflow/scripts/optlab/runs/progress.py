@@ -45,7 +45,7 @@ class Progress:
     def message(self) -> str:
         """Why a process of the run has ended it, as `fail` recorded it."""
         try:
-            return str(json.loads(self._state.read_text(encoding="utf-8"))["message"])
+            return str(files.read_json(self._state)["message"])
         except (OSError, ValueError, KeyError, TypeError):
             return "unknown: see the log"
 

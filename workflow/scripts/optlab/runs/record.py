@@ -44,7 +44,7 @@ def kept(folder: Path, mark: str) -> tuple[list[metrics.Row], list[dict[str, Any
     fingerprint, or whose two files do not belong together.
     """
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = files.read_json(folder / "run.json")
         content = (folder / "metrics.tsv").read_bytes()
         if record["fingerprint"] != mark or not describes(str(folder), content):
             return [], []
@@ -97,11 +97,7 @@ def identity(run: Run, device: str, seed: int) -> metrics.Row:
 
 def read(folder: str) -> dict[str, Any]:
     """The record in a run's folder; empty where there is none that can be read."""
-    try:
-        found = json.loads(Path(folder, "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return files.read_object(Path(folder, "run.json"))
 
 
 def seeds(run: Run) -> list[dict[str, Any]]:

@@ -154,7 +154,7 @@ def _exchanged(folder: Path, number: int, mark: str) -> Any:
     if (found := record.kept(folder, mark))[1]:
         return found
     with suppress(OSError, ValueError, KeyError, TypeError):
-        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        facts = files.read_json(folder / "run.json")
         other, rows = facts["trial"], record.kept(folder, facts["fingerprint"])[0]
         if rows and other != number:
             record.write(folder.with_name(f"{folder.name}-trial-{other}"), rows, facts)

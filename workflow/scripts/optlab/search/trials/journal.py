@@ -30,6 +30,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from optlab import files
 from optlab.machine import alive
 from optlab.search.trials import mending
 from optlab.study import space
@@ -164,7 +165,7 @@ class Worker:
         threading.Thread(target=self._beat, daemon=True).start()
         for file in self._folder.glob(self._files):
             with suppress(OSError, ValueError, KeyError, TypeError):
-                if self.outlived(json.loads(file.read_text(encoding="utf-8"))):
+                if self.outlived(files.read_json(file)):
                     file.unlink()
         return self
 
