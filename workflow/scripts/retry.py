@@ -19,7 +19,7 @@ from optlab.values import counted
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     p = command_line.Parser(__doc__)
-    p.add_argument("--study", default="config/config.yaml", help="the study's configuration")
+    command_line.add_study(p)
     study = reading.load(p.parse_args(words).study)
     runs = {run.path: run for run in table.runs(study)}
     for unit in table.units(study):
