@@ -34,7 +34,10 @@ include: "workflow/rules/figures.smk"
 
 
 onsuccess:
-    logger.info(ending(), extra={"answer": True})
+    from optlab.runs import ending  # not needed to plan
+
+    told = ending.lines(RESULTS, [*RUNS.values()], SEARCHES.values())
+    logger.info("\n".join(told), extra={"answer": True})
 
 
 # -- targets ---------------------------------------------------------------------------------

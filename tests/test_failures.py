@@ -21,7 +21,7 @@ from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.machine.processes import LAUNCHER
 from optlab.results import verdicts
-from optlab.runs import failures, record
+from optlab.runs import ending, failures, record
 from optlab.study import reading, table
 from optlab.study.confirmation import Confirmed
 
@@ -288,3 +288,17 @@ def test_failed_runs_are_forgotten_on_request(here, capsys):
     ]
     # What did not fail is kept, and is found again by the job of the unit.
     assert [path.parts[4] for path in Path("results").rglob("*.json")] == ["sgd"]
+
+
+def test_the_end_of_a_call_names_a_few_failures_and_where_the_answers_are(here):
+    grid = {"sgd": {"lr": [0.1, 0.2, 0.3, 0.4]}, "adam": {"lr": [0.1]}}
+    found = resolved({"fit": {**CLASSES, "optimizers": grid}})
+    *lost, kept = table.runs(found)
+    for run in lost:
+        fail(run, "its \x1b[31mred\x1b[0m reason")
+    finish(kept, [0.5] * 3)
+    files.write(Path("results/hand/tables/optimizers.tsv"), "")
+    told = ending.lines("results/hand", table.runs(found), [])
+    assert told[:3] == [f"failed: {run.path}: its \\x1b[31mred\\x1b[0m reason" for run in lost[:3]]
+    assert told[3].startswith("4 of 5 runs failed; they are tried again when")
+    assert told[4:] == ["the answers: results/hand/tables/optimizers.tsv, results/hand/figures"]

@@ -8,7 +8,6 @@ Out: STUDY (the resolved study), RUNS (path -> run), UNITS (path -> what is conf
 import functools
 import shlex
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, f"{workflow.basedir}/workflow/scripts")
@@ -209,30 +208,3 @@ def entries(exercises):
         for name in names
         if name in optimizers.OPTIMIZERS
     ]
-
-
-def ending():
-    """Where the answers are, and which runs failed by themselves, with the reasons."""
-    from optlab.runs import failures  # not needed to plan
-
-    failed = [
-        (run, why) for run in RUNS.values() if (why := failures.reason(run.folder))
-    ]
-    lines = [f"failed: {run.path}: {why}" for run, why in failed[:3]]
-    if failed:
-        count = f"{len(failed)} of {len(RUNS)} runs failed"
-        lines.append(
-            f"{count}; they are tried again when they or their code change, or by make retry"
-        )
-    for one in SEARCHES.values():
-        with suppress(errors.UserError, KeyError, TypeError, ValueError):
-            lines.append(
-                f"search {one.path}: {search.statistics(search.finished(one))}"
-            )
-    tables = [
-        f"{RESULTS}/tables/{name}.tsv" for name in ("optimizers", "scaling", "search")
-    ]
-    made = [table for table in tables if Path(table).exists()]
-    return "\n".join(
-        [*lines, f"the answers: {', '.join([*made, f'{RESULTS}/figures'])}"]
-    )
