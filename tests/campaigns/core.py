@@ -51,7 +51,7 @@ class End(NamedTuple):
 
 @dataclass(frozen=True)
 class Called:
-    """What became of a function in a process of its own.
+    """The result of a function that ran in another process.
 
     Attributes:
         status: exit status; negative for the signal that ended it, None if it took too long.
