@@ -186,7 +186,8 @@ def interrupted(command, log, numbers, processes=1):
 
 @pytest.mark.parametrize(
     ("numbers"),
-    [[signal.SIGTERM] * 5, [signal.SIGINT]],  # SLURM tells everybody, who then tell others
+    # SLURM tells everybody, who then tell others.
+    [[signal.SIGTERM] * 5, pytest.param([signal.SIGINT], marks=pytest.mark.slow)],
 )
 def test_an_interrupted_process_saves_and_the_next_one_goes_on(numbers, digits, here):
     subprocess.run(command(digits, here / "whole"), check=True, stdout=subprocess.DEVNULL)
@@ -243,6 +244,7 @@ def test_an_optimizer_whose_state_cannot_be_read_back_is_told_of(digits, here, c
     assert "no checkpoint in run.pt: " in capsys.readouterr().out and not Path("run.pt").exists()
 
 
+@pytest.mark.slow
 def test_what_was_saved_before_a_process_was_killed_is_not_lost(digits, here, monkeypatch):
     """SIGKILL leaves no time to save: the last of the regular checkpoints is taken up."""
     hook = here / "hook"

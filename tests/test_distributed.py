@@ -189,6 +189,7 @@ def long_run(digits, here):
         process.wait()
 
 
+@pytest.mark.slow
 def test_only_the_first_process_writes_and_all_are_counted(digits, here):
     one, two = here / "one", here / "two"
     subprocess.run(command(digits, one, "--epochs", "2"), check=True, timeout=60)
@@ -300,6 +301,7 @@ def test_a_machine_whose_name_leads_nowhere(digits, here):
     )
 
 
+@pytest.mark.slow
 def test_variables_of_another_launcher_are_not_ours(digits, here):
     environment = os.environ | OTHERS
     for gpus in ("1", "2"):

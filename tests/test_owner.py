@@ -74,6 +74,7 @@ def train(epochs, log="log", launcher=True, **environment):
     return start([sys.executable, *program, *words], log, **environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", [True, False], ids=["launcher", "program"])
 def test_a_run_whose_snakemake_is_killed_saves_and_ends(launcher, snakemake, here):
     identity = json.dumps(identity_of(snakemake))
@@ -111,6 +112,7 @@ def test_what_the_user_or_another_machine_started_goes_on(stated, snakemake, mon
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.slow
 def test_of_two_calls_of_a_run_the_second_waits_and_trains_nothing(here):
     """The first one is stopped meanwhile, as one that an earlier call has left and that is slow."""
     first = train(600, "first")

@@ -456,6 +456,7 @@ def test_edit_of_own_code_trains_the_runs_that_use_it(checkout, file):
 # Prepared data
 
 
+@pytest.mark.slow
 def test_prepared_data_is_not_missed_until_it_is_needed(checkout):
     shutil.rmtree(checkout.folder / "results/data")
     assert checkout.planned() == ({}, [])
@@ -500,6 +501,7 @@ def held(checkout, *words):
         process.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_second_snakemake_says_why_it_stops_and_damages_nothing(checkout):
     with held(checkout) as (process, path, _):
         told = checkout.call(status=1)
@@ -513,6 +515,7 @@ def test_second_snakemake_says_why_it_stops_and_damages_nothing(checkout):
     assert len(checkout.table()) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", ["training", "snakemake"])
 def test_what_is_killed_looks_unfinished_and_is_made_again(checkout, stopped):
     with held(checkout) as (process, path, state):
@@ -535,6 +538,7 @@ def test_what_is_killed_looks_unfinished_and_is_made_again(checkout, stopped):
     assert "7 done, 0 running, 0 failed, 0 waiting" in checkout.status()
 
 
+@pytest.mark.slow
 def test_deleted_and_damaged_results_are_made_again(checkout):
     before = checkout.results("runs/**/metrics.tsv")
     deleted, damaged = (

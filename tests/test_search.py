@@ -475,6 +475,7 @@ def test_two_workers_share_the_trials(here):
     assert not list(Path(found.folder).glob("*.lock*"))
 
 
+@pytest.mark.slow
 def test_worker_that_is_killed_loses_its_trial_and_nothing_else(here):
     # Trials so long that one is surely running.
     found = write(("trials: 8", "trials: 6\n    workers: 2"), ("epochs: 3", "epochs: 60"),

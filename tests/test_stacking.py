@@ -301,6 +301,7 @@ def call(folder, *options):
     return done.stdout, json.loads((folder / "run.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_program_trains_replicates_together_and_adds_seeds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     together = ("--replicates", "together")
