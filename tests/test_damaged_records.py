@@ -217,3 +217,12 @@ def test_a_damaged_checkpoint_is_not_used(here, capsys):
         again.load()
         assert train(again) == plain
     assert "is damaged and not used" in capsys.readouterr().out
+
+
+def test_status_looks_at_the_metrics_of_a_retraining(copied):
+    for number in range(copied.workers):
+        Path(copied.folder, f"worker-{number}.json").write_text("{}")
+    metrics = Path(copied.folder, "best/metrics.tsv")
+    assert ": done: " in status.search_line(copied)
+    metrics.write_bytes(b"")
+    assert f"failed: {metrics} is damaged; remove it" in status.search_line(copied)

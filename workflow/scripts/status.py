@@ -171,10 +171,14 @@ def search_line(one: search.Search) -> str:
     best = records.read(f"{one.folder}/best")
     workers = sum(Path(file).exists() for file in one.worker_files())
     if workers == one.workers and best:
+        metrics = Path(one.folder, "best/metrics.tsv")
+        content = _content(metrics)
         try:
             state = f"done: {search.statistics(search.finished(one))}"
         except (UserError, KeyError, TypeError, ValueError):
             state = f"failed: {one.folder}/trials.json is damaged; remove it"
+        if content is None or not records.describes(str(metrics.parent), content):
+            state = f"failed: {metrics} is damaged; remove it"
     else:
         state = f"{workers} of {one.workers} workers have ended"
     return f"  search {one.path}, {one.trials} trials: {state}"
