@@ -203,6 +203,18 @@ def test_moving_and_touching_every_file_plans_nothing(checkout):
     assert checkout.planned() == ({}, [])
 
 
+def test_a_call_that_starts_nothing_removes_what_killed_servers_have_left(
+    finished, tmp_path, monkeypatch
+):
+    folder = tmp_path / f"optlab-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    for name in ("0" * 16, f"{'0' * 16}.log", "gpu-machine-0"):
+        (folder / name).touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert finished.planned() == ({}, [])
+    assert [file.name for file in folder.iterdir()] == ["gpu-machine-0"]
+
+
 def test_other_words_for_the_same_study_plan_nothing(checkout):
     checkout.edit(
         "study.yaml",

@@ -1,4 +1,6 @@
-"""Remove the sockets and logs of servers that were killed; `server.py` runs it when it starts.
+"""Remove the sockets and logs of servers that were killed.
+
+A server does it when it starts, and so does each call of Snakemake, which may start none.
 
 A server holds the lock on its log for as long as it lives. A log that says that a server could not
 start stays for the time in which no other is tried.
@@ -7,7 +9,6 @@ start stays for the time in which no other is tried.
 import fcntl
 import os
 import re
-import sys
 import time
 from contextlib import suppress
 
@@ -15,7 +16,11 @@ KEPT_SECONDS = 600.0
 
 
 def remove(folder: str) -> None:
-    names = os.listdir(folder)
+    """Remove them from this folder, if it can be read."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
     for stem in {name[:16] for name in names if re.match(r"[0-9a-f]{16}($|\.)", name)}:
         with suppress(OSError):
             path = os.path.join(folder, stem)
@@ -33,6 +38,3 @@ def remove(folder: str) -> None:
                     os.unlink(f"{path}.log")
             finally:
                 os.close(log)
-
-
-remove(os.path.dirname(sys.argv[1]))

@@ -52,7 +52,8 @@ def main() -> None:
             raise  # the machine is busy, and the next server may start
         traceback.print_exc()
         sys.exit(FAILED)
-    runpy.run_path(os.path.join(os.path.dirname(__file__), "leftovers.py"))
+    leftovers = runpy.run_path(os.path.join(os.path.dirname(__file__), "leftovers.py"))
+    leftovers["remove"](os.path.dirname(sys.argv[1]))
     server = Server(sys.argv[1])
     connection = server.serve()
     if connection is not None:  # in the process of a job

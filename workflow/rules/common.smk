@@ -6,6 +6,7 @@ Out: STUDY (the resolved study), RUNS (path -> run), UNITS (path -> what is conf
 """
 
 import functools
+import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -80,6 +81,12 @@ if not workflow.deployment_settings.deployment_method:
 
 # Its jobs end when this Snakemake is gone, also where it is killed.
 owner.state()
+
+# What killed warm interpreters have left: no other may follow them.
+if workflow.is_main_process:
+    clean = runpy.run_path(f"{workflow.basedir}/warm/leftovers.py")["remove"]
+    for place in {os.environ.get("TMPDIR") or "/tmp", "/tmp"}:
+        clean(f"{place}/optlab-{os.getuid()}")
 
 
 onstart:
