@@ -15,6 +15,12 @@ from contextlib import suppress
 KEPT_SECONDS = 600.0
 
 
+def remove_all() -> None:
+    """Remove them from each folder in which this user's servers may have been."""
+    for place in {os.environ.get("TMPDIR") or "/tmp", "/tmp"}:
+        remove(f"{place}/optlab-{os.getuid()}")
+
+
 def remove(folder: str) -> None:
     """Remove them from this folder, if it can be read."""
     try:

@@ -84,9 +84,7 @@ owner.state()
 
 # What killed warm interpreters have left: no other may follow them.
 if workflow.is_main_process:
-    clean = runpy.run_path(f"{workflow.basedir}/warm/leftovers.py")["remove"]
-    for place in {os.environ.get("TMPDIR") or "/tmp", "/tmp"}:
-        clean(f"{place}/optlab-{os.getuid()}")
+    runpy.run_path(f"{workflow.basedir}/warm/leftovers.py")["remove_all"]()
 
 
 onstart:
