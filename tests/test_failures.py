@@ -50,9 +50,22 @@ class Hungry(torch.optim.SGD):
     def step(self, closure=None):
         torch.empty(1 << 46)
 
+class NoFile(torch.optim.SGD):
+    def step(self, closure=None):
+        open("nowhere")
+
 class NoDisk(torch.optim.SGD):
     def step(self, closure=None):
         raise OSError(5, "Input/output error")
+
+class Mapped(torch.optim.SGD):
+    def step(self, closure=None):
+        import mmap
+        mmap.mmap(-1, 1 << 46)
+
+class Threads(torch.optim.SGD):
+    def step(self, closure=None):
+        raise RuntimeError("can't start new thread")
 
 class Narrow(torch.nn.Module):
     "Its output has one class less than the data."
@@ -99,7 +112,7 @@ PICKY, SGD = "own.py:Picky", "sgd"
     [
         (PICKY, "softmax", 0.6, "own.py:Picky refuses {'lr': 0.6}: rates above 0.5 are silly"),
         (PICKY, "softmax", 0.3, "own.py:17: RuntimeError: lost my way"),
-        ("own.py:NoDisk", "softmax", 0.1, "own.py:26: OSError: [Errno 5] Input/output error"),
+        ("own.py:NoFile", "softmax", 0.1, "own.py:26: FileNotFoundError: [Errno 2] No such file"),
         ("own.py:Missing", "softmax", 0.1, "own.py:Missing: there is no 'Missing' in own.py"),
         (SGD, "own.py:Narrow", 0.1, "own.py:Narrow"),
     ],
@@ -126,6 +139,11 @@ def test_a_fault_of_the_machine_is_no_result(own):
     code, told = trained(run, "--record-failure")
     assert code == 1 and "error: not enough memory" in told
     assert not Path(run.folder, "metrics.tsv").exists()
+    # In the user's own lines too, where a call of the system lacks something.
+    for name in ("Mapped", "NoDisk", "Threads"):
+        _, (scarce,) = study({f"own.py:{name}": {"lr": [0.1]}})
+        code, told = trained(scarce, "--record-failure")
+        assert code == 1 and not Path(scarce.folder, "metrics.tsv").exists(), name
     # Nor are data that cannot be read.
     Path(run.tensors).write_bytes(b"")
     code, told = trained(run, "--record-failure")

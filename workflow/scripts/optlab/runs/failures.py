@@ -4,6 +4,7 @@ Such a failure is a result, since another try would end in the same way. Faults 
 (memory, disk, GPU, a killed process) are not: the run is tried again.
 """
 
+import errno
 import os
 import re
 import traceback
@@ -19,6 +20,12 @@ from optlab.study.run import Run
 
 STATUS = "failed"  # of a seed without figures
 EXIT = 3  # status of a process of a run that several train, if the run itself fails
+# Errors of the operating system that another try, or another machine, may not have.
+_SCARCE = (
+    *(*DISK_FULL, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+)
+_NO_THREAD = "can't start new thread"  # of Python
 _MACHINE = re.compile(r"\b(cuda|cudnn|cublas|nccl|gloo|hip)\b.*(error|status)", re.IGNORECASE)
 
 
@@ -45,7 +52,7 @@ def _reason(run: Run, error: BaseException) -> str | None:
     if not own or is_out_of_memory(error) or processes.is_consequence(error):
         return None
     line = _own_line(error, own)
-    if getattr(error, "errno", None) in DISK_FULL:
+    if getattr(error, "errno", None) in _SCARCE or _NO_THREAD in str(error):
         return None
     if not line and (isinstance(error, OSError) or _MACHINE.search(str(error))):
         return None
