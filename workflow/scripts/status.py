@@ -6,101 +6,20 @@ Out: a few lines on the screen. Nothing is written and nothing is started.
 """
 
 import sys
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from optlab import command_line, files
+from optlab import command_line
 from optlab.errors import UserError, in_one_line, visible
-from optlab.machine import alive, hardware
+from optlab.machine import hardware
 from optlab.runs import failures, progress
 from optlab.runs import record as records
+from optlab.runs.standing import STATES, Standing, read, remaining, standing
 from optlab.study import confirmation, reading, table
 from optlab.study.kinds import search
 from optlab.study.run import Run
 from optlab.values import counted
-
-SILENT = 120.0  # seconds without a report after which a job on another machine counts as dead
-STATES = ("done", "running", "failed", "waiting")
-
-
-@dataclass
-class Standing:
-    """The state of a run.
-
-    Attributes:
-        state: one of `STATES`.
-        seconds: taken, if it is done; still needed, if it is running; None if not known.
-        share: the part of a running run that is done.
-        message: why it failed.
-    """
-
-    run: Run
-    state: str
-    seconds: float | None = None
-    share: float = 0.0
-    message: str = ""
-
-
-def standing(run: Run) -> Standing:
-    """The state of a run according to its files."""
-    try:
-        return _standing(run)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        message = f"{run.folder}/run.json or {run.state} is damaged; remove it"
-        return Standing(run, "failed", message=message)
-
-
-def _standing(run: Run) -> Standing:
-    record = records.read(run.folder)
-    if message := record.get("failure"):
-        return Standing(run, "failed", message=str(message))
-    content = _content(Path(run.folder, "metrics.tsv"))
-    if content is not None and not records.describes(run.folder, content):
-        message = f"{run.folder}/metrics.tsv is damaged; remove it"
-        return Standing(run, "failed", message=message)
-    if record and content is not None:
-        seeds = {entry["seed"] for entry in record["seeds"]}
-        if seeds.issuperset(run.seed_numbers):
-            return Standing(run, "done", record["wall"]["total"] * run.seeds / len(seeds))
-    news = files.read_object(Path(run.state))
-    if not news:
-        return Standing(run, "waiting")
-    if news["status"] == "failed":
-        return Standing(run, "failed", message=news.get("message", ""))
-    lives = alive.lives(news)
-    if lives is None:
-        lives = time.time() - news["updated"] < SILENT
-    if not lives:
-        return Standing(run, "failed", message="its process has gone")
-    share = news.get("share", 0.0)
-    elapsed = time.time() - news["started"]
-    left = elapsed * (1 - share) / share if share else None
-    return Standing(run, "running", left, share)
-
-
-def remaining(standings: list[Standing], cores: int) -> float | None:
-    """Seconds until all runs are done on this number of cores; None if no run is done yet."""
-    known: dict[str, list[float]] = defaultdict(list)
-    for one in standings:
-        if one.state == "done" and one.seconds is not None:
-            known[one.run.exercise].append(one.seconds)
-    everything = [seconds for group in known.values() for seconds in group]
-    if not everything:
-        return None
-    total = 0.0
-    for one in standings:
-        if one.state == "done":
-            continue
-        seconds = one.seconds
-        if seconds is None:
-            group = known.get(one.run.exercise) or everything
-            seconds = sum(group) / len(group) * (1 - one.share)
-        used = cores if one.run.timed else one.run.threads  # a timed run has the machine to itself
-        total += seconds * used
-    return total / cores
 
 
 @in_one_line
@@ -172,7 +91,7 @@ def search_line(one: search.Search) -> str:
     workers = sum(Path(file).exists() for file in one.worker_files())
     if workers == one.workers and best:
         metrics = Path(one.folder, "best/metrics.tsv")
-        content = _content(metrics)
+        content = read(metrics)
         try:
             state = f"done: {search.statistics(search.finished(one))}"
         except (UserError, KeyError, TypeError, ValueError):
@@ -182,13 +101,6 @@ def search_line(one: search.Search) -> str:
     else:
         state = f"{workers} of {one.workers} workers have ended"
     return f"  search {one.path}, {one.trials} trials: {state}"
-
-
-def _content(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return None
 
 
 if __name__ == "__main__":
