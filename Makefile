@@ -4,12 +4,13 @@ PYTHON ?= python3
 STUDY ?= config/config.yaml
 CORES ?= all
 MINUTES ?= 30
+PORT ?= 8765
 SEED ?= 0
 SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
 CHECK = .venv/bin/python workflow/scripts/check.py --study '$(STUDY)'
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab check settle retry status campaigns test test-slow test-slurm test-gridengine lint format bench clean
+.PHONY: help install lab open watch check settle retry status campaigns test test-slow test-slurm test-gridengine lint format bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -27,6 +28,14 @@ lab: install  ## run the study (STUDY=config/lab.yaml for another) and write its
 	$(SNAKEMAKE) --configfile '$(STUDY)'
 	$(SNAKEMAKE) --configfile '$(STUDY)' --quiet all --report "results/$$($(CHECK) --name)/report.html"
 	@echo "The report: results/$$($(CHECK) --name)/report.html"
+	@echo "The answers: $$($(CHECK) --page)"
+
+open: install  ## show the answers of the study in a browser
+	@$(CHECK) --page
+	@.venv/bin/python -m webbrowser -t "$$($(CHECK) --page)" >/dev/null
+
+watch: install  ## the answers while the study runs, on http://127.0.0.1:8765 (PORT)
+	@.venv/bin/python workflow/scripts/watch.py --study '$(STUDY)' --port $(PORT)
 
 check: install  ## check the study and start nothing: all mistakes in it, a line each
 	@$(CHECK)

@@ -1,6 +1,6 @@
-"""The optimizer laboratory: a study in, tables, figures and a report out.
+"""The optimizer laboratory: a study in, tables, figures and a page of answers out.
 
-study -> run table -> prepared data sets -> one training job a run -> tables and figures -> report
+study -> run table -> prepared data sets -> one training job a run -> tables and figures -> page
 """
 
 from snakemake.utils import min_version
@@ -28,6 +28,7 @@ include: "workflow/rules/confirm.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/page.smk"
 
 
 # -- the end of a call: where the answers are, and what failed ---------------------------------
@@ -50,6 +51,7 @@ rule all:
         # Named here, so that what is missing is made again although the tables are there.
         results_of(EXERCISES),
         rules.tables.output,
+        [str(page) for page in rules.page.output],
         PICTURES.values(),
         # Paths alone: their captions are named relative to the file of their rule.
         [str(picture) for picture in STUDY_PICTURES],

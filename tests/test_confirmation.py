@@ -796,7 +796,7 @@ exercises:
     optimizers:
       sgd: {lr: [0.001]}
 """
-AFTER = {"tables": 1, "figures_pick": 1}
+AFTER = {"tables": 1, "page": 1, "figures_pick": 1}
 CONFIRMED = "results/tiny/confirm/pick/{}/digits+softmax/confirmed.json"
 
 
@@ -859,8 +859,16 @@ def test_one_more_confirmation_seed_trains_one_an_optimizer(checkout):
     ("old", "new", "jobs"),
     [
         ("title: A title", "title: Another", {"study": 1, **AFTER}),
-        ("confirm: 5", "confirm: 5\nmargin: {accuracy: 0.5 points}", {"study": 1, "tables": 1}),
-        ("    title", "    margin: {accuracy: 0.01}\n    title", {"study": 1, "tables": 1}),
+        (
+            "confirm: 5",
+            "confirm: 5\nmargin: {accuracy: 0.5 points}",
+            {"study": 1, "tables": 1, "page": 1},
+        ),
+        (
+            "    title",
+            "    margin: {accuracy: 0.01}\n    title",
+            {"study": 1, "tables": 1, "page": 1},
+        ),
     ],
 )
 def test_words_and_margins_train_and_confirm_nothing(old, new, jobs, checkout):
@@ -938,7 +946,7 @@ def test_an_absent_confirmation_is_made_from_the_seeds_that_are_there(checkout):
     name = CONFIRMED.format("adam")
     (checkout.folder / name).unlink()
     assert "confirm pick/adam/digits+softmax, 5 seeds: waiting" in checkout.status()
-    planned = ({"confirm": 1, "figures_pick": 1, "tables": 1}, [])
+    planned = ({"confirm": 1, "figures_pick": 1, "tables": 1, "page": 1}, [])
     assert checkout.planned() == planned  # although the tables are there
     assert checkout.planned(name) == ({"confirm": 1}, [])
     checkout.edit("study.yaml", ("confirm: 5", "confirm: 5\nmargin: {loss: 1%}"))

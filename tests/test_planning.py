@@ -77,7 +77,7 @@ class Step(torch.optim.SGD):
         super().step()
 """
 
-DRAWN = {"tables": 1, "figures_fit": 1, "figures_pick": 1, "figures_own": 1}
+DRAWN = {"tables": 1, "page": 1, "figures_fit": 1, "figures_pick": 1, "figures_own": 1}
 
 
 class Checkout:
@@ -234,7 +234,7 @@ def test_added_rate_is_one_run_and_nothing_else_is_trained(checkout):
     checkout.edit("study.yaml", ("[0.001, 0.01]", "[0.001, 0.003, 0.01]"))
     jobs, runs = checkout.planned()
     assert runs == [run("fit", "sgd", "line+linear", "lr=0.003")]
-    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_fit": 1}
+    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_fit": 1, "page": 1}
 
     before = checkout.results("runs/**/*")
     drawn = checkout.results("figures/*/*.svg")
@@ -259,7 +259,7 @@ def test_added_claim_is_judged_and_nothing_is_trained_or_drawn(checkout):
             f"      sgd: {{lr: [0.001, 0.01]}}\n    claims: [{claim}]\n",
         ),
     )
-    assert checkout.planned() == ({"study": 1, "tables": 1}, [])
+    assert checkout.planned() == ({"study": 1, "tables": 1, "page": 1}, [])
     checkout.call()
     assert [row["verdict"] for row in checkout.table("claims")] == ["holds"]
 
@@ -267,7 +267,7 @@ def test_added_claim_is_judged_and_nothing_is_trained_or_drawn(checkout):
 def test_removed_rate_trains_nothing_and_leaves_tables_and_figures(checkout):
     checkout.edit("study.yaml", ("[0.001, 0.01]", "[0.001]"))
     jobs, runs = checkout.planned()
-    assert (jobs, runs) == ({"study": 1, "tables": 1, "figures_fit": 1}, [])
+    assert (jobs, runs) == ({"study": 1, "tables": 1, "figures_fit": 1, "page": 1}, [])
     assert any("0.01" in text for text in checkout.results("figures/fit/loss*.svg").values())
     checkout.call()
     assert [row["lr"] for row in checkout.table() if row["exercise"] == "fit"] == ["0.001"]
@@ -282,7 +282,7 @@ def test_added_exercise_leaves_the_others_alone(checkout):
     checkout.append("study.yaml", "  more: {datasets: [line], models: [linear], epochs: [1], "
                     "batch_sizes: [full], optimizers: {sgd: {lr: [0.1]}}}\n")  # fmt: skip
     jobs, runs = checkout.planned()
-    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_more": 1}
+    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_more": 1, "page": 1}
     assert [path.split("/")[0] for path in runs] == ["more"]
 
 
@@ -341,6 +341,7 @@ def test_rate_of_zero_changes_nothing(finished):
 
 
 SCRIPTS = "workflow/scripts/optlab"
+AFTER = {"tables": 1, "page": 1}
 FIGURES = {name: 1 for name in DRAWN if name.startswith("figures_")}
 DOWNSTREAM = {  # of a file of each package, what an edit of it runs again, `train` aside
     "training/loop.py": {"train": 8, **DRAWN},
@@ -348,11 +349,13 @@ DOWNSTREAM = {  # of a file of each package, what an edit of it runs again, `tra
     "__init__.py": {"train": 8, **DRAWN},
     "results/statistics.py": DRAWN,
     "values.py": DRAWN,
-    "figures/plan.py": FIGURES,
-    "figures/looks.py": FIGURES,
+    "figures/plan.py": {**FIGURES, "page": 1},
+    "figures/looks.py": {**FIGURES, "page": 1},
+    "figures/epochs.py": FIGURES,
+    "page/sweeps.py": {"page": 1},
     "parts/networks/mlp.py": {},
-    "parts/networks/linear.py": {"train": 4, "tables": 1, "figures_fit": 1, "figures_own": 1},
-    "parts/networks/softmax.py": {"train": 2, "tables": 1, "figures_pick": 1},
+    "parts/networks/linear.py": {"train": 4, "figures_fit": 1, "figures_own": 1, **AFTER},
+    "parts/networks/softmax.py": {"train": 2, "figures_pick": 1, **AFTER},
     "parts/optimizers/muon.py": {},
     "parts/schedules/cosine.py": {},
 }
@@ -423,28 +426,28 @@ def test_changed_default_trains_the_runs_that_use_it(checkout):
     plan = "batch_size=full+epochs=2+gpus=1"
     problems = ("line+linear", "line+my-nets.py-Net")
     assert runs == [run("own", "adam", problem, "lr=0.001", plan) for problem in problems]
-    assert jobs == {"train": 2, "study": 1, "tables": 1, "figures_own": 1}
+    assert jobs == {"train": 2, "study": 1, "figures_own": 1, **AFTER}
 
 
 def test_changed_default_of_a_network_trains_the_runs_that_use_it(checkout):
     checkout.edit(f"{SCRIPTS}/catalogue/networks.py", ('"weight": 0.3', '"weight": 0.4'))
     jobs, runs = checkout.planned()
     assert {path.split("/")[2] for path in runs} == {"line+linear"} and len(runs) == 4
-    assert jobs == {"train": 4, "tables": 1, "figures_fit": 1, "figures_own": 1}
+    assert jobs == {"train": 4, "figures_fit": 1, "figures_own": 1, **AFTER}
 
 
 def test_changed_colour_draws_its_pictures_and_trains_nothing(checkout):
     checkout.edit(
         f"{SCRIPTS}/catalogue/optimizers.py", ('("#D55E00", "-", "P")', '("#D55E11", "-", "P")')
     )
-    assert checkout.planned() == ({"figures_own": 1}, [])
+    assert checkout.planned() == ({"figures_own": 1, "page": 1}, [])
 
 
 def test_another_inclusion_makes_the_tables_again(checkout):
     look = '("#D55E00", "-", "P"),\n        fused=True,\n        contains='
     entry = f'{look}("momentum",)', f'{look}("nesterov",)'
     checkout.edit(f"{SCRIPTS}/catalogue/optimizers.py", entry)
-    assert checkout.planned() == ({"tables": 1}, [])
+    assert checkout.planned() == (AFTER, [])
 
 
 @pytest.mark.parametrize("file", ["my/nets.py", "my/steps.py"])
@@ -457,7 +460,7 @@ def test_edit_of_own_code_trains_the_runs_that_use_it(checkout, file):
     steps = [run("own", "my-steps.py-Step", p, "lr=0.001", "batch_size=full+epochs=2+gpus=1")
              for p in ("line+linear", "line+my-nets.py-Net")]  # fmt: skip
     assert runs == (nets if file == "my/nets.py" else steps)
-    assert jobs == {"train": 2, "tables": 1, "figures_own": 1}
+    assert jobs == {"train": 2, "figures_own": 1, **AFTER}
     own = checkout.results("runs/own/**/metrics.tsv")
     checkout.call(*(f"results/tiny/{path}" for path in own))
     after = checkout.results("runs/**/run.json")
@@ -486,7 +489,7 @@ def test_other_place_of_the_archives_plans_nothing(checkout):
     checkout.edit("study.yaml", ("device: cpu", "device: cpu\narchives: some/where"),
                   ("[0.001, 0.01]", "[0.001, 0.003, 0.01]"))  # fmt: skip
     jobs, runs = checkout.planned()
-    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_fit": 1}, runs
+    assert jobs == {"train": 1, "study": 1, "tables": 1, "figures_fit": 1, "page": 1}, runs
 
 
 # When something goes wrong

@@ -28,7 +28,7 @@ exercises:
       sgd: {lr: [0.1]}
 """
 
-CHANGED = {"study": 1, "tables": 1, "figures_speed": 1}  # what another study makes again
+CHANGED = {"study": 1, "tables": 1, "page": 1, "figures_speed": 1}  # what another study makes again
 DRAWN = ["figures_pick", "figures_speed"]
 
 
@@ -77,7 +77,7 @@ def test_prepared_data_is_not_missed_until_it_is_needed(checkout):
     shutil.rmtree(checkout.folder / "results/data")
     assert checkout.planned() == ({}, [])
     checkout.append("workflow/scripts/optlab/results/timed.py")
-    assert checkout.planned() == (dict.fromkeys([*DRAWN, "tables"], 1), [])
+    assert checkout.planned() == (dict.fromkeys([*DRAWN, "tables", "page"], 1), [])
 
 
 def test_more_processes_train_what_they_add(checkout):
@@ -111,9 +111,9 @@ def test_added_target_draws_and_trains_nothing(checkout):
     [
         ("figures/scaling", DRAWN),
         ("figures/scaling_axes", DRAWN),
-        ("results/scaling_laws", [*DRAWN, "tables"]),
-        ("results/timed", [*DRAWN, "tables"]),
-        ("figures/reader", DRAWN),
+        ("results/scaling_laws", [*DRAWN, "tables", "page"]),
+        ("results/timed", [*DRAWN, "tables", "page"]),
+        ("figures/reader", [*DRAWN, "page"]),
     ],
 )
 def test_an_edit_makes_again_what_depends_on_it(checkout, module, jobs):
@@ -136,7 +136,7 @@ def test_target_of_the_exercise_makes_only_that(checkout):
 def test_a_study_of_scaling_alone(checkout):
     checkout.write("study.yaml", STUDY[: STUDY.index("  pick:")])
     jobs, runs = checkout.planned()
-    assert (jobs, runs) == ({"study": 1, "tables": 1}, [])
+    assert (jobs, runs) == ({"study": 1, "tables": 1, "page": 1}, [])
     shutil.rmtree(checkout.folder / "results/tiny/tables")
     checkout.call()
     tables = {Path(name).stem for name in checkout.results("tables/*.tsv")}

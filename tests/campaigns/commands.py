@@ -82,6 +82,8 @@ STUDY = {
     "--subset": ("100", "5", "0", "-1", "100000", "x"),
     "--name": ("mine", "a/b", ""),
     "--archives": ("none", "study.yaml"),
+    "--tables": ("results", "none", "study.yaml", ""),
+    "--page": (None,),
     "--spread": ("", "none", "'"),
 }
 _SEARCH = ("--study", "--exercise", "--dataset")
@@ -89,6 +91,8 @@ OPTIONS = {
     "train.py": (),
     "tables.py": ("--study", "--output-folder"),
     "figures.py": ("--study", "--exercise", "--output-folder"),
+    "page.py": ("--study", "--tables", "--output"),
+    "check.py": ("--study", "--page"),
     "status.py": ("--study", "--cores"),
     "search.py": (*_SEARCH, "--worker", "--output"),
     "retrain.py": (*_SEARCH, "--output-folder"),

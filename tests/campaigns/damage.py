@@ -75,7 +75,7 @@ def judge(case: Case, folder: Path) -> End:
 
 def read(case: Case, folder: Path, file: Path) -> End | None:
     """What the readers of the results make of the damage; None if nothing is wrong with that."""
-    readers = ("status.py", "tables.py", "figures.py")
+    readers = ("status.py", "tables.py", "page.py", "figures.py")
     told: dict[str, Called] = {}
     named = False  # once a reader has named the file, the next may name what has to wait for it
     for call in sorted(whole.calls(folder), key=lambda call: call.words[0] != "status.py"):

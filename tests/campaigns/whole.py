@@ -135,6 +135,8 @@ def _calls() -> list[Call]:
         found.append(Call(("retrain.py", *words)))
     folder = f"results/{study['study']}"
     found.append(Call(("tables.py", "--study", file, "--output-folder", f"{folder}/tables")))
+    page = ("--tables", f"{folder}/tables", "--output", f"{folder}/index.html")
+    found.append(Call(("page.py", "--study", file, *page)))
     for name in study["exercises"]:
         words = ("--exercise", name, "--output-folder", f"{folder}/figures/{name}")
         found.append(Call(("figures.py", "--study", file, *words)))

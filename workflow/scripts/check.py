@@ -24,17 +24,30 @@ def main(words: Sequence[str] | None = None) -> int:
     p = command_line.Parser(__doc__)
     command_line.add_study(p)
     p.add_argument("--name", action="store_true", help="print the name of the study alone")
+    p.add_argument("--page", action="store_true", help="print the address of its answer page")
     arguments = p.parse_args(words)
     study = reading.load(arguments.study)
     if arguments.name:
         print(study["study"])
         return 0
-    check_results(Path("results", study["study"]))
+    folder = Path("results", study["study"])
+    if arguments.page:
+        print(page(folder))
+        return 0
+    check_results(folder)
     trials = sum(one.trials for one in search.every(study))
     found = {"run": len(table.runs(study)), "trial": trials}
     parts = [counted(number, thing) for thing, number in found.items() if number]
     print(f"study {study['study']}: {' and '.join(parts)}, no mistakes")
     return 0
+
+
+def page(folder: Path) -> str:
+    """The address of the page in a folder of results; raises UserError if there is none."""
+    file = folder / "index.html"
+    if not file.exists():
+        raise UserError(f"{file}: there is no such page yet; `make lab` makes it")
+    return file.absolute().as_uri()
 
 
 def check_results(folder: Path) -> None:

@@ -54,12 +54,12 @@ def study_parser(description: str | None, *more: str, optional: Collection[str] 
     p = Parser(description)
     p.add_argument("--study", type=study_file, required=True, help="the study, or study.yaml")
     texts = {
-        "exercise": "name of the exercise",
-        "dataset": "name of one of its data sets",
+        **{"exercise": "name of the exercise", "dataset": "name of one of its data sets"},
+        **{"tables": "folder of its tables", "output": "file of the result"},
         "output-folder": "folder of the results",
     }
     for name in more:
-        kind = Path if name == "output-folder" else str
+        kind = str if name in ("exercise", "dataset") else Path
         p.add_argument(f"--{name}", type=kind, required=name not in optional, help=texts[name])
     return p
 

@@ -11,9 +11,14 @@ from functools import cache
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parents[1]
+SUFFIXES = (".py", ".html", ".css", ".js")  # the last three of the page
 
 _TRAINING = ("optlab/__init__.py", "optlab/strata.py", "optlab/training")
 _RESULTS = ("optlab/__init__.py", "optlab/results", "optlab/values.py")
+_WORDS = tuple(
+    f"optlab/figures/{name}.py"
+    for name in ("__init__", "lettering", "looks", "plan", "reader", "words")
+)
 _TRIALS = ("optlab/search/__init__.py", "optlab/search/trials")
 
 # Rule -> its program and, relative to the programs' folder, files and packages.
@@ -24,6 +29,7 @@ TRIGGERS: dict[str, tuple[str, ...]] = {
     "confirm": ("confirm.py", *_RESULTS),
     "tables": ("tables.py", *_RESULTS),
     "figures": ("figures.py", *_RESULTS, "optlab/figures"),
+    "page": ("page.py", *_RESULTS, "optlab/page", *_WORDS),
 }
 
 # What programs import besides, and why an edit of it cannot change a result of theirs.
@@ -61,7 +67,10 @@ def files(rule: str) -> list[Path]:
     """The files that trigger a rule."""
     places = [SCRIPTS / name for name in TRIGGERS[rule]]
     return sorted(
-        file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])
+        file
+        for place in places
+        for file in (place.rglob("*.*") if place.is_dir() else [place])
+        if file.suffix in SUFFIXES
     )
 
 

@@ -29,5 +29,6 @@ def lines(results: str, runs: Sequence[Run], searches: Iterable[Search]) -> list
         with suppress(UserError, KeyError, TypeError, ValueError):  # not finished, or damaged
             found.append(f"search {one.path}: {search.statistics(search.finished(one))}")
     tables = [f"{results}/tables/{name}.tsv" for name in TABLES]
-    places = [*filter(lambda table: Path(table).exists(), tables), f"{results}/figures"]
+    found_places = filter(lambda place: Path(place).exists(), [f"{results}/index.html", *tables])
+    places = [*found_places, f"{results}/figures"]
     return [*map(visible, found), f"the answers: {', '.join(places)}"]

@@ -42,7 +42,7 @@ LONGEST = 220
 # The names of all rules; `figures_<exercise>` is one for each exercise.
 RULES = (
     *("all", "prepare_data", "study", "train", "confirm", "search_worker", "retrain"),
-    *("tables", "figures_study"),
+    *("tables", "figures_study", "page"),
 )
 
 # First line of a resolved study, which is not checked again while its hash is right.

@@ -1,0 +1,265 @@
+"""What the browser gets: every run with its figures, command and curves, and what tables say.
+
+Two blocks, each deflated and in base64, so that 5,000 runs stay a few megabytes: a JSON text with a
+list for each column, and the curves as float32 (little endian), one run behind the other.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optlab.errors import UserError
+from optlab.figures import looks, words
+from optlab.figures.reader import Reader
+from optlab.page import cards
+from optlab.page.wording import TERMS, name_of
+from optlab.results import pairs, summary
+from optlab.results.reading import CURVES
+from optlab.runs import failures, record
+from optlab.study.run import Run
+
+POINTS = 24  # of a curve, at most
+BANDED = 1000  # runs, up to which curves have bands
+MATRIX = 40  # optimizers, up to which every pair is shown
+
+# Line styles and markers of the figures, as Bokeh names them.
+DASHES = {"-": "solid", "--": "dashed", "-.": "dashdot", ":": "dotted"}
+MARKERS = {
+    **{"o": "circle", "s": "square", "^": "triangle", "v": "inverted_triangle", "D": "diamond"},
+    **{"d": "diamond_dot", "P": "plus", "X": "x", "*": "star", "p": "hex", "h": "hex", "H": "hex"},
+    **{"<": "triangle_dot", ">": "triangle_pin", "8": "circle_dot", "x": "x", "+": "cross"},
+}
+
+
+def packed(content: bytes) -> str:
+    """Deflated, and as text that a page can hold."""
+    return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
+def store(
+    study: Mapping[str, Any], tables: cards.Tables, runs: Sequence[Run]
+) -> tuple[dict[str, Any], bytes]:
+    """What the page shows of single runs, and their curves.
+
+    Args:
+        tables: of the study, or of what is finished of it.
+        runs: those of the table ``runs``, in its order.
+    """
+    table = tables.get("runs", pd.DataFrame())
+    problems = _problems(study, tables, runs)
+    positions = {one["key"]: number for number, one in enumerate(problems)}
+    keys = [cards.key(run.exercise, run.dataset, run.model) for run in runs]
+    curves, places = _curves(study, runs, table.get("status", pd.Series(dtype=object)))
+    chosen = set(tables["best"]["path"]) if "best" in tables else set()
+    found = {
+        "columns": _columns(table),
+        "problems": problems,
+        "values": {name: _clean(table[name]) for name in _shown(table)},
+        "problem": [positions[one] for one in keys],
+        "id": [hashlib.sha1(run.path.encode()).hexdigest()[:8] for run in runs],
+        "path": [run.path for run in runs],
+        "label": [words.label(run) for run in runs],
+        "text": [words.settings(run) for run in runs],
+        "command": [str(record.read(run.folder).get("command", "")) for run in runs],
+        "chosen": [int(run.path in chosen) for run in runs],
+        "look": _looks(runs),
+        "figures": list(CURVES),
+        "places": places,
+        "bands": len(runs) <= BANDED,
+        "pairs": _pairs(tables, {run.path: run for run in runs}),
+        "scaling": _scaling(tables),
+        "trials": _trials(tables),
+        "terms": TERMS,
+    }
+    return found, curves
+
+
+def text(found: Mapping[str, Any]) -> bytes:
+    """The store as JSON."""
+    return json.dumps(found, allow_nan=False, separators=(",", ":")).encode()
+
+
+# -- problems and runs -------------------------------------------------------------------------
+
+
+def _problems(
+    study: Mapping[str, Any], tables: cards.Tables, runs: Sequence[Run]
+) -> list[dict[str, Any]]:
+    best = tables.get("best", pd.DataFrame(columns=[*summary.PROBLEM, "chosen_on"]))
+    figures = {
+        cards.key(*problem): column
+        for *problem, column in best[[*summary.PROBLEM, "chosen_on"]].itertuples(index=False)
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        key = cards.key(run.exercise, run.dataset, run.model)
+        if key not in found:
+            title = cards.title(study, run.exercise)
+            column = figures.get(key, "val_accuracy" if run.timed else "train_loss")
+            found[key] = {
+                "key": key,
+                "title": f"{title}: {cards.subject(run.model, run.dataset)}",
+                "figure": column,
+                "name": name_of(column),
+                "higher": summary.sign(column) < 0,
+            }
+    return list(found.values())
+
+
+def _shown(table: pd.DataFrame) -> list[str]:
+    """The columns of the table of runs that the page shows."""
+    hidden = {*summary.PROBLEM, "path"}
+    return [c for c in table if c not in hidden and not c.endswith(("_low", "_high"))]
+
+
+def _columns(table: pd.DataFrame) -> list[dict[str, Any]]:
+    def kind(name: str) -> str:
+        if name.endswith("accuracy"):
+            return "percent"
+        return "number" if pd.api.types.is_numeric_dtype(table[name]) else "text"
+
+    return [{"name": name, "label": name_of(name), "kind": kind(name)} for name in _shown(table)]
+
+
+def _clean(values: pd.Series) -> list[Any]:
+    """A column as JSON can hold it: what is missing or not finite is null."""
+    found = values.astype(object).where(values.notna(), None).tolist()
+    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in found]
+
+
+def _looks(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """The colour, dash and marker of each optimizer, the same in the whole page."""
+    names = list(dict.fromkeys(run.optimizer for run in runs))
+    return {
+        name: [look.color, _dash(look.line), MARKERS.get(look.marker, "circle")]
+        for name, look in zip(names, looks.looks(names), strict=True)
+    }
+
+
+def _dash(line: Any) -> str:
+    return DASHES.get(line, "dotdash") if isinstance(line, str) else "dotdash"
+
+
+# -- curves ------------------------------------------------------------------------------------
+
+
+def _curves(
+    study: Mapping[str, Any], runs: Sequence[Run], status: pd.Series
+) -> tuple[bytes, list[list[int]]]:
+    """The curves, and for each run where they begin, how many points, and which figures they have.
+
+    A block is the epochs, then of each figure the means over the seeds and, with bands, the lowest
+    and the highest value of a seed.
+    """
+    sound = [run for run, state in zip(runs, status, strict=True) if state != failures.STATUS]
+    reader = Reader(study, sound) if sound else None
+    blocks: list[np.ndarray] = []
+    places, at = [], 0
+    for run, state in zip(runs, status, strict=True):
+        block, points, mask = _block(reader, run, len(runs) <= BANDED, state)
+        places.append([at, points, mask])
+        blocks.append(block)
+        at += len(block)
+    return np.concatenate(blocks or [np.empty(0)]).astype("<f4").tobytes(), places
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _block(reader: Reader | None, run: Run, bands: bool, state: str) -> tuple[np.ndarray, int, int]:
+    if reader is None or state == failures.STATUS:
+        return np.empty(0), 0, 0
+    try:
+        curves = reader.curves(run)
+    except UserError:
+        return np.empty(0), 0, 0
+    parts: list[np.ndarray] = []
+    mask, rows = 0, np.empty(0, int)
+    for bit, name in enumerate(CURVES):
+        if not any(np.isfinite(curve.values[name]).any() for curve in curves):
+            continue
+        (line,) = reader.lines([run], name)
+        if not parts:
+            rows = sampled(len(line.epoch))
+            parts.append(line.epoch[rows])
+        mask |= 1 << bit
+        parts += [
+            part[rows] for part in ((line.mean, line.low, line.high) if bands else (line.mean,))
+        ]
+    return (np.concatenate(parts) if parts else np.empty(0)), len(rows), mask
+
+
+def sampled(number: int) -> np.ndarray:
+    """The evaluations that are shown: all of a few, else some of the beginning and some of all."""
+    if number <= POINTS:
+        return np.arange(number)
+    early, even = np.geomspace(1, number, POINTS // 2), np.linspace(1, number, POINTS // 2)
+    return np.unique(np.concatenate([early, even]).round().astype(int)) - 1
+
+
+# -- pairs, scaling and trials -----------------------------------------------------------------
+
+CODES = {pairs.BETTER: "b", pairs.WORSE: "w", pairs.EQUIVALENT: "e", pairs.OPEN: "o"}
+
+
+def _pairs(tables: cards.Tables, known: Mapping[str, Run]) -> dict[str, Any]:
+    """Of each problem its optimizers by rank, and the verdict of each pair of these."""
+    table, ranked = tables.get("pairs"), tables.get("optimizers")
+    found: dict[str, Any] = {}
+    if table is None or ranked is None or not len(table):
+        return found
+    order = {
+        cards.key(*problem): [known[path] for path in group["path"]]
+        for problem, group in ranked.groupby(summary.PROBLEM, sort=False)
+    }
+    for problem, group in table.groupby(summary.PROBLEM, sort=False):
+        key = cards.key(*problem)
+        some = order.get(key, [])
+        place = {run.optimizer: number for number, run in enumerate(some)}
+        whole = len(some) <= MATRIX
+        rows = group if whole else group[group["optimizer"] == some[0].optimizer]
+        columns = ["optimizer", "other", "verdict", "difference", "p_holm", "common_seeds"]
+        found[key] = {
+            "names": words.labels(some),
+            "optimizers": [run.optimizer for run in some],
+            "whole": whole,
+            "figure": group["judged_by"].iloc[0],
+            "rows": [
+                [place[one], place[two], CODES[verdict], *map(_number, rest)]
+                for one, two, verdict, *rest in rows[columns].itertuples(index=False)
+                if one in place and two in place
+            ],
+        }
+    return found
+
+
+def _number(value: Any) -> Any:
+    return None if value != value or abs(value) == math.inf else value
+
+
+def _scaling(tables: cards.Tables) -> list[dict[str, Any]]:
+    """The measured rows of the scaling table that have a speed-up."""
+    table = tables.get("scaling")
+    if table is None:
+        return []
+    rows = table[table["speedup"].notna()]
+    columns = ["exercise", "dataset", "model", "scaling", "batch_size", "gpus", "device"]
+    columns += [
+        f"{name}{end}" for name in ("speedup", "efficiency") for end in ("", "_low", "_high")
+    ]
+    columns += ["seconds"]
+    cells = {name: _clean(rows[name]) for name in columns}
+    return [dict(zip(cells, values, strict=True)) for values in zip(*cells.values(), strict=True)]
+
+
+def _trials(tables: cards.Tables) -> dict[str, Any]:
+    """The trials of all searches: a list a column."""
+    table = tables.get("trials")
+    if table is None or not len(table):
+        return {}
+    return {name: _clean(table[name]) for name in table if name not in ("host", "worker")}
