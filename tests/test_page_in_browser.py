@@ -266,6 +266,19 @@ def test_a_click_on_a_mark_selects_its_run(page):
     assert run in places(page)
 
 
+def test_only_what_is_far_worse_is_drawn_at_the_edge(page):
+    fences = "return fences(arguments[0], arguments[1])"
+    low, high = page.run(fences, [0.95, 0.96, 0.961, 0.962, 0.97, 0.1], False)
+    assert 0.9 < low < 0.95 and high > 0.97
+    low, high = page.run(fences, [1e-3, 2e-3, 3e-3, 4e-3, 0, 1e6], True)
+    assert 4e-3 < high < 1e3
+    assert page.run("return String(fences([0.4, 0.4, 0.4, 0.7], false))") == "-Infinity,Infinity"
+    data = page.source("runs")["data"]
+    values = [float(text.split()[-2]) / 100 for text in data["value"]]
+    best = values.index(max(values))
+    assert data["y"][best] == pytest.approx(values[best], abs=1e-4)
+
+
 def test_sorting_and_filtering(page):
     def column(number):
         return page.run(f"return [...{RUNS}].map(r => r.cells[arguments[0]].textContent)", number)

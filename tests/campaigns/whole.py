@@ -3,6 +3,7 @@
 They run in processes forked from this one, so a small study takes a second or two.
 """
 
+import shutil
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -114,6 +115,8 @@ def _calls() -> list[Call]:
 
     study = reading.load("study.yaml")
     file = f"results/{study['study']}/study.yaml"
+    if Path(file).is_dir():
+        shutil.rmtree(file)
     files.write(Path(file), reading.dump(study))  # in place of whatever is there
     runs, found = table.runs(study), []
     used = {one.data: one.dataset for one in (*runs, *search.every(study))}

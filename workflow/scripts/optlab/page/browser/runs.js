@@ -54,10 +54,11 @@ function page(store, curves, models) {
   function drawRuns() {
     const rows = state.rows, figure = problem().figure, kind = column[figure].kind;
     // On a logarithmic axis a loss of 0 is drawn below all others.
-    // A result far from all others is drawn at the edge: it would squeeze them.
+    // A result far worse than all others is drawn at the edge: it would squeeze them.
     const floor = lowest(rows.map((run) => values[figure][run])) / 10;
     const [low, high] = fences(rows.map((run) => values[figure][run]), kind !== "percent");
-    const drawn = (value) => Math.min(high, Math.max(low, value === 0 && kind !== "percent" ? floor : value));
+    const near = (value) => (problem().higher ? Math.max(low, value) : Math.min(high, value));
+    const drawn = (value) => near(value === 0 && kind !== "percent" ? floor : value);
     const axes = rails(rows, figure, drawn);
     const data = {
       run: rows,

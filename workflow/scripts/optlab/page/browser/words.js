@@ -34,7 +34,8 @@ function fences(cells, logarithmic) {
   if (known.length < 4) return [-Infinity, Infinity];
   const sorted = known.map((value) => (logarithmic ? Math.log(value) : value)).sort((a, b) => a - b);
   const quantile = (share) => sorted[Math.round(share * (sorted.length - 1))];
-  const reach = 3 * Math.max(quantile(0.75) - quantile(0.25), 1e-9 * Math.abs(quantile(0.5)), 1e-12);
+  const reach = 3 * (quantile(0.75) - quantile(0.25));
+  if (reach < 1e-9) return [-Infinity, Infinity]; // most are equal
   const limits = [quantile(0.25) - reach, quantile(0.75) + reach];
   return logarithmic ? limits.map(Math.exp) : limits;
 }
