@@ -257,10 +257,12 @@ def conduct(campaign: Any, seed: int, indices: range, jobs: int = 1) -> Tally:
     if prepare := getattr(campaign, "prepare", None):
         prepare()
     judge = functools.partial(_judge, campaign.__name__, seed)
-    with ProcessPoolExecutor(min(jobs, len(indices)), get_context("fork")) as pool:
-        for index, end in zip(indices, pool.map(judge, indices), strict=True):
-            tally.add(index, one_case(campaign, seed, index), end)
-    print(tally.report(), f"({time.monotonic() - begin:.0f} s)", flush=True)
+    try:
+        with ProcessPoolExecutor(min(jobs, len(indices)), get_context("fork")) as pool:
+            for index, end in zip(indices, pool.map(judge, indices), strict=True):
+                tally.add(index, one_case(campaign, seed, index), end)
+    finally:  # also of a campaign that is ended early
+        print(tally.report(), f"({time.monotonic() - begin:.0f} s)", flush=True)
     return tally
 
 
