@@ -37,8 +37,13 @@ include: "workflow/rules/page.smk"
 onsuccess:
     from optlab.runs import ending  # not needed to plan
 
+    tidy()  # what a job still held when this call began
     told = ending.lines(RESULTS, [*RUNS.values()], SEARCHES.values())
     logger.info("\n".join(told), extra={"answer": True})
+
+
+onerror:
+    tidy()
 
 
 # -- targets ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ beyond ASCII.
 """
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -528,6 +529,26 @@ def test_second_snakemake_says_why_it_stops_and_damages_nothing(checkout):
         assert process.returncode == 0
     assert checkout.planned() == ({}, [])
     assert len(checkout.table()) == 7
+
+
+@pytest.mark.slow
+def test_what_a_killed_server_has_left_goes_at_the_end_of_a_call_too(
+    checkout, tmp_path, monkeypatch
+):
+    """Its jobs hold the lock on its log: the call that follows it cannot remove that at first."""
+    folder = tmp_path / f"t/optlab-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True)
+    log = folder / f"{'0' * 16}.log"
+    monkeypatch.setenv("TMPDIR", str(folder.parent))
+    with log.open("w") as job:
+        fcntl.flock(job, fcntl.LOCK_EX)
+        with held(checkout) as (process, *_):
+            assert log.exists()
+            job.close()
+            (checkout.folder / "hold").unlink()
+            process.communicate(timeout=60)
+            assert process.returncode == 0
+    assert not log.exists()
 
 
 @pytest.mark.slow

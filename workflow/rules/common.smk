@@ -82,9 +82,14 @@ if not workflow.deployment_settings.deployment_method:
 # Its jobs end when this Snakemake is gone, also where it is killed.
 owner.state()
 
-# What killed warm interpreters have left: no other may follow them.
-if workflow.is_main_process:
+
+def tidy():
+    """Remove what killed warm interpreters have left: no other may follow them."""
     runpy.run_path(f"{workflow.basedir}/warm/leftovers.py")["remove_all"]()
+
+
+if workflow.is_main_process:
+    tidy()
 
 
 onstart:
