@@ -781,7 +781,8 @@ def test_workflow_plans_a_continued_search_and_nothing_else(here):
         told = done.stdout + done.stderr
         return sorted(re.findall(r"^(?:local)?rule (\w+):", told, re.MULTILINE))
 
-    every = ["all", "figures_search", "retrain", *2 * ["search_worker"], "study", "tables"]
+    every = ["all", "figures_search", "page", "retrain"]
+    every += [*2 * ["search_worker"], "study", "tables"]
     call()
     assert call("-n") == []
     assert len(rows_of(Path("results/tiny/tables/trials.tsv"))) == 6
@@ -795,14 +796,14 @@ def test_workflow_plans_a_continued_search_and_nothing_else(here):
     write(("trials: 8", "trials: 8\n    workers: 2"), ("seeds: 2", "seeds: 3"))
     assert call("-n") == [name for name in every if name != "search_worker"]
     write(("trials: 8", "trials: 8\n    workers: 2"), ("6 Search", "Six"))
-    assert call("-n") == ["all", "figures_search", "study", "tables"]
+    assert call("-n") == ["all", "figures_search", "page", "study", "tables"]
 
     write(("trials: 8", "trials: 8\n    workers: 2"))
     for file, planned in {
         "training/loop.py": every,
         "search/trials/trial.py": every,
         "parts/networks/mlp.py": every,
-        "search/retraining.py": ["all", "figures_search", "retrain", "tables"],
+        "search/retraining.py": ["all", "figures_search", "page", "retrain", "tables"],
         "catalogue/optimizers.py": [],
         "parts/networks/cnn.py": [],
     }.items():

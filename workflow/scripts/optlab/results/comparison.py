@@ -240,7 +240,8 @@ def frame(contest: Contest) -> pd.DataFrame:
                 **pair.row(),
             }
             for pair in contest.pairs
-        ]
+        ],
+        columns=PAIRS,  # also where there is no pair
     )
 
 
