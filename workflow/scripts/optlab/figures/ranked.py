@@ -38,7 +38,7 @@ class Series(NamedTuple):
 
 
 def way(number: int, together: Drawn, panels: Drawn, ranking: Drawn) -> Drawn:
-    """How so many optimizers are drawn: in one axes, in a panel each, or in a ranking."""
+    """The function that draws this number of optimizers: together, in panels, or as a ranking."""
     return ranking if number > MANY else panels if number > LINES else together
 
 

@@ -7,19 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optlab.page import scalings, searches, sweeps
-from optlab.page.cards import (
-    ASK,
-    BAD,
-    GOOD,
-    PLAIN,
-    Card,
-    Line,
-    Study,
-    Tables,
-    key,
-    rows_of,
-    title,
-)
+from optlab.page.cards import ASK, BAD, GOOD, PLAIN, Card, Line, Study, Tables, key, rows_of, title
 from optlab.study.run import Run
 from optlab.values import counted
 
@@ -44,9 +32,9 @@ def cards(
             mine = mine or [Card(key(name), title(study, name), "", "Not yet")]
             for card in mine:
                 _provisional(card, missing[name])
+        for card in mine[:1]:
+            card.lines += _claims(tables, name)
         found += mine
-    for card in found:
-        card.lines += _claims(tables, card, first=_is_first(card, found))
     return found
 
 
@@ -56,16 +44,10 @@ def _provisional(card: Card, ended: str) -> None:
     card.verdict = f"So far, {ended}. {card.verdict}".strip()
 
 
-def _is_first(card: Card, found: Sequence[Card]) -> bool:
-    """Whether it is the first card of its exercise."""
-    exercise = card.problem.split("/")[0]
-    return next(one for one in found if one.problem.split("/")[0] == exercise) is card
-
-
-def _claims(tables: Tables, card: Card, first: bool) -> list[Line]:
-    """How many claims about an exercise hold, on its first card."""
-    rows = rows_of(tables, "claims", card.problem.split("/")[0])
-    if not first or not len(rows):
+def _claims(tables: Tables, exercise: str) -> list[Line]:
+    """How many claims about an exercise hold."""
+    rows = rows_of(tables, "claims", exercise)
+    if not len(rows):
         return []
     kinds = rows["verdict"].map(claim_kind).value_counts()
     one = {GOOD: "holds", BAD: "does not hold", ASK: "is open", PLAIN: "is not answered"}

@@ -66,6 +66,12 @@ def subject(model: str, dataset: str) -> str:
     return words.plain(f"{model} on {dataset}")
 
 
+def begin(study: Study, exercise: str, dataset: str, model: str) -> Card:
+    """A card without an answer yet."""
+    place = key(exercise, dataset, model)
+    return Card(place, title(study, exercise), subject(model, dataset), "No answer")
+
+
 def rows_of(tables: Tables, name: str, exercise: str) -> pd.DataFrame:
     """The rows of an exercise in a table, which may be missing."""
     table = tables.get(name)

@@ -1,4 +1,4 @@
-"""The pictures of the page: Bokeh's, without data, which `browser/page.js` fills in and links.
+"""The pictures of the page: Bokeh's, without data, which `browser/*.js` fill and link.
 
 All that show runs have one source, ``runs``, a row a run of the problem that is looked at, so that
 a selection in one picture is a selection in all.
@@ -41,7 +41,7 @@ def figures(runs: bool, scaling: bool, searches: bool) -> list[Any]:
     found = []
     if runs:
         for kind in ("loss", "accuracy"):
-            found += [_curves(kind, some), _rates(kind, some)]
+            found += [_curves(kind), _rates(kind, some["runs"])]
         found.append(_parallel("parallel", some["runs"], some["axes"]))
     found += [_speed(some)] if scaling else []
     if searches:
@@ -49,8 +49,8 @@ def figures(runs: bool, scaling: bool, searches: bool) -> list[Any]:
     return found
 
 
-def _source(name: str) -> ColumnDataSource:
-    return ColumnDataSource({column: [] for column in SOURCES[name]}, name=name)
+def _source(kind: str, name: str = "") -> ColumnDataSource:
+    return ColumnDataSource({column: [] for column in SOURCES[kind]}, name=name or kind)
 
 
 def _figure(name: str, x: str, y: str, **options: Any) -> Any:
@@ -75,12 +75,11 @@ def _percent(axis: Any) -> None:
     axis.formatter = NumeralTickFormatter(format="0.[00] %")
 
 
-def _curves(kind: str, some: dict[str, ColumnDataSource]) -> Any:
+def _curves(kind: str) -> Any:
     """The loss or the accuracy of the selected runs over epochs, with bands over their seeds."""
     log = {"y_axis_type": "log"} if kind == "loss" else {}
     plot = _figure(f"curves_{kind}", "epochs trained", kind, **log)
-    lines, bands = _source("lines"), _source("bands")
-    lines.name, bands.name = f"lines_{kind}", f"bands_{kind}"
+    lines, bands = (_source(name, f"{name}_{kind}") for name in ("lines", "bands"))
     plot.patches("xs", "ys", source=bands, fill_color="color", fill_alpha=0.15, line_alpha=0)
     drawn = plot.multi_line(
         "xs",
@@ -97,28 +96,32 @@ def _curves(kind: str, some: dict[str, ColumnDataSource]) -> Any:
     return plot
 
 
-def _rates(kind: str, some: dict[str, ColumnDataSource]) -> Any:
+def _rates(kind: str, runs: ColumnDataSource) -> Any:
     """The figure that decides against the learning rate, a mark a run."""
     log = {"y_axis_type": "log"} if kind == "loss" else {}
     plot = _figure(f"rates_{kind}", "learning rate", kind, x_axis_type="log", **log)
-    ways = _source("ways")
-    ways.name = f"ways_{kind}"
+    ways = _source("ways", f"ways_{kind}")
     plot.multi_line("xs", "ys", source=ways, line_color="color", line_dash="dash", line_alpha=0.6)
+    _marks(plot, runs, 10)
+    if kind == "accuracy":
+        _percent(plot.yaxis)
+    return plot
+
+
+def _marks(plot: Any, source: ColumnDataSource, size: int) -> None:
+    """A mark a row, which can be selected; the others are then pale."""
     drawn = plot.scatter(
         "x",
         "y",
-        source=some["runs"],
+        source=source,
         marker="marker",
-        size=10,
+        size=size,
         color="color",
         fill_alpha=0.75,
         nonselection_fill_alpha=0.12,
         nonselection_line_alpha=0.35,
     )
     _selecting(plot, drawn)
-    if kind == "accuracy":
-        _percent(plot.yaxis)
-    return plot
 
 
 def _selecting(plot: Any, drawn: Any, policy: str | None = None) -> None:
@@ -187,16 +190,5 @@ def _trials(some: dict[str, ColumnDataSource]) -> Any:
     plot.step(
         "x", "y", source=some["best_so_far"], line_color="#888888", line_width=2, mode="after"
     )
-    drawn = plot.scatter(
-        "x",
-        "y",
-        source=some["trials"],
-        marker="marker",
-        size=9,
-        color="color",
-        fill_alpha=0.75,
-        nonselection_fill_alpha=0.12,
-        nonselection_line_alpha=0.35,
-    )
-    _selecting(plot, drawn)
+    _marks(plot, some["trials"], 9)
     return plot

@@ -14,10 +14,8 @@ from optlab.page.cards import (
     Line,
     Study,
     Tables,
-    key,
+    begin,
     rows_of,
-    subject,
-    title,
 )
 from optlab.page.wording import interval, listed, number
 from optlab.study.run import Run
@@ -27,8 +25,7 @@ from optlab.values import counted
 def cards(study: Study, exercise: str, tables: Tables, known: Mapping[str, Run]) -> Iterator[Card]:
     every = rows_of(tables, "scaling", exercise)
     for (dataset, model), rows in every.groupby(["dataset", "model"], sort=False):
-        problem = key(exercise, dataset, model)
-        card = Card(problem, title(study, exercise), subject(model, dataset), "")
+        card = begin(study, exercise, dataset, model)
         measured = rows[rows["scaling"].isin(["strong", "weak"]) & (rows["gpus"] > 1)]
         things = "GPUs" if (rows["device"] == "cuda").any() else "processes"
         _fastest(card, measured[measured["speedup"].notna()], things)
@@ -41,7 +38,7 @@ def cards(study: Study, exercise: str, tables: Tables, known: Mapping[str, Run])
 
 def _fastest(card: Card, rows: pd.DataFrame, things: str) -> None:
     if not len(rows):
-        card.answer, card.verdict = "No answer", "Nothing was timed with several processes."
+        card.verdict = "Nothing was timed with several processes."
         return
     strong = rows[rows["scaling"] == "strong"]
     best = strong if len(strong) else rows

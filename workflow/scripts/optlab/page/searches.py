@@ -6,29 +6,15 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from optlab.figures import words
-from optlab.page.cards import (
-    BAD,
-    GOOD,
-    PLAIN,
-    Card,
-    Line,
-    Study,
-    Tables,
-    evidence,
-    key,
-    rows_of,
-    subject,
-    title,
-)
+from optlab.page.cards import BAD, GOOD, PLAIN, Card, Line, Study, Tables, begin, evidence, rows_of
 from optlab.page.wording import figure, name_of, number
+from optlab.results.statistics import ENDS
 from optlab.study.run import Run
 
 
 def cards(study: Study, exercise: str, tables: Tables, known: Mapping[str, Run]) -> Iterator[Card]:
     for _, row in rows_of(tables, "search", exercise).iterrows():
-        network, dataset = row["network"], row["dataset"]
-        problem = key(exercise, dataset, network)
-        card = Card(problem, title(study, exercise), subject(network, dataset), "No answer")
+        card = begin(study, exercise, row["dataset"], row["network"])
         card.verdict, card.kind = "No trial came to its end.", BAD
         if not math.isnan(row["best_value"]):
             _best_trial(card, row)
@@ -47,7 +33,7 @@ def _best_trial(card: Card, row: pd.Series) -> None:
     card.kind = GOOD if kept else BAD
     card.verdict = f"The best of its {int(row['finished'])} trials, trained again on new seeds."
     column = "test_accuracy" if not math.isnan(row["retrained_test_accuracy"]) else "test_loss"
-    again = {f"{column}{end}": row[f"retrained_{column}{end}"] for end in ("", "_low", "_high")}
+    again = {f"{column}{end}": row[f"retrained_{column}{end}"] for end in ENDS}
     card.evidence = evidence(column, pd.Series({**again, "seeds": row["seeds"]}))
     value = figure(metric, row["best_value"])
     card.lines.append(Line(PLAIN, "In the search", f"{name_of(metric)} {value}"))

@@ -19,10 +19,11 @@ from optlab.errors import UserError
 from optlab.figures import looks, words
 from optlab.figures.reader import Reader
 from optlab.page import cards
-from optlab.page.wording import TERMS, name_of
+from optlab.page.wording import name_of
 from optlab.results import pairs, summary
 from optlab.results.reading import CURVES
-from optlab.runs import failures, record
+from optlab.results.statistics import with_ends
+from optlab.runs import failures
 from optlab.study.run import Run
 
 POINTS = 24  # of a curve, at most
@@ -44,13 +45,17 @@ def packed(content: bytes) -> str:
 
 
 def store(
-    study: Mapping[str, Any], tables: cards.Tables, runs: Sequence[Run]
+    study: Mapping[str, Any],
+    tables: cards.Tables,
+    runs: Sequence[Run],
+    records: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, Any], bytes]:
     """What the page shows of single runs, and their curves.
 
     Args:
         tables: of the study, or of what is finished of it.
         runs: those of the table ``runs``, in its order.
+        records: of each run what its ``run.json`` holds.
     """
     table = tables.get("runs", pd.DataFrame())
     problems = _problems(study, tables, runs)
@@ -67,7 +72,7 @@ def store(
         "path": [run.path for run in runs],
         "label": [words.label(run) for run in runs],
         "text": [words.settings(run) for run in runs],
-        "command": [str(record.read(run.folder).get("command", "")) for run in runs],
+        "command": [str(one.get("command", "")) for one in records],
         "chosen": [int(run.path in chosen) for run in runs],
         "look": _looks(runs),
         "figures": list(CURVES),
@@ -76,7 +81,6 @@ def store(
         "pairs": _pairs(tables, {run.path: run for run in runs}),
         "scaling": _scaling(tables),
         "trials": _trials(tables),
-        "terms": TERMS,
     }
     return found, curves
 
@@ -107,7 +111,6 @@ def _problems(
                 "key": key,
                 "title": f"{title}: {cards.subject(run.model, run.dataset)}",
                 "figure": column,
-                "name": name_of(column),
                 "higher": summary.sign(column) < 0,
             }
     return list(found.values())
@@ -130,8 +133,11 @@ def _columns(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _clean(values: pd.Series) -> list[Any]:
     """A column as JSON can hold it: what is missing or not finite is null."""
-    found = values.astype(object).where(values.notna(), None).tolist()
-    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in found]
+    return [_finite(value) for value in values.astype(object)]
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _looks(runs: Sequence[Run]) -> dict[str, list[str]]:
@@ -230,16 +236,12 @@ def _pairs(tables: cards.Tables, known: Mapping[str, Run]) -> dict[str, Any]:
             "whole": whole,
             "figure": group["judged_by"].iloc[0],
             "rows": [
-                [place[one], place[two], CODES[verdict], *map(_number, rest)]
+                [place[one], place[two], CODES[verdict], *map(_finite, rest)]
                 for one, two, verdict, *rest in rows[columns].itertuples(index=False)
                 if one in place and two in place
             ],
         }
     return found
-
-
-def _number(value: Any) -> Any:
-    return None if value != value or abs(value) == math.inf else value
 
 
 def _scaling(tables: cards.Tables) -> list[dict[str, Any]]:
@@ -249,10 +251,7 @@ def _scaling(tables: cards.Tables) -> list[dict[str, Any]]:
         return []
     rows = table[table["speedup"].notna()]
     columns = ["exercise", "dataset", "model", "scaling", "batch_size", "gpus", "device"]
-    columns += [
-        f"{name}{end}" for name in ("speedup", "efficiency") for end in ("", "_low", "_high")
-    ]
-    columns += ["seconds"]
+    columns += [*with_ends("speedup", "efficiency"), "seconds"]
     cells = {name: _clean(rows[name]) for name in columns}
     return [dict(zip(cells, values, strict=True)) for values in zip(*cells.values(), strict=True)]
 

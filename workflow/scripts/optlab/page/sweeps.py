@@ -17,11 +17,9 @@ from optlab.page.cards import (
     Line,
     Study,
     Tables,
+    begin,
     evidence,
-    key,
     rows_of,
-    subject,
-    title,
 )
 from optlab.page.wording import difference, figure, listed, name_of
 from optlab.results import pairs, summary
@@ -32,7 +30,7 @@ def cards(study: Study, exercise: str, tables: Tables, known: Mapping[str, Run])
     best = rows_of(tables, "best", exercise)
     ranked = rows_of(tables, "optimizers", exercise)
     for problem, chosen in best.groupby(summary.PROBLEM, sort=False):
-        card = Card(key(*problem), title(study, exercise), subject(problem[2], problem[1]), "")
+        card = begin(study, *problem)
         mine = ranked
         for column, value in zip(summary.PROBLEM, problem, strict=True):
             mine = mine[mine[column] == value] if len(mine) else mine
@@ -105,7 +103,7 @@ def _lowest(card: Card, rows: pd.DataFrame, runs: Sequence[Run]) -> None:
     ordered = table.loc[_order(table, column)]
     first = ordered.iloc[0]
     if math.isnan(first[column]):
-        card.answer, card.kind = "No answer", BAD
+        card.kind = BAD
         card.verdict = "No seed of any setting came to its end."
         return
     equal = ordered[ordered[column] == first[column]]

@@ -4,6 +4,7 @@ import math
 
 from optlab.figures import words
 from optlab.results import pairs
+from optlab.runs import progress
 from optlab.values import text
 
 NONE = "–"
@@ -82,7 +83,7 @@ NAMES = {
 
 
 def listed(names: list[str], most: int = 8) -> str:
-    """Names as a list of at most so many."""
+    """Names as a list; beyond ``most`` of them, how many others there are."""
     left = len(names) - most
     shown = names if left <= 1 else names[:most]
     more = [f"and {text(left)} others"] if left > 1 else []
@@ -97,5 +98,4 @@ def seconds(value: float) -> str:
         return f"{1000 * value:.3g} ms"
     if value < 90:
         return f"{value:.3g} s"
-    minutes = round(value / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    return progress.duration(value)

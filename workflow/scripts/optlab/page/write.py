@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,12 @@ def page(
         missing: how much there is of the exercises that have not ended, in words.
     """
     told = answers.cards(study, tables, runs, missing or {})
-    found, curves = store.store(study, tables, runs)
+    records = [record.read(run.folder) for run in runs]
+    found, curves = store.store(study, tables, runs, records)
     claims = tables.get("claims")
     return _template().render(
         name=words.plain(study["study"]),
-        facts=facts(tables, runs),
+        facts=facts(runs, records),
         sections=_sections(found, claims),
         cards=told,
         marks=MARKS,
@@ -87,18 +89,16 @@ def _parts(found: Mapping[str, Any], curves: bytes) -> dict[str, Markup]:
     return {name: Markup(text) for name, text in parts.items()}
 
 
-def facts(tables: cards.Tables, runs: Sequence[Run]) -> list[str]:
+def facts(runs: Sequence[Run], records: Sequence[Mapping[str, Any]]) -> list[str]:
     """How many runs, when, on what machine, and how long they took."""
-    table = tables.get("runs")
-    if table is None or not len(runs):
+    if not runs:
         return []
-    records = [record.read(run.folder) for run in runs]
-    times = sorted(str(one["finished"]) for one in records if "finished" in one)
+    times = [datetime.fromisoformat(one["finished"]) for one in records if "finished" in one]
     machines = dict.fromkeys(_machine(one) for one in records)
     versions = dict.fromkeys(one.get("versions", {}).get("torch", "") for one in records)
     spent = sum(one.get("wall", {}).get("total", 0.0) for one in records)
     most = max(run.seeds for run in runs)
-    ended = [f"finished {times[-1][:16].replace('T', ' ')} UTC"] if times else []
+    ended = [f"finished {max(times).astimezone(UTC):%Y-%m-%d %H:%M} UTC"] if times else []
     return [
         f"{counted(len(runs), 'run')} of up to {counted(most, 'seed')}",
         *ended,
