@@ -96,3 +96,15 @@ def test_documents_name_no_option_of_several_values_last():
     for file, call in found:
         rest = call.split("--configfile", 1)[1].split()
         assert len(rest) > 1 and (rest[0].endswith("]") or rest[1].startswith("-")), (file, call)
+
+
+def test_the_address_of_the_page_is_a_link(write, here, capsys):
+    study = write()
+    assert check.main(["--study", study, "--page"]) == 1
+    line = "error: results/tiny/index.html: there is no such page yet; `make lab` makes it\n"
+    assert capsys.readouterr().err == line
+    folder = here / "results/tiny"
+    folder.mkdir(parents=True)
+    (folder / "index.html").touch()
+    assert check.main(["--study", study, "--page"]) == 0
+    assert capsys.readouterr().out == f"{(folder / 'index.html').as_uri()}\n"

@@ -12,6 +12,8 @@ import pytest
 from handmade import CLASSES, LINE, SCALING, confirm, descend, fail, finish, resolved, save, timed
 
 import page as program
+import watch
+from optlab.errors import DamagedError
 from optlab.figures.reader import Reader
 from optlab.page import answers, store, write, written
 from optlab.page.so_far import SoFar
@@ -211,6 +213,36 @@ def test_a_study_that_runs_has_what_is_finished(compared):
         Path(run.folder, "hidden").rename(Path(run.folder, "metrics.tsv"))
     assert found.look() == before  # no record has come
     assert cards(found.page()) == cards(pages(compared)[0])
+
+
+def test_a_run_that_is_just_written_is_awaited(compared):
+    """Its metrics are new and its record is not: neither is set aside, and the page stays."""
+    found = SoFar(compared)
+    with watch.server(0, Path("results/hand")) as serving:
+        watch.renew(serving, found)
+        page, version = serving.page, serving.version
+        assert b"<article" in page
+        found.look = lambda: "another"
+        whole = found.page
+        file = Path(table.runs(compared)[0].folder, "metrics.tsv")
+
+        def damaged():
+            raise DamagedError(f"{file}: damaged", [file])
+
+        found.page = damaged
+        watch.renew(serving, found)
+        assert (serving.page, serving.version) == (page, version) and file.exists()
+        found.page = whole
+        watch.renew(serving, found)
+        assert serving.version == "another"
+
+
+def test_the_end_is_told_in_utc():
+    times = ["2026-01-01T01:30:00+0200", "2025-12-31T23:10:00+0000"]
+    sweep = {**LINE, "optimizers": {"sgd": {"lr": [0.01, 0.1]}}}
+    runs = table.runs(resolved({"fit": sweep}))
+    said = write.facts(runs, [{"finished": time, "wall": {"total": 30.0}} for time in times])
+    assert said == ["2 runs of up to 3 seeds", "finished 2025-12-31 23:30 UTC", "60 s of computing"]
 
 
 def test_nothing_finished_is_said(here):

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,16 +43,29 @@ def main(words: Sequence[str] | None = None) -> int:
 
     found = SoFar(study)
     with server(arguments.port, Path("results", study["study"])) as serving:
-        serving.show(found.look(), found.page(), found.progress)
+        renew(serving, found)
+        while not serving.page:
+            time.sleep(PAUSE)
+            renew(serving, found)
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         print(f"the page: http://{HOST}:{serving.server_port} (Ctrl-C ends it)", flush=True)
         while True:
             began = time.monotonic()
-            if (version := found.look()) != serving.version:
-                serving.show(version, found.page(), found.progress)
-            else:
-                serving.progress = found.progress
+            renew(serving, found)
             time.sleep(max(PAUSE, time.monotonic() - began))
+
+
+def renew(serving: "Server", found: Any) -> None:
+    """Look at the study (`SoFar`), and serve its page if a run has ended since.
+
+    Metrics that are just being replaced are not those that the record describes: the next look
+    finds both. Nothing is set aside.
+    """
+    version = found.look()
+    serving.progress = found.progress
+    if version != serving.version:
+        with suppress(UserError):
+            serving.show(version, found.page())
 
 
 class Server(ThreadingHTTPServer):
@@ -71,9 +85,9 @@ class Server(ThreadingHTTPServer):
         self.folder = folder.resolve()
         self.progress: dict[str, Any] = {}
 
-    def show(self, version: str, page: str, progress: dict[str, Any]) -> None:
+    def show(self, version: str, page: str) -> None:
         """Serve this page from now on."""
-        self.page, self.progress, self.version = page.encode(), progress, version
+        self.page, self.version = page.encode(), version
 
 
 def server(port: int, folder: Path) -> Server:
