@@ -251,6 +251,7 @@ def test_added_rate_is_one_run_and_nothing_else_is_trained(checkout):
     assert checkout.planned() == ({}, [])
 
 
+@pytest.mark.slow
 def test_added_claim_is_judged_and_nothing_is_trained_or_drawn(checkout):
     claim = "{claim: 0.01 is the best, best: {optimizer: sgd, lr: 0.01}}"
     checkout.edit(
@@ -265,6 +266,7 @@ def test_added_claim_is_judged_and_nothing_is_trained_or_drawn(checkout):
     assert [row["verdict"] for row in checkout.table("claims")] == ["holds"]
 
 
+@pytest.mark.slow
 def test_removed_rate_trains_nothing_and_leaves_tables_and_figures(checkout):
     checkout.edit("study.yaml", ("[0.001, 0.01]", "[0.001]"))
     jobs, runs = checkout.planned()
@@ -294,6 +296,7 @@ def test_target_of_one_exercise_makes_only_that_exercise(checkout):
     assert {path.split("/")[0] for path in runs} == {"fit"}
 
 
+@pytest.mark.slow
 def test_one_more_seed_trains_that_seed_only(checkout, tmp_path):
     before = checkout.results("runs/pick/**/metrics.tsv")
     checkout.edit("study.yaml", ("seeds: 1", "seeds: 2"))
@@ -601,6 +604,7 @@ def test_deleted_and_damaged_results_are_made_again(checkout):
         assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_failing_run_is_a_result_and_the_others_go_on(checkout):
     checkout.edit(
         "study.yaml",

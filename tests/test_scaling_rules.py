@@ -88,6 +88,7 @@ def test_more_processes_train_what_they_add(checkout):
     assert "3 done, 0 running, 0 failed, 4 waiting" in checkout.status()
 
 
+@pytest.mark.slow
 def test_rule_of_the_rate_trains_only_weak_runs_of_several_processes(checkout):
     checkout.edit("study.yaml", ("gpus: [1]", "gpus: [1]\n    lr_scaling: sqrt"))
     assert checkout.planned() == (CHANGED, [])
@@ -133,6 +134,7 @@ def test_target_of_the_exercise_makes_only_that(checkout):
     assert runs == sorted([run(1, 50), run(1, 100)])
 
 
+@pytest.mark.slow
 def test_a_study_of_scaling_alone(checkout):
     checkout.write("study.yaml", STUDY[: STUDY.index("  pick:")])
     jobs, runs = checkout.planned()
