@@ -12,7 +12,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from optlab.machine import devices
 from optlab.parts.networks import cnn
-from optlab.study.run import carried
+from optlab.study.carried import carried
 from optlab.training import loop
 from optlab.training.datasets import Dataset, Split
 from optlab.training.settings import Settings

@@ -16,7 +16,7 @@ from timing import interleaved, show
 from optlab.catalogue.datasets import built_in
 from optlab.data import prepare
 from optlab.machine import devices
-from optlab.study.run import carried
+from optlab.study.carried import carried
 from optlab.training import loop
 from optlab.training.datasets import Dataset, Split, load
 from optlab.training.settings import Settings

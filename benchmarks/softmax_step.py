@@ -9,7 +9,7 @@ from PIL import Image
 from timing import interleaved, show
 
 from optlab.data.archives import torchvision
-from optlab.study.run import carried
+from optlab.study.carried import carried
 from optlab.training import loop
 from optlab.training.datasets import Dataset, Split
 from optlab.training.settings import Settings

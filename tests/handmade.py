@@ -8,8 +8,8 @@ from pathlib import Path
 from optlab import files
 from optlab.runs import metrics
 from optlab.study import reading, table
+from optlab.study.carried import carried
 from optlab.study.confirmation import Confirmed
-from optlab.study.run import carried
 from optlab.training.settings import Settings
 from optlab.values import text
 

@@ -114,7 +114,7 @@ PICKY, SGD = "own.py:Picky", "sgd"
         (PICKY, "softmax", 0.3, "own.py:17: RuntimeError: lost my way"),
         ("own.py:NoFile", "softmax", 0.1, "own.py:26: FileNotFoundError: [Errno 2] No such file"),
         ("own.py:Missing", "softmax", 0.1, "own.py:Missing: there is no 'Missing' in own.py"),
-        (SGD, "own.py:Narrow", 0.1, "own.py:Narrow"),
+        (SGD, "own.py:Narrow", 0.1, "own.py:Narrow returns the shape [1077, 9] for 1077 examples"),
     ],
 )
 def test_a_refusal_is_recorded_with_its_reason(own, optimizer, model, rate, reason):

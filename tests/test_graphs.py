@@ -11,10 +11,9 @@ from torch.utils._pytree import tree_leaves
 from optlab.catalogue.networks import NETWORKS
 from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
-from optlab.training import graphs, loop, optimizers, stacking, stepping
+from optlab.training import graphs, loop, networks, optimizers, stacking, stepping
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import Dataset, Split, load
-from optlab.training.replicates import build_model
 from optlab.training.world import ALONE, World
 
 SHAPE = (1, 4, 4)
@@ -68,8 +67,8 @@ def step_of(name="sgd", schedule="constant", recorder=None, knobs=None):
     run = settings("mlp", name, knobs or {}, {"hidden": [5]}, schedule)
     few = Split(*batch(1))
     data = Dataset("few", "few", "classification", 3, SHAPE, 1.0, few, None, None)
-    model = build_model(run, data, 0)
-    optimizer = optimizers.build(run, model.parameters())
+    model = networks.build(run, data, 0)
+    optimizer = optimizers.build(run, optimizers.Context.of(model.parameters()))
     gradient = stepping.make_gradient(model, data)
     rates = optimizers.build_scheduler(run, optimizer, 12)
     take = stepping.make_step(gradient, list(model.parameters()), optimizer)
@@ -210,7 +209,9 @@ def step_on_fake_gpu(name):
     knobs = {"momentum": 0.9} if name == "nesterov" else {}
     with FakeTensorMode():
         weights = [nn.Parameter(torch.empty(s, device="cuda")) for s in ((3, 4), (3,), (2, 3, 4))]
-        optimizer = optimizers.build(settings("mlp", name, knobs), weights, capturable=True)
+        optimizer = optimizers.build(
+            settings("mlp", name, knobs), optimizers.Context.of(weights), capturable=True
+        )
         for group in optimizer.param_groups:
             if not group.get("fused"):
                 group["foreach"] = True  # what PyTorch chooses on a real one
@@ -249,11 +250,11 @@ def test_gradients_wait_for_nothing(network, count):
     shape = (1, 8, 8)
     x, y = torch.rand((20, *shape)), torch.zeros(20, dtype=torch.int64)
     data = Dataset("few", "few", "classification", 10, shape, 1.0, Split(x, y), None, None)
-    networks = [build_model(settings(network, "sgd", {}), data, seed) for seed in range(count)]
+    models = [networks.build(settings(network, "sgd", {}), data, seed) for seed in range(count)]
     if count == 1:
-        gradient = stepping.make_gradient(networks[0], data)
+        gradient = stepping.make_gradient(models[0], data)
     else:
-        gradient = stacking.make_gradient(stacking.stack(networks), networks[0], data)
+        gradient = stacking.make_gradient(stacking.stack(models), models[0], data)
         x, y = x.expand(count, *x.shape), y.expand(count, 20)
     with Watch() as watch:
         gradient(x, y)

@@ -64,7 +64,7 @@ def test_path_has_five_folders_whatever_the_names(write, here):
     plain, own = runs(file)
     assert plain.path == "fit/my-own.py-Step/line+linear/lr=1+k=2/batch_size=full+epochs=10+gpus=1"
     assert own.path.split("/")[2] == "line+my-own.py-Net"
-    assert (plain.code, own.code) == (["my/own.py"], ["my/own.py", "my/own.py"])
+    assert (plain.code, own.code) == (["my/own.py"], ["my/own.py"])
     assert all(len(run.path.split("/")) == 5 for run in (plain, own))
 
 

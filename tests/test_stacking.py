@@ -16,7 +16,8 @@ from optlab.catalogue.networks import NETWORKS
 from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
 from optlab.study import table
-from optlab.study.run import Run, carried
+from optlab.study.carried import carried
+from optlab.study.run import Run
 from optlab.training import graphs, loop
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import load

@@ -6,9 +6,8 @@ from handmade import settings
 from torch.nn import functional
 
 from optlab.catalogue.optimizers import OPTIMIZERS
-from optlab.training import optimizers, stepping
+from optlab.training import networks, optimizers, stepping
 from optlab.training.datasets import Dataset, Split
-from optlab.training.replicates import build_model
 
 SHAPE = (1, 8, 8)
 
@@ -27,7 +26,7 @@ def run_of(optimizer="sgd", schedule="constant"):
 
 
 def network():
-    return build_model(run_of(), DATA, 0)
+    return networks.build(run_of(), DATA, 0)
 
 
 def sgd(model):
@@ -61,7 +60,9 @@ def plain(model, optimizer, schedule, steps):
 def test_a_step_gives_the_digits_of_pytorchs_plain_way(name, schedule):
     run = run_of(name, schedule)
     ours, theirs = network(), network()
-    first, second = (optimizers.build(run, m.parameters()) for m in (ours, theirs))
+    first, second = (
+        optimizers.build(run, optimizers.Context.of(m.parameters())) for m in (ours, theirs)
+    )
     rates, same = (optimizers.build_scheduler(run, o, 6) for o in (first, second))
     step = step_of(ours, first, rates)
     losses = [float(step(*batch())) for _ in range(6)]

@@ -46,10 +46,25 @@ BROKEN = {
         *("sgd:", "gone.py:Sign:"),
         f"10: {OPTIMIZER}.gone.py:Sign: there is no file gone.py (seen from HERE)",
     ),
-    "own optimizer without a rate": (
-        *(SGD, "torch.optim:ASGD: {t0: [5]}"),
-        f"10: {OPTIMIZER}.torch.optim:ASGD: an optimizer of your own needs the key 'lr': its "
-        "learning rates",
+    "a base that is no optimizer": (
+        *(SGD, "my.opt:SAM: {base: {rho: 0.1}}"),
+        f"10: {OPTIMIZER}.my.opt:SAM.base.0: {{\"rho\": 0.1}} is not allowed; write "
+        "{optimizer: adam}, with its knobs",
+    ),
+    "a misspelt base": (
+        *(SGD, "my.opt:SAM: {base: [{optimizer: sgd}, {optimizer: adamx}]}"),
+        f"10: {OPTIMIZER}.my.opt:SAM.base.1: unknown optimizer; did you mean 'adamax'? "
+        "allowed: sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw, nadam, radam, "
+        "adamax, adafactor, muon, rprop, lbfgs, or your own as path/to/file.py:Class or "
+        "package.module:Class",
+    ),
+    "weights that decay by a number": (
+        *(SGD, "adamw: {no_weight_decay: [[bias], 1]}"),
+        f"10: {OPTIMIZER}.adamw.no_weight_decay.1: 1 is not allowed; names, as [bias, norm]",
+    ),
+    "a rate of a foreign optimizer that is no number": (
+        *(SGD, "my.opt:Own: {lr: [fast]}"),
+        f"10: {OPTIMIZER}.my.opt:Own.lr.0: 'fast' is not allowed; a finite number",
     ),
     "unknown key of the study": (
         *("seeds: 2", "seedz: 2"),
@@ -62,7 +77,7 @@ BROKEN = {
     "unknown knob": (
         *("lr: [0.01]", "lrr: [0.01]"),
         f"11: {OPTIMIZER}.sgd.lrr: the optimizer sgd has no knob 'lrr'; did you mean 'lr'? "
-        "allowed: lr, weight_decay",
+        "allowed: lr, weight_decay, no_weight_decay",
     ),
     "unknown key of a data set": (
         *("seeds: 2", "datasets: {a: {source: digits, sead: 1}}"),
@@ -176,7 +191,7 @@ BROKEN = {
     "momentum for Adam": (
         *(SGD, "adam: {momentum: [0.9]}"),
         f"10: {OPTIMIZER}.adam.momentum: the optimizer adam has no knob 'momentum'; "
-        "allowed: lr, betas, eps, weight_decay, amsgrad",
+        "allowed: lr, betas, eps, weight_decay, amsgrad, no_weight_decay",
     ),
     "momentum of 1": (
         *(SGD, "momentum: {momentum: [1]}"),

@@ -11,10 +11,10 @@ from handmade import train_one
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.results import theory
-from optlab.training import draws
+from optlab.training import draws, networks
 from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset, Split, load
-from optlab.training.replicates import Replicate, build_model
+from optlab.training.replicates import Replicate
 
 LIMITS = {0.0: 0.0299391, 0.2: 0.0359269, 0.4: 0.0419147, 0.6: 0.0479026, 0.8: 0.0538904}
 
@@ -106,12 +106,12 @@ def test_the_loss_falls_below_each_stability_limit_and_grows_above(data, momentu
 def test_a_seed_gives_every_optimizer_the_same_weights_and_order(data):
     digits = data("digits")
     models = [
-        build_model(softmax(network="cnn", optimizer=name, knobs={"lr": lr}), digits, 7)
+        networks.build(softmax(network="cnn", optimizer=name, knobs={"lr": lr}), digits, 7)
         for name, lr in (("sgd", 0.1), ("adam", 0.001))
     ]
     first, second = (list(model.state_dict().values()) for model in models)
     assert all(map(torch.equal, first, second))
-    other = build_model(softmax(network="cnn"), digits, 8)
+    other = networks.build(softmax(network="cnn"), digits, 8)
     assert not torch.equal(first[0], next(iter(other.state_dict().values())))
     one, two = (Batches(softmax(knobs={"lr": lr}), digits, 7) for lr in (0.1, 0.5))
     assert torch.equal(one.order(3), two.order(3))
@@ -262,7 +262,7 @@ def test_training_equals_a_plain_pytorch_loop(data):
     digits = data("digits")
     settings = softmax(network="mlp", optimizer="adam", knobs={"lr": 0.01}, epochs=2)
     outcome = train_one(settings, digits, 0)
-    model = build_model(settings, digits, 0)
+    model = networks.build(settings, digits, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, foreach=False, fused=False)
     batches = Batches(settings, digits, 0)
     for epoch in (1, 2):
@@ -287,7 +287,7 @@ def test_bfloat16_is_mixed_precision_as_a_plain_loop_with_autocast_writes_it(dat
         network="mlp", optimizer="adam", knobs={"lr": 0.01}, epochs=2, precision="bfloat16"
     )
     outcome = train_one(settings, digits, 0)
-    model = build_model(softmax(network="mlp"), digits, 0)
+    model = networks.build(softmax(network="mlp"), digits, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     batches = Batches(settings, digits, 0)
     for epoch in (1, 2):
@@ -427,7 +427,7 @@ def test_the_convolutional_network_fits_images_of_every_size(shape):
     images = torch.zeros(2, *shape)
     data = Dataset("images", "images", "classification", 10, shape, 1.0, Split(images, images),
                    None, None)  # fmt: skip
-    network = build_model(softmax(network="cnn"), data, 0)
+    network = networks.build(softmax(network="cnn"), data, 0)
     assert network(images).shape == (2, 10)
     sizes = [tuple(p.shape) for p in network.parameters() if p.dim() > 1]
     side = shape[1] // 4

@@ -23,8 +23,9 @@ from optlab.data import identity
 from optlab.errors import Mistake, UserError, allowed
 from optlab.machine import devices
 from optlab.study import names
+from optlab.study.carried import carried
 from optlab.study.kinds import search
-from optlab.study.run import REPLICATES, Run, carried
+from optlab.study.run import REPLICATES, Run
 from optlab.training.settings import USUAL, VARIABLE
 from optlab.values import canonical
 

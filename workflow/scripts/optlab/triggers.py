@@ -39,7 +39,7 @@ NEUTRAL = {
     "optlab/files.py": "how a file is written, not what",
     "optlab/locks.py": "who writes, not what",
     "optlab/triggers.py": "the digests themselves",
-    "optlab/custom.py": "imports what the settings name, which are triggers by themselves",
+    "optlab/custom": "imports what the settings name, which are triggers by themselves",
     "optlab/values.py": "the text of settings is in the path of a run",
     "optlab/catalogue": "a run carries what it uses of an entry; tables and figures get the rest",
     "optlab/data": "the prepared data set is an input",

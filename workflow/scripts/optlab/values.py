@@ -7,6 +7,8 @@ from typing import Any
 
 def canonical(value: Any) -> Any:
     """The same number in its one form: 1.0 becomes 1, and 1e-3 is 0.001."""
+    if isinstance(value, Mapping):
+        return {name: canonical(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -20,6 +22,10 @@ def text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return "_".join(map(text, value))
+    if isinstance(value, Mapping):  # the optimizer that another one wraps
+        return " ".join([str(value.get("optimizer", "")), *(
+            f"{name}={text(item)}" for name, item in value.items() if name != "optimizer"
+        )])  # fmt: skip
     # Without the plus sign of 1e+20: a path joins its parts with one.
     return repr(canonical(value)).replace("e+", "e") if isinstance(value, float) else str(value)
 

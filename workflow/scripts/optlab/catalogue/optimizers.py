@@ -240,16 +240,36 @@ def of(name: str) -> Optimizer:
     )
 
 
+# Keys of an optimizer that are no arguments of its class: the one that it wraps, with its knobs;
+# and the weights that do not decay, `bias`, `norm`, or patterns of names.
+BASE, UNDECAYED = "base", "no_weight_decay"
+
+
 def knobs_of(optimizer: str) -> list[str]:
     """The knobs of an optimizer of the catalogue; none of another."""
-    return ["lr", *OPTIMIZERS[optimizer].knobs] if optimizer in OPTIMIZERS else []
+    if optimizer not in OPTIMIZERS:
+        return []
+    entry = OPTIMIZERS[optimizer]
+    grouped = entry.cls.startswith("torch.optim:") and "weight_decay" in entry.knobs
+    return ["lr", *entry.knobs, *([UNDECAYED] if grouped else [])]
+
+
+def as_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Knobs with their values, where one value of a mapping or a list may be written plainly."""
+    found = dict(given)
+    if isinstance(given.get(BASE), Mapping):
+        found[BASE] = [given[BASE]]
+    words = given.get(UNDECAYED)
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        found[UNDECAYED] = [words]
+    return found
 
 
 def grid(optimizer: str, given: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
     """The values of every knob of an optimizer: those that are given, else its defaults."""
-    entry = OPTIMIZERS.get(optimizer)
+    entry, given = OPTIMIZERS.get(optimizer), as_values(given)
     if entry is None:
-        return dict(given)
+        return given
     defaults = {knob: [canonical(value)] for knob, value in entry.knobs.items()}
     return {"lr": canonical(entry.grid), **defaults, **given}
 

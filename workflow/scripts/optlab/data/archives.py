@@ -6,6 +6,7 @@ A user's folder of archives has torchvision's layout (`MNIST/raw/*.gz`, `Fashion
 
 import hashlib
 import http.client
+import importlib
 import shutil
 import socket
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from optlab.custom import operators
 from optlab.data import arrays
 from optlab.data.arrays import Arrays
 from optlab.errors import DISK_FULL, DataError
 
 FOLDERS = {"MNIST": "MNIST/raw", "FashionMNIST": "FashionMNIST/raw", "CIFAR10": ""}
 SILENCE = 60.0  # seconds without data after which a download fails
-_declared: list[Any] = []  # torch drops an operator when its Library object is collected
 
 
 def read(dataset: str, archives: str | None, temporary: Path) -> Arrays:
@@ -53,25 +54,8 @@ def read(dataset: str, archives: str | None, temporary: Path) -> Arrays:
 
 
 def torchvision() -> Any:
-    """Import torchvision, also beside a CPU build of torch.
-
-    There, torchvision's operators, which no data set uses, cannot be loaded, and the import fails
-    because two of them are unknown. Declaring these two is enough. It is done only after a failure,
-    because declaring an existing operator is an error.
-    """
-    try:
-        import torchvision as package  # type: ignore[import-untyped]
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        import torch
-
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _declared.append(library)
-        import torchvision as package
-    return package
+    """Import torchvision, also beside a CPU build of torch."""
+    return operators.importing(lambda: importlib.import_module("torchvision"))
 
 
 def _needed(published: Any) -> dict[str, str]:

@@ -120,8 +120,6 @@ def optimizer(name: str, given: Mapping[str, list[Any]]) -> Mistakes:
     """An optimizer and the values of its knobs."""
     if custom.is_custom(name):
         yield from own_code(name)
-        if "lr" not in given:
-            yield (), "an optimizer of your own needs the key 'lr': its learning rates"
     elif name not in optimizers.OPTIMIZERS:
         known = allowed(name, optimizers.OPTIMIZERS)
         own = "or your own as path/to/file.py:Class or package.module:Class"
@@ -137,15 +135,38 @@ def _knob(optimizer: str, knob: str, values: list[Any]) -> Mistakes:
     def refuses(value: Any) -> str | None:
         return knob_rules.refuses(optimizer, knob, value)
 
-    if knob not in known:
+    if knob == optimizers.BASE and custom.is_custom(optimizer):
+        yield from below((knob,), _bases(values))
+    elif knob == optimizers.UNDECAYED and knob in known:
+        for number, words in enumerate(values):
+            if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+                yield (knob, number), f"{show(words)} is not allowed; names, as [bias, norm]"
+    elif knob not in known:
         message = f"the optimizer {optimizer} has no knob '{knob}'"
         yield (knob,), f"{message}; {allowed(knob, known)}"
     elif not refuses(values) and refuses(values[0]):
         yield (knob,), f"{show(values)} is one value; write [{show(values)}]"
-    elif knob == "lr" or not custom.is_custom(optimizer):  # of others of one's own nothing is known
+    elif custom.is_custom(optimizer):  # only its class knows its rules; the rate is an axis
+        for number, value in enumerate(values):
+            if knob == "lr" and (reason := knob_rules.FINITE.refuses(value)):
+                yield (knob, number), f"{show(value)} is not allowed; {reason}"
+    else:
         for number, value in enumerate(values):
             if reason := refuses(value):
                 yield (knob, number), f"{show(value)} is not allowed; {reason}"
+
+
+def _bases(given: list[Any]) -> Mistakes:
+    """The optimizers that another one wraps, each a mapping of its name and its knobs."""
+    for number, base in enumerate(given):
+        if not isinstance(base, Mapping) or "optimizer" not in base:
+            yield (
+                (number,),
+                f"{show(base)} is not allowed; write {{optimizer: adam}}, with its knobs",
+            )
+            continue
+        knobs = {name: [value] for name, value in base.items() if name != "optimizer"}
+        yield from below((number,), optimizer(str(base["optimizer"]), knobs))
 
 
 def own_code(spec: str) -> Mistakes:

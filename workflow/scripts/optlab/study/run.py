@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,9 @@ from typing import Any
 from optlab import custom, triggers, values
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.optimizers import Use
+from optlab.custom import reach
 from optlab.data import identity
+from optlab.study.carried import carried
 from optlab.training.settings import USUAL, VARIABLE, Settings
 
 # What settings in a study may name besides an optimizer and its knobs.
@@ -117,9 +118,8 @@ class Run(Settings):
 
     @property
     def code(self) -> list[str]:
-        """The user's own files that this run imports."""
-        found = (custom.source_file(spec) for spec in self.specs)
-        return [os.path.normpath(file) for file in found if file]  # Snakemake wants no ./ or //
+        """The user's own files that this run imports, and those that they import in turn."""
+        return reach.files(self.specs)
 
     @property
     def parts(self) -> list[str]:
@@ -207,41 +207,6 @@ _OPTIONS = (
 def _default(field: dataclasses.Field) -> Any:
     factory = field.default_factory
     return field.default if factory is dataclasses.MISSING else factory()
-
-
-def carried(
-    network: str,
-    optimizer: str,
-    knobs: Mapping[str, Any],
-    network_options: Mapping[str, Any] | None = None,
-    schedule: str = schedules.CONSTANT,
-) -> dict[str, Any]:
-    """What `Settings` take from the catalogue's entries of these names.
-
-    A run carries it, so that an edit of an entry changes, and so repeats, its own runs.
-    """
-    entry, net = optimizers.of(optimizer), networks.of(network)
-    arguments = {**optimizers.complete(optimizer, knobs), **entry.fixed}
-    arguments = {name: values.canonical(value) for name, value in arguments.items()}
-    if "lr" in arguments:
-        arguments["lr"] = float(arguments["lr"])
-    options = {**net.options, **(network_options or {})}
-    scheduler, scheduler_options = schedules.builder(schedule)
-    return {
-        "network_builder": net.builder,
-        "network_options": {name: values.canonical(value) for name, value in options.items()},
-        "matrices": net.matrices,
-        "constant": net.constant,
-        "optimizer_class": entry.cls,
-        "arguments": arguments,
-        "fused": entry.fused,
-        "channels_last": entry.channels_last,
-        # A network of the user's own may not bear what its optimizer could.
-        "elementwise": entry.elementwise and network in networks.NETWORKS,
-        "recordable": entry.capturable and network in networks.NETWORKS,
-        "scheduler": scheduler,
-        "scheduler_options": scheduler_options,
-    }
 
 
 def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from optlab.training import networks
 from optlab.training.datasets import Dataset, Split
 from optlab.training.world import World
 
@@ -44,7 +45,12 @@ def loss_function(data: Dataset, reduction: str = "mean") -> Loss:
 
 @torch.inference_mode()
 def measure(
-    model: nn.Module, data: Dataset, split: Split, dtype: torch.dtype, world: World
+    model: nn.Module,
+    data: Dataset,
+    split: Split,
+    dtype: torch.dtype,
+    world: World,
+    name: str = "the network",
 ) -> tuple[float, float | None]:
     """Loss and accuracy (None for a regression) on a split of ``data``, in evaluation mode.
 
@@ -53,6 +59,10 @@ def measure(
 
     Args:
         dtype: the type of the model's weights.
+        name: of the network, for an error.
+
+    Raises:
+        UserError: its outputs do not fit the targets.
     """
     classes, loss = data.task == "classification", loss_function(data, "sum")
     block = _block(data)
@@ -62,6 +72,7 @@ def measure(
     for x_rows, y_rows in zip(*shares, strict=True):
         x, y = data.examples(x_rows, y_rows, dtype)
         output = model(x)
+        networks.check(output, y, data, name)
         total[0] += loss(output, y)
         if classes:
             total[1] += (output.argmax(1) == y).sum()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from optlab import custom
-from optlab.training import optimizers, stacking, stepping
+from optlab.training import optimizers, protocol, stacking, stepping
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import Evaluation
@@ -94,12 +94,15 @@ class Trainer:
         # Only a user's own network may have parameters that its output does not depend on.
         unused = not custom.is_ours(settings.network_builder)
         self.network = world.wrap(self.replicates[0].model, unused)
-        self.batches, self.parameters, self.gradient = self._parts(data)
+        self.batches, named = self._batches(), self._named()
         if settings.batch_size == "full":
             next(self.batches.epoch(1))  # makes the batch before the training clock starts
         graph = recordable(settings, world)
-        self.optimizer = optimizers.build(settings, self.parameters, capturable=graph)
         self.steps = settings.epochs * self.batches.per_epoch
+        model, examples = self.replicates[0].model, len(data.train.x)
+        context = optimizers.Context(model, named, settings.epochs, self.steps, examples)
+        self.optimizer = optimizers.build(settings, context, capturable=graph)
+        self.parameters, self.gradient = list(named.values()), self._gradient(data, named)
         self.schedule = optimizers.build_scheduler(settings, self.optimizer, self.steps)
         self.take_step = stepping.make_step(
             self.gradient, self.parameters, self.optimizer, self.schedule, graph
@@ -108,16 +111,23 @@ class Trainer:
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
         self.step = 0
 
-    def _parts(self, data: Dataset) -> tuple[Any, Sequence[Tensor], stepping.Gradient]:
-        """Batches, parameters and gradient of the single replicate or of the stack."""
+    def _batches(self) -> Any:
+        """The batches of the single replicate or of the stack."""
+        batches = [replicate.batches for replicate in self.replicates]
+        return batches[0] if len(batches) == 1 else stacking.StackedBatches(batches)
+
+    def _named(self) -> Mapping[str, Tensor]:
+        """The parameters of the single replicate or of the stack, by name."""
         if len(self.replicates) == 1:
-            gradient = stepping.make_gradient(self.network, data, self.world)
-            return self.replicates[0].batches, list(self.network.parameters()), gradient
-        joint = stacking.stack([replicate.model for replicate in self.replicates])
-        batches = stacking.StackedBatches([replicate.batches for replicate in self.replicates])
+            return dict(self.replicates[0].model.named_parameters())
+        return stacking.stack([replicate.model for replicate in self.replicates])
+
+    def _gradient(self, data: Dataset, named: Mapping[str, Tensor]) -> stepping.Gradient:
+        if len(self.replicates) == 1:
+            own = protocol.backward_of(self.optimizer)
+            return stepping.make_gradient(self.network, data, self.world, own)
         randomness = "different" if "order" in self.settings.vary else "same"
-        gradient = stacking.make_gradient(joint, self.network, data, randomness)
-        return batches, list(joint.values()), gradient
+        return stacking.make_gradient(dict(named), self.network, data, randomness)
 
     def run(self, report: Report, checkpoints: Checkpoints) -> list[Outcome]:
         """Train from the current step to the end, or until every replicate has diverged."""
@@ -135,6 +145,7 @@ class Trainer:
     def _train(self, epoch: int, checkpoints: Checkpoints) -> None:
         """Train an epoch, or the rest of it."""
         with self.training:
+            protocol.set_mode(self.optimizer, training=True)
             for batch in self.batches.epoch(epoch, self.step % self.batches.per_epoch):
                 if checkpoints.due():
                     with self.training.paused():
@@ -146,6 +157,8 @@ class Trainer:
         """Evaluate each replicate that has not diverged."""
         seconds, count = self._share(self.training), len(self.replicates)
         losses = torch.stack(self.losses) if self.losses else torch.empty(0)
+        if self.step:  # before the first, there is nothing to exchange
+            protocol.set_mode(self.optimizer, training=False)
         for number, replicate in enumerate(self.replicates):
             if replicate.diverged:
                 continue

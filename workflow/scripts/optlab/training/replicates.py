@@ -2,16 +2,13 @@
 
 import copy
 import math
-import random
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from optlab import custom
-from optlab.training import draws, evaluation, precision
-from optlab.training.batches import Batches, derived_seed
+from optlab.training import draws, evaluation, networks, precision
+from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset, Split
 from optlab.training.evaluation import Evaluation
 from optlab.training.settings import Settings
@@ -38,10 +35,11 @@ class Replicate:
     def __init__(self, settings: Settings, data: Dataset, seed: int, world: World = ALONE):
         self.seed = seed
         data = draws.of_seed(settings, data, seed)
-        self.model = build_model(settings, data, seed, world.rank)
+        self.model = networks.build(settings, data, seed, world.rank)
         self.batches = Batches(settings, data, seed, world)
         self.rows: list[Evaluation] = []
         self._data, self._world, self._last_epoch = data, world, settings.epochs
+        self._name = settings.network_builder
         self._dtype = precision.WEIGHTS[settings.precision]
         sample = slice(settings.train_loss_examples)
         self._sample = Split(data.train.x[sample], data.train.y[sample])
@@ -108,7 +106,8 @@ class Replicate:
             self.model.load_state_dict(last)
 
     def _measure(self, split: Split) -> tuple[float, float | None]:
-        return evaluation.measure(self.model, self._data, split, self._dtype, self._world)
+        model, name = self.model, self._name
+        return evaluation.measure(model, self._data, split, self._dtype, self._world, name)
 
     def _weights(self) -> dict[str, Any]:
         """A copy of the model's state. If weights are views, ``deepcopy`` would copy their base."""
@@ -130,28 +129,3 @@ class Replicate:
 def _limit(first: Evaluation) -> float:
     """The loss above which a replicate with this first row has diverged."""
     return DIVERGED * max(first.train_loss, 1e-30)
-
-
-def build_model(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> nn.Module:
-    """The network with the initial weights of ``seed``, which are drawn on the CPU in any case.
-
-    Also seeds what the network draws in training, differently for each rank; that goes with the
-    order of the examples.
-    """
-    outputs = data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])
-    torch.manual_seed(derived_seed("weights", settings.seed_of("weights", seed)))
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(precision.WEIGHTS[settings.precision])  # for constants too
-    try:
-        model = custom.call(
-            settings.network_builder, data.shape, outputs, **settings.network_options
-        )
-    finally:
-        torch.set_default_dtype(usual)
-    if settings.precision == "bfloat16":
-        precision.mix(model, torch.device(settings.device).type)
-    order = settings.seed_of("order", seed)
-    torch.manual_seed(derived_seed("dropout", order, *([rank] if rank else [])))
-    random.seed(derived_seed("python", order, rank))  # a user's own network may use it
-    layout = torch.channels_last if settings.channels_last else torch.preserve_format
-    return cast(Any, model).to(settings.device, memory_format=layout)

@@ -20,6 +20,8 @@ class Settings:
         network_builder: a function of the shape of one example, the number of outputs and
             ``network_options``.
         optimizer_class: a class that takes the parameters and ``arguments``.
+        base: of an optimizer that wraps another one: the ``class`` and the ``arguments`` of that.
+        no_weight_decay: which weights do not decay (`optlab.training.groups`).
         fused: whether to use PyTorch's fused implementation of the step.
         elementwise: whether the optimizer can step stacked replicates (`optlab.training.stacking`).
         recordable: whether a step can be recorded in a CUDA graph (`optlab.training.graphs`).
@@ -36,12 +38,15 @@ class Settings:
         vary: what a seed varies, some of `VARIABLE`; all else is that of seed 0, or as prepared.
         subset: where seeds vary the subset, its number of examples, validation included.
         subset_validation: the number of validation examples among these.
+        packages: the installed packages that its code is from, each with its version.
         timed: whether the training time is compared with that of other world sizes.
     """
 
     network_builder: str
     optimizer_class: str
     arguments: Mapping[str, Any]
+    base: Mapping[str, Any] = field(default_factory=dict)
+    no_weight_decay: Sequence[str] = field(default_factory=list)
     network_options: Mapping[str, Any] = field(default_factory=dict)
     fused: bool = False
     elementwise: bool = False
@@ -61,12 +66,15 @@ class Settings:
     vary: Sequence[str] = field(default_factory=lambda: list(USUAL))
     subset: int | None = None
     subset_validation: int = 0
+    packages: Mapping[str, str] = field(default_factory=dict)
     timed: bool = False
 
     @property
     def specs(self) -> list[str]:
         """The code that the settings name."""
-        return [s for s in (self.network_builder, self.optimizer_class, self.scheduler) if s]
+        base = self.base.get("class")
+        found = (self.network_builder, self.optimizer_class, base, self.scheduler)
+        return [spec for spec in found if spec]
 
     @property
     def varies_examples(self) -> bool:

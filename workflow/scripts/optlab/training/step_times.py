@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from optlab.training import loop, optimizers, stepping
+from optlab.training import loop, protocol, stepping
 from optlab.training.batches import Batch
 from optlab.training.datasets import Dataset
 from optlab.training.settings import Settings
@@ -32,7 +32,7 @@ def measure(settings: Settings, data: Dataset, world: World = ALONE) -> dict[str
         None for an optimizer that evaluates the gradient any number of times.
     """
     trainer = loop.Trainer(settings, data, [0], world)
-    if optimizers.needs_closure(trainer.optimizer):
+    if not protocol.of(type(trainer.optimizer)).apart:
         return None
     batches = chain.from_iterable(map(trainer.batches.epoch, count(1)))
     for _ in range(WARM_UP):

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from optlab.training import graphs, optimizers
+from optlab.errors import UserError
+from optlab.training import graphs, protocol
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import loss_function
 from optlab.training.world import ALONE, World
@@ -18,8 +19,16 @@ Gradient = Callable[..., Tensor]
 Step = Callable[..., Tensor]  # a batch -> its loss before the step
 
 
-def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Gradient:
+def make_gradient(
+    model: nn.Module,
+    data: Dataset,
+    world: World = ALONE,
+    own: Callable[[Tensor], None] | None = None,
+) -> Gradient:
     """A function that computes the loss of a batch and leaves its gradients in the parameters.
+
+    ``own`` computes the gradients of a loss in place of a plain ``backward``
+    (`protocol.backward_of`).
 
     The loss is a scalar that stays on the device. With several ranks, whose model is that of
     `World.wrap`, the gradients are those of the whole batch, however unevenly its examples are
@@ -33,6 +42,11 @@ def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Grad
         backward(value, one)
         return value.detach()
 
+    def other_gradient(x: Tensor, y: Tensor) -> Tensor:
+        value = mean(model(x), y)
+        own(value)  # type: ignore[misc]
+        return value.detach()
+
     def shared_gradient(x: Tensor, y: Tensor, examples: int) -> Tensor:
         # Summed, not averaged, since a share may be empty; times the world size, since
         # DistributedDataParallel averages over the ranks.
@@ -40,6 +54,10 @@ def make_gradient(model: nn.Module, data: Dataset, world: World = ALONE) -> Grad
         (value * world.size).backward()
         return value.detach()
 
+    if own is not None and world.size > 1:
+        raise UserError("an optimizer that computes gradients itself needs gpus: 1")
+    if own is not None:
+        return other_gradient
     return gradient if world.size == 1 else shared_gradient
 
 
@@ -55,7 +73,7 @@ def make_step(
     It returns what ``gradient`` returns, the loss before the step. With ``graph`` the step is
     recorded as a CUDA graph.
     """
-    update = update_of(optimizer)
+    update, wanted = update_of(optimizer), protocol.of(type(optimizer))
 
     def clear() -> None:
         for parameter in parameters:
@@ -67,17 +85,37 @@ def make_step(
         clear()
         return value
 
-    def step_with_closure(*batch: Any) -> Tensor:
-        def closure() -> Tensor:
-            clear()
-            return gradient(*batch)
-
-        return cast(Any, optimizer).step(closure)
-
-    take: Step = step_with_closure if optimizers.needs_closure(optimizer) else step
+    take: Step = _with_closure(optimizer, gradient, clear) if wanted.closure else step
+    if wanted.backward == "fused_backward":
+        take = gradient  # which changes the weights too
     if graph:
         take = graphs.Graphed(take, optimizer, varying=schedule is not None)
     return take if schedule is None else _scheduled(take, schedule)
+
+
+def _with_closure(
+    optimizer: torch.optim.Optimizer, gradient: Gradient, clear: Callable[[], None]
+) -> Step:
+    """A step that evaluates the loss itself, any number of times."""
+    losses: list[Tensor] = []  # of one step, which does not always return the first of them
+    evaluate: list[Callable[[], Tensor]] = []
+
+    def step(*batch: Any) -> Tensor:
+        def closure() -> Tensor:
+            clear()
+            with torch.enable_grad():  # some steps call it within no_grad
+                losses.append(gradient(*batch))
+            return losses[-1]
+
+        losses.clear()
+        clear()
+        evaluate[:] = [closure]
+        cast(Any, optimizer).step(closure)
+        return losses[0]
+
+    if protocol.of(type(optimizer)).first_step:
+        protocol.give_first_gradients(optimizer, lambda: evaluate[0]())
+    return step
 
 
 def _scheduled(take: Step, schedule: LRScheduler) -> Step:
@@ -110,7 +148,7 @@ def update_of(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
     its compiler. For a small network these take longer than the step itself.
     """
     cls = type(optimizer)
-    if not cls.__module__.startswith("torch.optim.") or optimizers.needs_closure(optimizer):
+    if not cls.__module__.startswith("torch.optim.") or protocol.of(cls).closure:
         return optimizer.step
     bare = inspect.unwrap(cls.step)
     cast(Any, optimizer)._opt_called = True  # schedulers look for it at their first step

@@ -8,8 +8,9 @@ import torch
 
 from optlab.errors import UserError
 from optlab.machine import devices
+from optlab.study.carried import carried
 from optlab.study.kinds.search import Search
-from optlab.study.run import Run, carried
+from optlab.study.run import Run
 from optlab.study.space import Setting
 from optlab.training import datasets, loop
 from optlab.training.datasets import Dataset, Split

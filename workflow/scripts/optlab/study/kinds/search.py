@@ -15,8 +15,9 @@ from optlab.catalogue.optimizers import Use
 from optlab.data import identity, known
 from optlab.errors import DamagedError, Mistake, UserError, allowed, below, show
 from optlab.study import names, space
+from optlab.study.carried import carried
 from optlab.study.claims import searches as claims
-from optlab.study.run import Run, carried
+from optlab.study.run import Run
 
 TABLES = {"trials": "trials of the searches", "search": "searches", "claims": "claims"}
 
