@@ -89,6 +89,7 @@ class Checkpoints:
         self._next = time.monotonic() + EVERY
         self._asked, self._steps, self._left = time.monotonic(), 1, 1
         self._current: State | None = None
+        self._told: set[str] = set()
         self.finished: State = {"rows": [], "seeds": []}
 
     def due(self) -> bool:
@@ -121,6 +122,21 @@ class Checkpoints:
         now = time.monotonic()
         self._next = now + max(EVERY, SHARE * (now - before))
         if self._asked_to_end():
+            raise KeyboardInterrupt
+
+    def skip(self, reason: str) -> None:
+        """Save nothing of the seeds that are being trained, which cannot be continued exactly.
+
+        Raises:
+            KeyboardInterrupt: the process was asked to end.
+        """
+        if reason not in self._told:
+            print(f"no checkpoint: {reason}; an interrupted run starts again", flush=True)
+            self._told.add(reason)
+        self._current = None
+        self._next = time.monotonic() + EVERY
+        if self._asked_to_end():
+            self._write()
             raise KeyboardInterrupt
 
     @property

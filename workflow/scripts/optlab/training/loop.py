@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from optlab import custom
-from optlab.training import optimizers, protocol, stacking, stepping
+from optlab.training import optimizers, protocol, resumption, stacking, stepping
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import Evaluation
@@ -100,8 +100,8 @@ class Trainer:
         graph = recordable(settings, world)
         self.steps = settings.epochs * self.batches.per_epoch
         model, examples = self.replicates[0].model, len(data.train.x)
-        context = optimizers.Context(model, named, settings.epochs, self.steps, examples)
-        self.optimizer = optimizers.build(settings, context, capturable=graph)
+        self.context = optimizers.Context(model, named, settings.epochs, self.steps, examples)
+        self.optimizer = optimizers.build(settings, self.context, capturable=graph)
         self.parameters, self.gradient = list(named.values()), self._gradient(data, named)
         self.schedule = optimizers.build_scheduler(settings, self.optimizer, self.steps)
         self.take_step = stepping.make_step(
@@ -110,6 +110,9 @@ class Trainer:
         self.training, self.evaluating = Clock(self.device), Clock(self.device)
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
         self.step = 0
+        self.data = data
+        # Whether its state can be continued from; None until that is tried.
+        self.resumes = True if resumption.is_known(settings) else None
 
     def _batches(self) -> Any:
         """The batches of the single replicate or of the stack."""
@@ -132,12 +135,12 @@ class Trainer:
     def run(self, report: Report, checkpoints: Checkpoints) -> list[Outcome]:
         """Train from the current step to the end, or until every replicate has diverged."""
         if not self.replicates[0].rows:
-            self._evaluate(0, report)
+            self.evaluate(0, report)
         while self.step < self.steps and not all(r.diverged for r in self.replicates):
             epoch = self.step // self.batches.per_epoch + 1
             self._train(epoch, checkpoints)
             if epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0:
-                self._evaluate(epoch, report)
+                self.evaluate(epoch, report)
         shares = (self._share(self.training), self._share(self.evaluating))
         cpu = self.training.cpu / len(self.replicates)
         return [Outcome(r.rows, r.model, *shares, cpu) for r in self.replicates]
@@ -149,11 +152,23 @@ class Trainer:
             for batch in self.batches.epoch(epoch, self.step % self.batches.per_epoch):
                 if checkpoints.due():
                     with self.training.paused():
-                        checkpoints.save(self.state())
+                        self._save(checkpoints, batch)
                 self.losses.append(self.take_step(*batch))
                 self.step += 1
 
-    def _evaluate(self, epoch: int, report: Report) -> None:
+    def _save(self, checkpoints: Checkpoints, batch: Any) -> None:
+        """Save the state, unless it could not be continued exactly."""
+        if self.resumes is None:
+            self.resumes = self.world.size > 1 or resumption.is_exact(
+                self.settings, self.context, self.optimizer, self.data, batch
+            )
+        if self.resumes:
+            checkpoints.save(self.state())
+        else:
+            name = self.settings.optimizer_class
+            checkpoints.skip(f"the state_dict of {name} does not hold all of its state")
+
+    def evaluate(self, epoch: int, report: Report) -> None:
         """Evaluate each replicate that has not diverged."""
         seconds, count = self._share(self.training), len(self.replicates)
         losses = torch.stack(self.losses) if self.losses else torch.empty(0)
