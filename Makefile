@@ -37,8 +37,8 @@ open: install  ## show the answers of the study in a browser
 watch: install  ## the answers while the study runs, on http://127.0.0.1:8765 (PORT)
 	@.venv/bin/python workflow/scripts/watch.py --study '$(STUDY)' --port $(PORT)
 
-check: install  ## check the study and start nothing: all mistakes in it, a line each
-	@$(CHECK)
+check: install  ## check the study, and try what it names for a few steps: all mistakes, a line each
+	@$(CHECK) --probe
 
 settle: install  ## train more seeds where a verdict is open (MINUTES=30 of training, STUDY, CORES)
 	.venv/bin/python workflow/scripts/settle.py --study '$(STUDY)' --minutes $(MINUTES) -- --cores $(CORES)

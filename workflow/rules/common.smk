@@ -92,10 +92,31 @@ if workflow.is_main_process:
     tidy()
 
 
+def probe():
+    """Try what has not been tried, and say what is refused; the rest of the study goes on.
+
+    Not a rule: Snakemake looks for no changes of jobs behind one that is to run, so that an edit
+    would not train what it should. Jobs in other environments have another Python than this one.
+    """
+    if workflow.deployment_settings.deployment_method:
+        return
+    from optlab.probe import answers  # not needed to plan
+
+    outcome = answers.of_study(STUDY, [*map(os.path.relpath, workflow.configfiles)])
+    if outcome.note:
+        logger.info(f"not everything could be tried: {outcome.note}")
+    for line in outcome.lines:
+        errors.report(line)
+    if outcome.nothing_left:
+        sys.exit(1)
+
+
 onstart:
     # Once and in a line, before each job says it in many.
     try:
         cluster.check(workflow.executor_plugin.name, workflow.executor_settings)
+        if workflow.is_main_process:
+            probe()
     except errors.UserError as error:
         errors.report(str(error))
         sys.exit(1)

@@ -1,7 +1,8 @@
 """Check a study: one line that says what is in it, or all of its mistakes, a line each.
 
 In:  a study's configuration file (--study).
-Out: a line on the screen. Nothing is written and nothing is started; Snakemake is not needed.
+Out: a line on the screen. Snakemake is not needed. With --probe each network, optimizer and data
+     set is also tried for a few steps; without, nothing is started.
 
 Example:
   check.py --study config/lab.yaml
@@ -11,9 +12,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from optlab import command_line
 from optlab.errors import UserError, in_one_line
+from optlab.probe import answers
 from optlab.study import reading, table
 from optlab.study.kinds import search
 from optlab.values import counted
@@ -25,6 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     command_line.add_study(p)
     p.add_argument("--name", action="store_true", help="print the name of the study alone")
     p.add_argument("--page", action="store_true", help="print the address of its answer page")
+    p.add_argument("--probe", action="store_true", help="also try networks and optimizers")
     arguments = p.parse_args(words)
     study = reading.load(arguments.study)
     if arguments.name:
@@ -35,11 +39,22 @@ def main(words: Sequence[str] | None = None) -> int:
         print(page(folder))
         return 0
     check_results(folder)
+    if arguments.probe:
+        tried(study, arguments.study)
     trials = sum(one.trials for one in search.every(study))
     found = {"run": len(table.runs(study)), "trial": trials}
     parts = [counted(number, thing) for thing, number in found.items() if number]
     print(f"study {study['study']}: {' and '.join(parts)}, no mistakes")
     return 0
+
+
+def tried(study: dict[str, Any], file: str) -> None:
+    """Raise UserError, with a line for each, if the study names what cannot be trained."""
+    outcome = answers.of_study(study, [file])
+    if outcome.note:
+        print(f"not everything could be tried: {outcome.note}", file=sys.stderr)
+    if outcome.lines:
+        raise UserError("\n".join(outcome.lines))
 
 
 def page(folder: Path) -> str:

@@ -56,6 +56,19 @@ def prepare(name: str, definition: Definition, output: Path, folder: str | None)
         abandon()
 
 
+def in_memory(
+    name: str, definition: Definition
+) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The arrays of a small data set, or of a user's, by name, and their description; else None.
+
+    Raises:
+        DataError: as `prepare`.
+    """
+    if SOURCES[definition["source"]].per_class:
+        return None
+    return _split(name, definition, _read(definition, None, Path()))
+
+
 def abandon() -> None:
     """Remove the temporary folders of this process; also called when a signal ends it."""
     for temporary, opened in tuple(_unfinished.items()):

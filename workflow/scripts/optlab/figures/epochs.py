@@ -32,8 +32,9 @@ TRAINING, VALIDATION = Look("#0072B2"), Look("#D55E00", "--")
 
 def loss(picture: Picture, reader: Reader) -> Figure:
     """Training loss against epoch for each learning rate; early departures also enlarged."""
-    runs = sorted((run for (run,) in picture.groups), key=lambda run: run.knobs["lr"])
-    rates = [run.knobs["lr"] for run in runs]
+    # A single run may have none: the rate of its class.
+    runs = sorted((run for (run,) in picture.groups), key=lambda run: run.knobs.get("lr", 0))
+    rates = [run.knobs.get("lr", 0) for run in runs]
     lines = reader.lines(runs, "train_loss")
     last = max(line.epoch[-1] for line in lines)
     # A line that leaves before epoch 1.5 has no evaluation after the first: nothing to enlarge.
@@ -46,9 +47,12 @@ def loss(picture: Picture, reader: Reader) -> Figure:
         if axes is not every[-1]:
             enlarge(axes, lines, 1.5 * leaving)
         drawn = []
-        for rate, color, line in zip(rates, looks.rate_colors(rates), lines, strict=True):
-            look = Look(color, "--" if line.leaves else "-")
-            drawn.append(plot(axes, line, look, f"{text(rate)}{line.note}", lines=len(lines)))
+        for run, color, line in zip(runs, looks.rate_colors(rates), lines, strict=True):
+            look, rate = (
+                Look(color, "--" if line.leaves else "-"),
+                text(run.knobs.get("lr", "default")),
+            )
+            drawn.append(plot(axes, line, look, f"{rate}{line.note}", lines=len(lines)))
         exact = closed_forms(axes, runs, lines, reader)
     if crowd := len(rates) > CROWD:  # a colour bar, and a legend of the lines that diverge
         looks.rate_bar(figure, every[-1], rates)

@@ -132,7 +132,8 @@ def _sweep(study: Study, exercise: str, runs: Sequence[Run]) -> Iterator[Picture
 def _of_problem(study: Study, settings: Mapping[str, Any], runs: list[Run]) -> Iterator[Picture]:
     """The pictures of one problem, which is not yet in their names."""
     by_optimizer = _split(runs, attrgetter("optimizer"))
-    lines = [line for group in by_optimizer for line in _split(group, _all_but_lr)]
+    rated = [group for group in by_optimizer if "lr" in group[0].knobs]
+    lines = [line for group in rated for line in _split(group, _all_but_lr)]
     several, rates = len(by_optimizer) > 1, any(len(line) > 1 for line in lines)
     for group in by_optimizer:
         names = words.varied(group)
@@ -141,7 +142,7 @@ def _of_problem(study: Study, settings: Mapping[str, Any], runs: list[Run]) -> I
         yield _picture("final-loss", "final loss", lines)
     classes = SOURCES[study["datasets"][runs[0].dataset]["source"]].task != "regression"
     if classes and several and rates:
-        yield _picture("accuracy", "validation accuracy of each optimizer", by_optimizer)
+        yield _picture("accuracy", "validation accuracy of each optimizer", rated)
     if several:
         yield _picture("comparison-best", "each optimizer at its best", by_optimizer)
     matching = [[run for run in runs if run.matches(wanted)] for wanted in settings["compare"]]

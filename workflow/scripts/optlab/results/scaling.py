@@ -78,7 +78,7 @@ def _measured(own: Sequence[Point], target: float | None) -> pd.DataFrame:
             "scaling": point.scaling,
             "batch_size": point.batch,
             "global_batch": point.run.batch_size,
-            "lr": point.run.knobs["lr"],
+            "lr": point.run.knobs.get("lr"),
         }
         for point in own
     ]

@@ -152,6 +152,6 @@ def best(table: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
 
 def _edge(chosen: Run, tried: Sequence[Run]) -> str:
     rates = sorted({run.knobs["lr"] for run in tried if "lr" in run.knobs})
-    if len(rates) < 2:
-        return "only"
+    if len(rates) < 2:  # none, where the class has its own
+        return "only" if rates else ""
     return {rates[0]: "lowest", rates[-1]: "highest"}.get(chosen.knobs["lr"], "")

@@ -1,5 +1,6 @@
 """A prepared data set as tensors. Reading one needs PyTorch, but none of what preparing needs."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,11 @@ def load(json_path: str | Path, device: str = "cpu") -> Dataset:
         fits = False
     if not (fits and _intact(file, description, tensors)):
         raise DamagedError(f"{file}: damaged: not the tensors that its .json describes", [file])
+    return of(description, tensors, device)
+
+
+def of(description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: str) -> Dataset:
+    """The data set of a description and the tensors ``x_train``, ``y_train`` and so on."""
     splits: dict[str, Any] = {
         part: Split(tensors[f"x_{part}"].to(device), tensors[f"y_{part}"].to(device))
         for part in PARTS

@@ -102,6 +102,7 @@ class Trainer:
         model, examples = self.replicates[0].model, len(data.train.x)
         self.context = optimizers.Context(model, named, settings.epochs, self.steps, examples)
         self.optimizer = optimizers.build(settings, self.context, capturable=graph)
+        optimizers.check_processes(self.optimizer, world.size)
         self.parameters, self.gradient = list(named.values()), self._gradient(data, named)
         self.schedule = optimizers.build_scheduler(settings, self.optimizer, self.steps)
         self.take_step = stepping.make_step(
@@ -153,8 +154,12 @@ class Trainer:
                 if checkpoints.due():
                     with self.training.paused():
                         self._save(checkpoints, batch)
-                self.losses.append(self.take_step(*batch))
-                self.step += 1
+                self.take(batch)
+
+    def take(self, batch: Any) -> None:
+        """Take one step on a batch."""
+        self.losses.append(self.take_step(*batch))
+        self.step += 1
 
     def _save(self, checkpoints: Checkpoints, batch: Any) -> None:
         """Save the state, unless it could not be continued exactly."""

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from optlab import custom
 from optlab.errors import UserError, allowed
-from optlab.training import groups
+from optlab.training import groups, protocol
 from optlab.training.settings import Settings
 
 Parameters = Mapping[str, inspect.Parameter]
@@ -209,6 +209,14 @@ def build_scheduler(
     build = custom.load(settings.scheduler)
     rate = settings.arguments.get("lr", optimizer.param_groups[0]["lr"])
     return build(optimizer, steps, rate, **settings.scheduler_options)
+
+
+def check_processes(optimizer: Any, processes: int) -> None:
+    """Raise `UserError` where the gradients of several processes could not be averaged."""
+    found = protocol.of(type(optimizer))
+    if processes > 1 and (found.backward or found.create_graph):
+        name = type(optimizer).__name__
+        raise UserError(f"{name} computes gradients in its own way, which needs gpus: 1")
 
 
 def restore(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:

@@ -60,7 +60,7 @@ def is_exact(
 
 
 def _copy(optimizer: Any, memo: dict[int, Any]) -> Any:
-    """A copy of all attributes, of which ``copy.deepcopy`` leaves out what PyTorch does not know."""
+    """A copy of all attributes: ``copy.deepcopy`` leaves out what PyTorch does not know."""
     copied = object.__new__(type(optimizer))
     memo[id(optimizer)] = copied
     for inner in vars(optimizer).values():

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from optlab.errors import UserError
 from optlab.training import graphs, protocol
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import loss_function
@@ -54,8 +53,6 @@ def make_gradient(
         (value * world.size).backward()
         return value.detach()
 
-    if own is not None and world.size > 1:
-        raise UserError("an optimizer that computes gradients itself needs gpus: 1")
     if own is not None:
         return other_gradient
     return gradient if world.size == 1 else shared_gradient

@@ -96,12 +96,14 @@ def points(study: Mapping[str, Any], name: str) -> Iterator[Point]:
         *(exercise[axis] for axis in axes)
     ):
         factor = gpus if scaling == WEAK else 1
-        rate = scaled(knobs["lr"], exercise["lr_scaling"], factor, summed[dataset])
+        rates = {}
+        if "lr" in knobs:
+            rates["lr"] = scaled(knobs["lr"], exercise["lr_scaling"], factor, summed[dataset])
         run = make(
             dataset=dataset,
             model=model,
             optimizer=optimizer,
-            knobs={**knobs, "lr": rate},
+            knobs={**knobs, **rates},
             batch_size=batch * factor,
             epochs=epochs,
             gpus=gpus,

@@ -1,0 +1,103 @@
+"""What the probe has found: kept by content, and told in a line each, with the key in the study."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optlab import files
+from optlab.probe import questions
+from optlab.probe.questions import Question
+from optlab.study import reading
+from optlab.study.mistakes import Mistakes
+
+PROGRAM = Path(__file__).parents[2] / "probe.py"
+LAUNCHER = Path(__file__).parents[4] / "warm/launcher.py"
+SECONDS = 600.0  # after which the probe is given up
+
+
+@dataclass
+class Outcome:
+    """What the probe says of a study.
+
+    Attributes:
+        lines: one for each thing that is refused, with its place in the study.
+        nothing_left: whether no run of the study could train.
+        note: why not everything was tried; empty if it was.
+    """
+
+    lines: list[str]
+    nothing_left: bool
+    note: str = ""
+
+
+def file_of(study: Mapping[str, Any]) -> Path:
+    """Where the answers of a study are kept."""
+    return Path("results", study["study"], "probe.json")
+
+
+def read(file: Path) -> dict[str, str]:
+    """Answers by the mark of their question: why it is refused, or an empty text."""
+    found = files.read_object(file)
+    return {mark: text for mark, text in found.items() if isinstance(text, str)}
+
+
+def write(file: Path, asked: Iterable[Question], found: Mapping[str, str]) -> None:
+    """Keep the answers to these questions; others are of content that is gone."""
+    marks = [question.mark for question in asked]
+    kept = {mark: found[mark] for mark in marks if mark in found}
+    files.write(file, json.dumps(kept, indent=1) + "\n", durable=False)
+
+
+def of_study(study: Mapping[str, Any], written: Sequence[str]) -> Outcome:
+    """Try what has not been tried, in a process of its own, and say what is refused.
+
+    Args:
+        study: resolved.
+        written: the files that it was read from, whose lines are named.
+    """
+    asked, file = questions.of_study(study), file_of(study)
+    found, note = read(file), ""
+    if any(question.mark not in found for question in asked if is_open(question, found)):
+        note = _ask(study, file)
+        found = read(file)
+    refused = [q for q in asked if found.get(q.mark)]
+    mistakes = Mistakes()
+    for path in written:
+        mistakes.load(mistakes.read(path), path)
+    mistakes.lines.clear()
+    for question in refused:
+        mistakes.add(question.key, found[question.mark])
+    left = [q for q in asked if q.stage == "optimizer" and is_open(q, found)]
+    nothing = not any(found.get(q.mark, "") == "" for q in left)
+    return Outcome(mistakes.lines, bool(refused) and nothing, note)
+
+
+def is_open(question: Question, found: Mapping[str, str]) -> bool:
+    """Whether nothing above a question is refused."""
+    above = question.above
+    return above is None or (not found.get(above.mark) and is_open(above, found))
+
+
+def _ask(study: Mapping[str, Any], file: Path) -> str:
+    """Run the probe; returns why it did not end as it should, or an empty text."""
+    log = Path("results", study["study"], "logs/probe.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(LAUNCHER), str(PROGRAM), "--study", "/dev/stdin"]
+    text = reading.dump(study).encode()
+    with log.open("wb") as stream:
+        try:
+            status = subprocess.run(
+                [*command, "--output", str(file)],
+                input=text,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                timeout=SECONDS,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return f"it took more than {SECONDS:.0f} s, see {log}"
+    return f"it ended with status {status}, see {log}" if status else ""
