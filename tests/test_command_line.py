@@ -57,7 +57,8 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
     assert replace(again, study=planned.study) == planned
     assert run("--settings", planned.text()) == planned
     drawn = {"vary": ["order", "split", "subset"], "subset": 9, "subset_validation": 3}
-    for changes in ({"first_seed": 1_000_000}, {"vary": ["split"]}, drawn):
+    more = ({"vary": ["split"]}, drawn, {"gpus": 2, "sync_batch_norm": True})
+    for changes in ({"first_seed": 1_000_000}, *more):
         other = replace(planned, **changes)
         assert replace(run(*other.options()), study=planned.study) == other
         assert run("--settings", other.text()) == other

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,11 @@ from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.machine import devices
-from optlab.training import loop
+from optlab.training import batch_norm, loop
 from optlab.training.batches import Batches
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import load
+from optlab.training.replicates import build_model
 from optlab.training.world import World
 
 TESTS = Path(__file__).parent
@@ -38,6 +41,44 @@ def digits(tmp_path_factory):
 
 
 # -- the same weights as one process ---------------------------------------------------------
+
+
+NORMS = """
+from torch import nn
+
+class Images(nn.Sequential):
+    "Layers whose averages differ, one without weights, and one that is used twice."
+    def __init__(self, shape, outputs, vectors=True):
+        twice = nn.BatchNorm2d(4, affine=False)
+        layers = [nn.Conv2d(1, 4, 3), twice, nn.ReLU(), twice]
+        layers += [nn.Unflatten(1, (2, 2)), nn.BatchNorm3d(2), nn.Flatten()]
+        last = [nn.BatchNorm1d(144, momentum=None, eps=1e-3)] if vectors else []
+        super().__init__(*layers, *last, nn.Linear(144, outputs))
+
+class Theirs(nn.Sequential):
+    def __init__(self, shape, outputs):
+        super().__init__(nn.Flatten(), nn.SyncBatchNorm(64), nn.Linear(64, outputs))
+"""
+
+
+def norms(folder):
+    """Networks with BatchNorm; the last batches are of 7, 2 and 1 examples."""
+    file = folder / "norms.py"
+    file.write_text(NORMS)
+    more = {"batch_size": 100, "epochs": 3, "precision": "float64", "sync_batch_norm": True}
+    found = []
+    for name, last, options in (
+        ("Images", 7, {}),
+        ("Images", 2, {}),
+        ("Images", 1, {"vectors": False}),
+        ("Theirs", 7, {}),
+    ):
+        net = {"network_options": options, "network_builder": f"{file}:{name}"}
+        run = settings("mlp", "momentum", {"lr": 0.1}, epoch_examples=100 + last, **more)
+        run = replace(run, **net, sync_batch_norm=name != "Theirs")
+        found.append((f"{name} {last}", run, 6))
+    single = replace(found[0][1], precision="float32")
+    return [*found, ("Images float32", single, 6)]
 
 
 def jobs(examples):
@@ -60,12 +101,21 @@ def jobs(examples):
 
 
 @pytest.fixture(scope="module")
-def alone(digits):
+def every_job(digits):
+    return [*jobs(len(load(digits).train.x)), *norms(digits.parent)]
+
+
+def run_of(jobs, wanted):
+    return next(run for name, run, _ in jobs if name == wanted)
+
+
+@pytest.fixture(scope="module")
+def alone(digits, every_job):
     """Weights and losses of one process after its steps."""
     data = load(digits)
     torch.set_num_threads(1)
     found = {}
-    for name, run, steps in jobs(len(data.train.x)):
+    for name, run, steps in every_job:
         trainer = loop.Trainer(run, data, [0])
         trainer.steps = steps
         (outcome,) = trainer.run(lambda seed, row: None, Checkpoints(None, ""))
@@ -75,8 +125,8 @@ def alone(digits):
 
 
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_processes_together_give_the_weights_of_one(digits, here, alone, processes):
-    torch.save(jobs(len(load(digits).train.x)), "jobs")
+def test_processes_together_give_the_weights_of_one(digits, here, alone, every_job, processes):
+    torch.save(every_job, "jobs")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={processes}", str(TESTS / "ranks.py")]
     command += [str(digits), "jobs", "weights"]
@@ -88,10 +138,84 @@ def test_processes_together_give_the_weights_of_one(digits, here, alone, process
         others, other_losses = together[name]
         exact = "float32" not in name
         for key, value in weights.items():
-            scale = value.abs().max().item() if not exact else 1.0
+            scale = float(value.abs().max()) if not exact else 1.0
             far = (others[key] - value).abs().max().item()
             assert far <= (1e-10 if exact else 1e-3 * scale), (name, key, far)
         assert other_losses == pytest.approx(losses, rel=1e-9 if exact else 1e-3), name
+
+
+def test_one_process_trains_batch_norm_as_a_plain_loop_does(digits, alone, every_job):
+    """So, with the test above, two do."""
+    data = load(digits)
+    run = run_of(every_job, "Images 7")
+    model = build_model(run, data, 0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    batches = Batches(run, data, 0)
+    for epoch in range(1, 4):
+        for x, y in batches.epoch(epoch):
+            model.train()
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    weights, _ = alone["Images 7"]
+    assert list(weights) == list(model.state_dict())
+    for key, value in model.state_dict().items():
+        assert torch.allclose(weights[key], value, rtol=0, atol=1e-12), key
+
+
+# Network, examples of an epoch, batch size, processes, whether synchronised; what is said.
+FITS = [
+    ("Images", 202, 100, 2, True, None),
+    ("Images", 204, 100, 2, False, None),
+    ("Images", 203, 100, 2, False, "another batch_size, such as 99 or sync_batch_norm: true"),
+    ("Images", 201, 100, 2, True, "the last batch has 1 of 201 in batches of 100 shared by 2"),
+    ("Images", 201, 100, 2, True, "; use another batch_size, such as 99"),
+    ("Images", 201, 100, 1, False, "1 of 201 in batches of 100; use another batch_size, such as"),
+    ("Images", 3, 3, 2, False, "3 of 3 in batches of 3 shared by 2 processes; use sync_batch_norm"),
+    ("Images", 4, 1, 1, False, "1 of 4 in batches of 1; use another batch_size, such as 2"),
+    ("Theirs", 202, 100, 2, False, None),
+    ("Pixels", 201, 100, 2, False, None),
+    ("Pixels", 201, 100, 1, False, None),
+]
+
+
+@pytest.mark.parametrize(("net", "examples", "size", "processes", "synchronised", "said"), FITS)
+def test_a_last_batch_that_batch_norm_cannot_take_is_refused_before_the_first_step(
+    digits, every_job, net, examples, size, processes, synchronised, said
+):
+    usual = run_of(every_job, "Images 7")
+    run = replace(usual, epoch_examples=examples, batch_size=size, sync_batch_norm=synchronised)
+    if net == "Theirs":
+        run = replace(run, network_builder=usual.network_builder.replace("Images", net))
+    elif net == "Pixels":
+        run = replace(run, network_options={"vectors": False})
+    data, world = load(digits), World(0, processes)
+    model = build_model(run, data, 0)
+    before, drawn = deepcopy(model.state_dict()), torch.get_rng_state()
+    reason = batch_norm.refuses(model, Batches(run, data, 0, world), run, processes)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    if said is None:
+        assert reason is None
+    else:
+        assert said in reason and "\n" not in reason
+        with pytest.raises(UserError, match="BatchNorm needs 2 examples in a step"):
+            loop.Trainer(run, data, [0], world)
+
+
+def test_what_is_refused_is_what_pytorch_refuses(digits, every_job):
+    """One example: vectors are refused, pixels are not, as the network itself does."""
+    data = load(digits)
+    for vectors in (True, False):
+        run = replace(
+            run_of(every_job, "Images 7"), network_options={"vectors": vectors}, batch_size=1
+        )
+        model, batches = build_model(run, data, 0), Batches(run, data, 0)
+        x, _ = next(batches.epoch(1))
+        raises = pytest.raises(ValueError, match="more than 1 value") if vectors else nullcontext()
+        with raises:
+            model(x)
+        assert (batch_norm.refuses(model, batches, run, 1) is not None) == vectors
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 4, 7])
@@ -281,8 +405,12 @@ def test_networks_of_the_users_own(digits, here):
     """Averages over each process's examples, unused parameters, and an error of one process."""
     (here / "nets.py").write_text(NETS)
     more = ("--model", "nets.py:Norm", "--gpus", "2", "--epochs", "2")
-    subprocess.run(command(digits, here / "a", *more), check=True, timeout=60, cwd=here)
+    done = subprocess.run(
+        command(digits, here / "a", *more), check=True, capture_output=True, text=True, timeout=60
+    )
     assert float(rows(here / "a")[-1]["test_accuracy"]) > 0.5
+    assert json.loads((here / "a/run.json").read_text())["notes"] == [batch_norm.NOTE]
+    assert done.stdout.count(batch_norm.NOTE) == 1
     more = ("--model", "nets.py:Fails", "--gpus", "2", "--epochs", "2")
     done = subprocess.run(
         command(digits, here / "b", *more), capture_output=True, text=True, timeout=60, cwd=here

@@ -439,6 +439,15 @@ def test_all_mistakes_are_reported_at_once(write):
 # Studies that are right
 
 
+def test_only_runs_of_several_processes_tell_that_batch_norm_is_synchronised(write):
+    plain = runs(write({**DIGITS, "epochs: [10]": "gpus: [1, 2]"}))
+    found = runs(write({**DIGITS, "epochs: [10]": "gpus: [1, 2]\n    sync_batch_norm: true"}))
+    assert found == [plain[0], replace(plain[1], sync_batch_norm=True)]
+    assert not any("sync" in run.text() for run in plain) and "sync" in found[1].text()
+    scaling = resolved({"fit": SCALING}, sync_batch_norm=True)
+    assert {run.gpus: run.sync_batch_norm for run in table.runs(scaling)} == {1: False, 2: True}
+
+
 def runs(file):
     return table.runs(reading.load(file))
 

@@ -150,6 +150,7 @@ class Job:
         report = self.progress.update if world.rank == 0 else lambda seed, evaluation: None
         if world.rank == 0 and run.replicates == "together" and (why := run.unstackable):
             print(f"replicates are trained one after the other: {why}", flush=True)
+        noted = notes(run, data, world)
         for group in groups(missing, at_once(run, run.device), checkpoints.under_way):
             with failures.recognised(run):
                 outcomes = loop.train(run, data, group, report, checkpoints, world)
@@ -161,7 +162,7 @@ class Job:
         self.seeds += seeds
         measured = measurements(run, data, world)
         times = wall(seeds, self.started, ready, checkpoints.spent)
-        return {"sizes": draws.sizes(run, data), **measured, "wall": times}
+        return {"sizes": draws.sizes(run, data), **measured, "wall": times, **noted}
 
     def fail(self, message: str) -> None:
         """Write the run's two files with the reason why it failed.
@@ -199,7 +200,7 @@ class Job:
 
 
 # Parts of run.json that belong to the call that trained; a call that trains nothing keeps them.
-_MEASURED = ("sizes", "hardware", "wall", "usage", "steps")
+_MEASURED = ("sizes", "hardware", "wall", "usage", "steps", "notes")
 
 
 def fingerprint(run: Run, device: str) -> str:
@@ -234,6 +235,19 @@ def groups(missing: set[int], together: bool, under_way: list[int]) -> list[list
     if together:
         return [*begun, rest] if rest else begun
     return [*begun, *([seed] for seed in rest)]
+
+
+def notes(run: Run, data: Any, world: World) -> dict[str, list[str]]:
+    """What of its network makes results depend on the number of processes; also into the log."""
+    if world.size == 1:
+        return {}
+    from optlab.training import batch_norm, networks
+
+    with failures.recognised(run):
+        found = batch_norm.notes(networks.build(run, data, 0), run, world.size)
+    for note in found if world.rank == 0 else ():
+        print(note, flush=True)
+    return {"notes": found} if found else {}
 
 
 def results_of(

@@ -100,8 +100,7 @@ def _how(add: Callable) -> None:
     add("--batch-size", "--batch_size", default=100, type=_batch_size, metavar="N",
         help="examples a step, or full (100)")  # fmt: skip
     add("--epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
-    add("--seeds", default=1, type=_up_to(100_000), metavar="N",
-        help="replicates (1)")  # fmt: skip
+    add("--seeds", default=1, type=_up_to(100_000), metavar="N", help="replicates (1)")
     add("--first-seed", default=0, type=_up_to(1_000_000, least=0), metavar="N",
         help="seed of the first replicate; the others follow (0)")  # fmt: skip
     add("--vary", default=list(USUAL), type=_vary, metavar="NAMES",
@@ -116,6 +115,7 @@ def _how(add: Callable) -> None:
         help="the training loss is measured on at most this many (10000)")  # fmt: skip
     add("--precision", choices=("float32", "float64", "bfloat16"), default="float32",
         help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
+    add("--sync-batch-norm", action="store_true", help="BatchNorm takes the batch of all processes")
     add("--replicates", choices=REPLICATES, default="auto",
         help="trained in one step together, separate, or where that is faster (auto)")  # fmt: skip
 

@@ -22,7 +22,7 @@ from optlab.study.run import Run
 from optlab.values import canonical
 
 INHERITED = (
-    *("seeds", "device", "threads", "precision", "replicates", "vary"),
+    *("seeds", "device", "threads", "precision", "sync_batch_norm", "replicates", "vary"),
     *("confirm", "margin", "extend"),
 )
 

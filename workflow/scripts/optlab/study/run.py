@@ -194,7 +194,8 @@ class Run(Settings):
             if field.name in always or (field.name in _OPTIONS and value != _default(field)):
                 options.append((field.name.replace("_", "-"), value))
         words = [word for name, value in options for word in (f"--{name}", str(value))]
-        return [*words, "--timed"] if self.timed else words
+        flags = ("sync_batch_norm", "timed")
+        return [*words, *(f"--{f.replace('_', '-')}" for f in flags if getattr(self, f))]
 
 
 # Options of `train.py` that are named where they are not at their default.
@@ -243,8 +244,9 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
             vary=vary,
             **drawn[dataset],
             **carried(network, optimizer, knobs, options, schedule),
-            **settings,
-            **shared,
+            # Of one process, a run is the same with and without it.
+            sync_batch_norm=exercise["sync_batch_norm"] and settings.get("gpus", 1) > 1,
+            **(settings | shared),
         )
 
     return make

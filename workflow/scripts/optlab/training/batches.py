@@ -38,6 +38,7 @@ class Batches:
         is_full: whether every batch is the whole training set.
         size: examples of a batch, over all ranks.
         per_epoch: batches of an epoch.
+        last: examples of the last batch of an epoch, over all ranks.
         block_size: examples that are gathered at once.
 
     Raises:
@@ -60,6 +61,8 @@ class Batches:
             )
         self._examples = settings.epoch_examples
         self.per_epoch = 1 if self.is_full else -(-(self._examples or examples) // self.size)
+        rest = (self._examples or examples) - (self.per_epoch - 1) * self.size
+        self.last = self.size if self.is_full else rest
         self._data, self._world = data, world
         self._seed = settings.seed_of("order", seed)
         self._dtype = precision.WEIGHTS[settings.precision]

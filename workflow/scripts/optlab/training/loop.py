@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from optlab import custom
-from optlab.training import optimizers, protocol, resumption, stacking, stepping
+from optlab.training import batch_norm, optimizers, protocol, resumption, stacking, stepping
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import Evaluation
@@ -91,16 +91,18 @@ class Trainer:
         self.settings, self.world = settings, world
         self.device = torch.device(settings.device)
         self.replicates = [Replicate(settings, data, seed, world) for seed in seeds]
+        first = self.replicates[0]
+        batch_norm.prepare(first.model, first.batches, settings, world)
         # Only a user's own network may have parameters that its output does not depend on.
         unused = not custom.is_ours(settings.network_builder)
-        self.network = world.wrap(self.replicates[0].model, unused)
+        self.network = world.wrap(first.model, unused)
         self.batches, named = self._batches(), self._named()
         if settings.batch_size == "full":
             next(self.batches.epoch(1))  # makes the batch before the training clock starts
         graph = recordable(settings, world)
         self.steps = settings.epochs * self.batches.per_epoch
-        model, examples = self.replicates[0].model, len(data.train.x)
-        self.context = optimizers.Context(model, named, settings.epochs, self.steps, examples)
+        examples = len(data.train.x)
+        self.context = optimizers.Context(first.model, named, settings.epochs, self.steps, examples)
         self.optimizer = optimizers.build(settings, self.context, capturable=graph)
         optimizers.check_processes(self.optimizer, world.size)
         self.parameters, self.gradient = list(named.values()), self._gradient(data, named)

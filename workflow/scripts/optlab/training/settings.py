@@ -39,6 +39,7 @@ class Settings:
         subset: where seeds vary the subset, its number of examples, validation included.
         subset_validation: the number of validation examples among these.
         packages: the installed packages that its code is from, each with its version.
+        sync_batch_norm: whether BatchNorm normalises a batch over all ranks, not each rank's share.
         timed: whether the training time is compared with that of other world sizes.
     """
 
@@ -67,6 +68,7 @@ class Settings:
     subset: int | None = None
     subset_validation: int = 0
     packages: Mapping[str, str] = field(default_factory=dict)
+    sync_batch_norm: bool = False
     timed: bool = False
 
     @property
