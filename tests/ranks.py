@@ -3,6 +3,7 @@
 Started by torchrun; see tests/test_distributed.py.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from optlab.training.checkpoints import Checkpoints
 def main(data_file: str, jobs_file: str, output: str) -> None:
     torch.set_num_threads(1)
     world = processes.join("cpu")
+    assert world.size == int(os.environ["WORLD_SIZE"]), "each process trains alone"
     data = datasets.load(data_file)
     found = {}
     for name, run, steps in torch.load(jobs_file, weights_only=False):

@@ -74,7 +74,7 @@ def norms(folder):
         ("Theirs", 7, {}),
     ):
         net = {"network_options": options, "network_builder": f"{file}:{name}"}
-        run = settings("mlp", "momentum", {"lr": 0.1}, epoch_examples=100 + last, **more)
+        run = settings("mlp", "momentum", {"lr": 0.01}, epoch_examples=100 + last, **more)
         run = replace(run, **net, sync_batch_norm=name != "Theirs")
         found.append((f"{name} {last}", run, 6))
     single = replace(found[0][1], precision="float32")
@@ -130,7 +130,8 @@ def test_processes_together_give_the_weights_of_one(digits, here, alone, every_j
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={processes}", str(TESTS / "ranks.py")]
     command += [str(digits), "jobs", "weights"]
-    subprocess.run(command, check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    ours = {"OMP_NUM_THREADS": "1", "OPTLAB_STARTED": "0"}  # as `processes.launch` starts them
+    subprocess.run(command, check=True, timeout=240, env=os.environ | ours)
     together = torch.load("weights")
     for name, (weights, losses) in alone.items():
         if name == "muon float32":  # bfloat16 inside: rounding is magnified
@@ -138,7 +139,7 @@ def test_processes_together_give_the_weights_of_one(digits, here, alone, every_j
         others, other_losses = together[name]
         exact = "float32" not in name
         for key, value in weights.items():
-            scale = float(value.abs().max()) if not exact else 1.0
+            scale = max(float(value.abs().max()), 1e-3) if not exact else 1.0
             far = (others[key] - value).abs().max().item()
             assert far <= (1e-10 if exact else 1e-3 * scale), (name, key, far)
         assert other_losses == pytest.approx(losses, rel=1e-9 if exact else 1e-3), name
@@ -149,7 +150,7 @@ def test_one_process_trains_batch_norm_as_a_plain_loop_does(digits, alone, every
     data = load(digits)
     run = run_of(every_job, "Images 7")
     model = build_model(run, data, 0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     batches = Batches(run, data, 0)
     for epoch in range(1, 4):
         for x, y in batches.epoch(epoch):

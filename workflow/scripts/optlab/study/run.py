@@ -245,7 +245,7 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
             **drawn[dataset],
             **carried(network, optimizer, knobs, options, schedule),
             # Of one process, a run is the same with and without it.
-            sync_batch_norm=exercise["sync_batch_norm"] and settings.get("gpus", 1) > 1,
+            sync_batch_norm=exercise.get("sync_batch_norm", False) and settings.get("gpus", 1) > 1,
             **(settings | shared),
         )
 

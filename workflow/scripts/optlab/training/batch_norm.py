@@ -74,7 +74,14 @@ def _layers(model: nn.Module) -> Iterator[_BatchNorm]:
 
 
 def _is_synchronised(layer: _BatchNorm, settings: Settings) -> bool:
-    return settings.sync_batch_norm or isinstance(layer, nn.SyncBatchNorm)
+    return settings.sync_batch_norm or isinstance(layer, nn.SyncBatchNorm | _OnAnyDevice)
+
+
+class _OnAnyDevice(_BatchNorm):
+    """What an ``nn.SyncBatchNorm`` becomes where that, or DistributedDataParallel, refuses it."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Like ``nn.SyncBatchNorm`` it takes any number of dimensions from two up."""
 
 
 class _Instead(TorchFunctionMode):
@@ -93,7 +100,9 @@ class _Instead(TorchFunctionMode):
 
 def _replace(layer: _BatchNorm, function: Callable[..., Tensor]) -> None:
     """Make a layer call ``function`` in training; all else of it, also of a subclass, stays."""
-    own = _BatchNorm if isinstance(layer, nn.SyncBatchNorm) else type(layer)
+    if isinstance(layer, nn.SyncBatchNorm):
+        cast(Any, layer).__class__ = _OnAnyDevice
+    own = type(layer)
 
     def forward(self: Any, x: Tensor) -> Tensor:
         if not self.training:
