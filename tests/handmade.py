@@ -149,6 +149,19 @@ def confirm(study, chosen, tested, seconds=1.0, edge="", figure="test_accuracy")
     return found.run
 
 
+def crowd(number):
+    """A study of ever worse optimizers of one's own, confirmed on four seeds, and its files."""
+    classes = [f"Own{n:03}" for n in range(number)]
+    Path("mine.py").write_text("".join(f"class {name}: pass\n" for name in classes))
+    sweep = {**CLASSES, "optimizers": {f"mine.py:{name}": {"lr": [0.1]} for name in classes}}
+    study = resolved({"fit": {**sweep, "extend": 0}}, confirm=4)
+    for at, run in enumerate(table.runs(study)):
+        figures = {"val_accuracy": [0.9 - at / 1000] * 3, "val_loss": [1.0] * 3}
+        finish(run, [0.5] * 3, test_accuracy=[0.9] * 3, **figures)
+        confirm(study, run, [0.9 - at / 1000 + seed / 10_000 for seed in range(4)])
+    return study
+
+
 def descend(run, rate, top=1e3, start=23.66):
     """Metrics of a run whose loss is multiplied by ``rate`` an epoch, until it is over ``top``."""
     rows = []

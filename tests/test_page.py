@@ -9,7 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import CLASSES, LINE, SCALING, confirm, descend, fail, finish, resolved, save, timed
+from handmade import (
+    CLASSES,
+    LINE,
+    SCALING,
+    confirm,
+    crowd,
+    descend,
+    fail,
+    finish,
+    resolved,
+    save,
+    timed,
+)
 
 import page as program
 import watch
@@ -131,6 +143,17 @@ def test_the_pairs_are_those_of_the_table(compared):
     assert [(names[a], names[b], code) for a, b, code, *_ in pairs["rows"]] == expected
 
 
+def test_of_very_many_optimizers_the_page_has_the_pairs_of_the_first(here, monkeypatch):
+    monkeypatch.setattr(store, "MATRIX", 7)
+    number = 8
+    text, found = pages(crowd(number))
+    (pairs,) = unpacked(text)[0]["pairs"].values()
+    assert len(found["pairs"]) == number * (number - 1) // 2
+    assert not pairs["whole"] and len(pairs["names"]) == number
+    assert [(one, other) for one, other, *_ in pairs["rows"]] == [(0, n) for n in range(1, number)]
+    assert len(text) < 1_000_000  # most of it is BokehJS, which is packed
+
+
 def test_texts_of_the_user_are_text(here):
     sweep = {**LINE, "title": NASTY, "optimizers": {"sgd": {"lr": [0.01, 0.1]}}}
     sweep["claims"] = [{"claim": NASTY, "unanswered": NASTY}]
@@ -148,7 +171,7 @@ def test_texts_of_the_user_are_text(here):
 
 def test_nothing_is_loaded_from_anywhere(compared):
     text, _ = pages(compared)
-    before, _, _ = text.partition("<script>")  # BokehJS names addresses in comments and texts
+    before, _, _ = text.partition("<script>")
     policy = html.unescape(re.search(r'Policy" content="([^"]*)"', before)[1])
     assert policy.startswith("default-src 'none'") and policy.endswith("connect-src 'none'")
     assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", text[: len(before)])

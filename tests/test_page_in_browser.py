@@ -494,6 +494,32 @@ def test_a_search_alone(browser, results, tmp_path, monkeypatch):
         assert browser.errors() == []
 
 
+def test_very_many_optimizers_are_shown_from_the_first_on(browser, tmp_path, monkeypatch):
+    from handmade import crowd
+
+    from optlab.page import write, written
+    from optlab.results import tables
+    from optlab.study.table import every as table_of
+
+    monkeypatch.chdir(tmp_path)
+    study = crowd(45)
+    tables.write_all(Path("tables"), tables.tables(study))
+    runs = table_of(study)
+    Path("index.html").write_text(write.page(study, written.read(Path("tables"), runs), runs))
+    browser.size(1280)
+    browser.errors()
+    browser.open(Path("index.html").absolute().as_uri())
+    selected = f"[...{RUNS}].filter(r => r.querySelector('input').checked)"
+    names = browser.run(f"return {selected}.map(r => r.cells[1].textContent)")
+    assert names == [f"Own{n:03}" for n in range(10)]
+    assert browser.texts("#matrix th") == [f"Own{n:03}" for n in range(1, 45)]
+    assert browser.text("#matrix caption").startswith("Own000 against each of the other 44")
+    assert browser.texts("#matrix td.words")[-1].startswith("open, difference in test accuracy 4.4")
+    browser.click("#select-best")
+    assert browser.run(f"return {selected}.length") == 45
+    assert browser.errors() == []
+
+
 def test_a_taken_port_is_one_line(results):
     import socket
 

@@ -173,6 +173,7 @@ def test_no_two_entries_of_a_legend_are_the_same():
         "Own, lr 0.01 (o0.py)",
         "Own, lr 0.01 (o1.py)",
     ]
+    assert words.names(["rmsprop", "m:RMSprop"]) == ["RMSProp", "RMSprop (m)"]
     assert words.numbered(["a", "b", "a", "a"]) == ["a", "b", "a (2)", "a (3)"]
 
 
@@ -251,8 +252,8 @@ def test_a_hundred_optimizers_are_a_ranking(grid, kinds):
 def test_a_ranking_says_what_it_leaves_out():
     one = ranked.Series("score", ranked.DOT, [[n] for n in range(500)])
     figure = ranked.draw("Title", "score", [str(n) for n in range(500)], [one], [True] * 500)
-    assert figure.get_suptitle() == "Title: the first 120 of 500"
-    assert len(figure.axes[0].get_yticks()) == 120
+    assert figure.get_suptitle() == "Title: the first 160 of 500"
+    assert len(figure.axes[0].get_yticks()) == 160
 
 
 def test_no_picture_is_larger_than_a_megabyte():

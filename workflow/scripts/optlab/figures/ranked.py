@@ -12,7 +12,7 @@ from optlab.figures.axes import LINES, entry, legend, log_scale, positive_ends
 from optlab.results.theory import Array
 
 MANY = 24  # optimizers; pictures of more have no panels
-ROWS = 120  # of a picture; those behind are left out, and their number is in the heading
+ROWS = 160  # of a picture; those behind are left out, and their number is in the heading
 ROW, LETTERS = 0.14, 6.5  # the height of a row in inches, and its letters in points
 NAMES = 2.4  # inches that the names may take
 STRETCH = 20.0  # losses whose ends have a larger ratio have a logarithmic axis

@@ -57,9 +57,11 @@ def optimizer(name: str) -> str:
 def told_apart(labels: Sequence[str], optimizers: Sequence[str]) -> list[str]:
     """These labels, each with more of the name of its optimizer, or a number, where some are equal.
 
-    Two classes of the user's may have one name, in different files.
+    Two classes of the user's may have one name, in different files, and a class the name of an
+    optimizer of the catalogue, such as RMSprop and RMSProp.
     """
-    shared = {label for label, number in Counter(labels).items() if number > 1}
+    folded = Counter(map(str.casefold, labels))
+    shared = {label for label in labels if folded[label.casefold()] > 1}
     own = {name for name in optimizers if ":" in name}
     longer = [
         f"{label} ({plain(name.rpartition(':')[0])})" if label in shared and name in own else label

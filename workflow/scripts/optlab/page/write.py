@@ -81,7 +81,7 @@ def _parts(found: Mapping[str, Any], curves: bytes) -> dict[str, Markup]:
     parts = {
         "css": _text("page.css"),
         "script": "\n".join(_text(f"{name}.js") for name in SCRIPTS),
-        "bokeh": _bokeh(),
+        "bokeh": store.packed(_bokeh().encode()),
         "documents": _documents(shown),
         "store": store.packed(store.text(found)),
         "curves": store.packed(curves),

@@ -12,11 +12,24 @@ function drawMatrix(found, choose) {
     cells.set(`${one} ${two}`, { verdict, difference, p, seeds });
     cells.set(`${two} ${one}`, { verdict: turned[verdict] ?? verdict, difference: difference === null ? null : -difference, p, seeds });
   }
-  const names = found.names;
+  const names = found.names, cell = (one, two) => pairCell(names[one], names[two], cells.get(`${one} ${two}`), found.figure, () => choose(found.optimizers[one], found.optimizers[two]));
+  if (!found.whole) {
+    by("matrix").replaceChildren(...firstAgainst(names, cell));
+    return;
+  }
   const head = element("tr", {}, element("td"), ...names.map((name) => element("th", { scope: "col" }, element("span", {}, element("bdi", {}, name)))));
-  const lines = (found.whole ? names : names.slice(0, 1)).map((name, one) => element("tr", {}, element("th", { scope: "row" }, element("bdi", {}, name)),
-    ...names.map((other, two) => pairCell(name, other, cells.get(`${one} ${two}`), found.figure, () => choose(found.optimizers[one], found.optimizers[two])))));
+  const lines = names.map((name, one) => element("tr", {}, element("th", { scope: "row" }, element("bdi", {}, name)), ...names.map((_, two) => cell(one, two))));
   by("matrix").replaceChildren(element("thead", {}, head), element("tbody", {}, ...lines));
+}
+
+/* Of very many optimizers the first against each other one, a row each. */
+function firstAgainst(names, cell) {
+  const head = element("caption", {}, element("bdi", {}, names[0]), ` against each of the other ${names.length - 1}; every pair is in tables/pairs.tsv`);
+  const lines = names.slice(1).map((other, at) => {
+    const verdict = cell(0, at + 1), said = (verdict.firstChild?.title ?? "").split(": ").pop();
+    return element("tr", {}, element("th", { scope: "row" }, element("bdi", {}, other)), verdict, element("td", { class: "words" }, said));
+  });
+  return [head, element("tbody", {}, ...lines)];
 }
 
 function pairCell(name, other, found, figure, choose) {

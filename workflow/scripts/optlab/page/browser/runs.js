@@ -6,6 +6,8 @@ One state: the problem that is looked at, the filter, the order of the table, an
 const SHOWN = 100; // rows of the table at once
 const CURVES = 60; // curves at once
 const CARDS = 6; // selected runs with their command
+const MANY = 24; // optimizers: of more, only the first are selected at the beginning
+const FIRST = 10;
 
 function page(store, curves, models) {
   const { values, columns } = store;
@@ -257,8 +259,9 @@ function page(store, curves, models) {
       command ? element("div", { class: "command" }, button, element("code", {}, command)) : null);
   }
 
+  // The best run of each optimizer, by rank.
   function chosenRuns() {
-    const best = state.rows.filter((run) => store.chosen[run]);
+    const best = ordered().filter((run) => store.chosen[run]);
     return best.length ? best : ordered().slice(0, 5);
   }
 
@@ -296,7 +299,8 @@ function page(store, curves, models) {
     by("part").value = state.part;
     state.selected = new Set(asked);
     state.rows = passing();
-    if (!asked.length) state.selected = new Set(chosenRuns());
+    const best = asked.length ? asked : chosenRuns();
+    state.selected = new Set(asked.length || best.length <= MANY ? best : best.slice(0, FIRST));
     show();
   }
 

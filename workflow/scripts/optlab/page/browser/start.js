@@ -6,6 +6,12 @@ async function unpacked(id) {
   return new Response(stream).arrayBuffer();
 }
 
+/* BokehJS, by far the largest part of the page, is packed too. */
+async function load(id) {
+  const code = new TextDecoder().decode(await unpacked(id));
+  document.head.append(element("script", {}, code));
+}
+
 async function start() {
   watchColours();
   followStudy();
@@ -16,6 +22,7 @@ async function start() {
   }
   const store = JSON.parse(new TextDecoder().decode(await unpacked("store")));
   const curves = new Float32Array(await unpacked("curves"));
+  await load("bokeh");
   Bokeh.set_log_level("error"); // it warns of pictures that have no data yet
   const { documents, items } = JSON.parse(by("documents").textContent);
   await Bokeh.embed.embed_items(documents, items);
