@@ -21,11 +21,10 @@ from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
 from optlab.errors import UserError
 from optlab.machine import devices
-from optlab.training import batch_norm, loop
+from optlab.training import batch_norm, loop, networks
 from optlab.training.batches import Batches
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import load
-from optlab.training.replicates import build_model
 from optlab.training.world import World
 
 TESTS = Path(__file__).parent
@@ -149,7 +148,7 @@ def test_one_process_trains_batch_norm_as_a_plain_loop_does(digits, alone, every
     """So, with the test above, two do."""
     data = load(digits)
     run = run_of(every_job, "Images 7")
-    model = build_model(run, data, 0)
+    model = networks.build(run, data, 0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     batches = Batches(run, data, 0)
     for epoch in range(1, 4):
@@ -191,7 +190,7 @@ def test_a_last_batch_that_batch_norm_cannot_take_is_refused_before_the_first_st
     elif net == "Pixels":
         run = replace(run, network_options={"vectors": False})
     data, world = load(digits), World(0, processes)
-    model = build_model(run, data, 0)
+    model = networks.build(run, data, 0)
     before, drawn = deepcopy(model.state_dict()), torch.get_rng_state()
     reason = batch_norm.refuses(model, Batches(run, data, 0, world), run, processes)
     assert torch.equal(torch.get_rng_state(), drawn)
@@ -211,7 +210,7 @@ def test_what_is_refused_is_what_pytorch_refuses(digits, every_job):
         run = replace(
             run_of(every_job, "Images 7"), network_options={"vectors": vectors}, batch_size=1
         )
-        model, batches = build_model(run, data, 0), Batches(run, data, 0)
+        model, batches = networks.build(run, data, 0), Batches(run, data, 0)
         x, _ = next(batches.epoch(1))
         raises = pytest.raises(ValueError, match="more than 1 value") if vectors else nullcontext()
         with raises:

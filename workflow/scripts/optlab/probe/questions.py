@@ -19,7 +19,7 @@ from optlab.study.run import Run
 # On what an answer depends: fields of a run.
 _NETWORK = (
     *("network_builder", "network_options", "data", "precision", "device", "gpus", "packages"),
-    *("batch_size", "vary", "subset", "subset_validation"),
+    *("batch_size", "vary", "subset", "subset_validation", "sync_batch_norm"),
 )
 _CLASS = ("optimizer_class", "scheduler", "scheduler_options")
 _ARGUMENTS = ("arguments", "base", "no_weight_decay")

@@ -16,7 +16,7 @@ from optlab.errors import UserError, is_out_of_memory
 from optlab.probe.questions import Question
 from optlab.runs import failures
 from optlab.study.run import Run
-from optlab.training import datasets, loop, optimizers, protocol
+from optlab.training import batch_norm, datasets, loop, optimizers, protocol
 from optlab.training.datasets import Dataset, Split
 
 MOST = 2000  # training examples of a full batch on a CPU, where only time depends on their number
@@ -107,6 +107,9 @@ def _build(run: Run, data: Dataset) -> loop.Trainer:
         run = replace(run, scheduler=None)
     trainer = loop.Trainer(run, data, [run.first_seed])
     optimizers.check_processes(trainer.optimizer, run.gpus)
+    first = trainer.replicates[0]
+    if reason := batch_norm.refuses(first.model, first.batches, run, run.gpus):
+        raise UserError(reason)
     return trainer
 
 
