@@ -53,10 +53,23 @@ exercises:
 """
 
 NETS = """\
-from torch import nn
+from dataclasses import dataclass
+
+from layers import Line
+
+@dataclass
+class Options:
+    bias: bool = True
 
 def Net(shape, outputs):
-    return nn.Linear(shape[0], outputs)
+    return Line(shape[0], outputs, Options().bias)
+"""
+
+LAYERS = """\
+from torch import nn
+
+class Line(nn.Linear):
+    pass
 """
 
 # An optimizer that waits as long as a file `hold` is there, and refuses a rate over 1.
@@ -95,6 +108,8 @@ class Checkout:
         shutil.copy(ROOT / "Snakefile", self.folder)
         self.write("study.yaml", STUDY)
         self.write("my/nets.py", NETS)
+        self.write("my/layers.py", LAYERS)
+        self.write("my/unrelated.py", "import layers")
         self.write("my/steps.py", STEPS)
         return self
 
@@ -454,7 +469,12 @@ def test_another_inclusion_makes_the_tables_again(checkout):
     assert checkout.planned() == (AFTER, [])
 
 
-@pytest.mark.parametrize("file", ["my/nets.py", "my/steps.py"])
+def test_an_edit_of_a_file_that_no_run_reaches_trains_nothing(checkout):
+    checkout.append("my/unrelated.py")
+    assert checkout.planned() == ({}, [])
+
+
+@pytest.mark.parametrize("file", ["my/nets.py", "my/layers.py", "my/steps.py"])
 def test_edit_of_own_code_trains_the_runs_that_use_it(checkout, file):
     before = checkout.results("runs/**/run.json")
     checkout.append(file)
@@ -463,7 +483,7 @@ def test_edit_of_own_code_trains_the_runs_that_use_it(checkout, file):
             for o in ("adam", "my-steps.py-Step")]  # fmt: skip
     steps = [run("own", "my-steps.py-Step", p, "lr=0.001", "batch_size=full+epochs=2+gpus=1")
              for p in ("line+linear", "line+my-nets.py-Net")]  # fmt: skip
-    assert runs == (nets if file == "my/nets.py" else steps)
+    assert runs == (steps if file == "my/steps.py" else nets)
     assert jobs == {"train": 2, "figures_own": 1, **AFTER}
     own = checkout.results("runs/own/**/metrics.tsv")
     checkout.call(*(f"results/tiny/{path}" for path in own))
