@@ -15,6 +15,7 @@ import plot_curves
 import train
 from optlab import command_line, files
 from optlab.catalogue import networks, optimizers, schedules
+from optlab.catalogue.knobs import KNOBS
 from optlab.errors import UserError
 from optlab.runs import metrics
 from optlab.study import reading, schema, table
@@ -35,7 +36,7 @@ def run(*words):
 def test_everything_has_a_default(prepared):
     found = run()
     assert (found.dataset, found.model, found.optimizer) == ("digits", "mlp", "sgd")
-    assert (found.batch_size, found.epochs, found.seeds, found.schedule) == (100, 10, 1, "constant")
+    assert (found.batch_size, found.epochs, found.seeds, found.schedule) == (64, 50, 1, "constant")
     assert found.knobs == {"lr": 0.1, "weight_decay": 0.0}
 
 
@@ -64,6 +65,44 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
         assert run("--settings", other.text()) == other
     with pytest.raises(UserError, match=r"^--settings: not a run of this version: "):
         run("--settings", '{"speed": 3}')
+
+
+@pytest.mark.parametrize(
+    ("words", "optimizer", "knobs"),
+    [
+        ("--optimizer Momentum --momentum .5", "momentum", {"momentum": 0.5}),
+        ("--optimizer adam --betas 0.8,0.99", "adam", {"betas": [0.8, 0.99]}),
+        ("--optimizer adam --betas [.8,0.99]", "adam", {"betas": [0.8, 0.99]}),
+        ("--optimizer adam --betas [0,0.9] --eps 1e-6", "adam", {"betas": [0, 0.9], "eps": 1e-6}),
+        ("--optimizer adam --amsgrad True", "adam", {"amsgrad": True}),
+        ("--optimizer AdamW --weight-decay 1e-4", "adamw", {"weight_decay": 1e-4}),
+        ("--optimizer torch.optim.SGD --weight_decay 1", "sgd", {"weight_decay": 1}),
+        ("--optimizer muon --nesterov false", "muon", {"nesterov": False}),
+        ("--optimizer adafactor --beta2-decay -0.5", "adafactor", {"beta2_decay": -0.5}),
+        ("--optimizer adafactor --d 2", "adafactor", {"d": 2}),
+        ("--optimizer rmsprop --knob momentum=0.5", "rmsprop", {"momentum": 0.5}),
+        ("--optimizer a.b:Own --rho 0.5 --knob x=[1]", "a.b:Own", {"rho": 0.5, "x": [1]}),
+    ],
+)
+def test_every_knob_has_an_option(prepared, words, optimizer, knobs):
+    found = run(*words.split(), "--lr", "0.3", "--model", "MLP", "--dataset", "Digits")
+    assert found.optimizer == optimizer
+    assert found.knobs == optimizers.complete(optimizer, {**knobs, "lr": 0.3})
+    assert (found.model, found.network, found.dataset) == ("mlp", "mlp", "digits")
+
+
+def test_the_help_names_every_knob(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    told = capsys.readouterr().out
+    options = told.partition("knobs of the optimizer:")[2].partition("Each takes")[0].split()
+    assert options == [f"--{name.replace('_', '-')}" for name in KNOBS if name != "lr"]
+    assert "--weight_decay" not in told
+
+
+def test_a_name_beside_a_network_is_as_it_is_written(prepared):
+    found = run("--model", "CNN", "--network", "Mlp")
+    assert (found.model, found.network) == ("CNN", "mlp")
 
 
 @pytest.mark.parametrize(
@@ -97,11 +136,29 @@ def test_the_options_of_a_run_describe_that_run_again(prepared, write):
         ),
         ("--model-option hidden=3", "--model-option: hidden: 3 is not allowed; a list of whole"),
         ("--model-option hidden", "--model-option: 'hidden' is not NAME=VALUE"),
-        ("--schedule cosin", "--schedule: unknown schedule 'cosin'; there are constant, "),
+        (
+            "--schedule cosin",
+            "--schedule: unknown schedule 'cosin'; did you mean 'cosine'? allowed: ",
+        ),
         (
             "--knob momentum=0.9",
             "--optimizer sgd: momentum: the optimizer sgd has no knob 'momentum'; allowed: lr",
         ),
+        (
+            "--momentum 0.9",
+            "--optimizer sgd: momentum: the optimizer sgd has no knob 'momentum'; allowed: lr",
+        ),
+        (
+            "--optimizer adam --betas 0.9",
+            "--optimizer adam: betas: 0.9 is not allowed; two numbers of at least 0 and below 1",
+        ),
+        ("--weight-decay x", "--optimizer sgd: weight_decay: 'x' is not allowed; a finite number"),
+        ("--eps=", "--optimizer sgd: eps: the optimizer sgd has no knob 'eps'; allowed: lr, wei"),
+        ("--weight-decay", "--weight-decay/--weight_decay: expected one argument"),
+        ("--lr 1 --knob lr=2", "--knob lr: is given by --lr, too"),
+        ("--optimizer adam --eps 1 --knob eps=2", "--knob eps: is given by --eps, too"),
+        ("--optimizer ADMA", "--optimizer ADMA: unknown optimizer; did you mean 'adam'? allowed"),
+        ("--model Mpl", "--model: unknown network 'Mpl'; did you mean 'mlp'? allowed: "),
         ("--optimizer lbfgs", "L-BFGS compares gradients of one and the same loss: it needs batch"),
         ("--optimizer muon --model softmax", "the network softmax has no hidden matrix"),
         ("--data gone.json", "gone.json: not a prepared data set"),
@@ -207,7 +264,8 @@ def test_seeds_that_a_checkpoint_has_and_nobody_asks_for_now_are_kept(here, caps
 
 def test_seeds_that_draw_subsets_are_trained_and_the_record_has_their_size(here):
     words = "--model softmax --epochs 1 --device cpu --seeds 2 --output out --vary order,subset"
-    assert train.main([*words.split(), "--subset", "300", "--subset-validation", "60"]) == 0
+    more = "--batch-size 100 --subset 300 --subset-validation 60"
+    assert train.main([*words.split(), *more.split()]) == 0
     record = json.loads(Path("out/run.json").read_text())
     assert record["sizes"] == {"train": 240, "validation": 60, "test": 360}
     assert record["settings"]["vary"] == ["order", "subset"]

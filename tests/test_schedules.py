@@ -125,7 +125,7 @@ def test_one_schedule_has_one_text():
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        ("cosin", "unknown schedule 'cosin'; there are constant, step"),
+        ("cosin", "unknown schedule 'cosin'; did you mean 'cosine'? allowed: constant, step"),
         ({"final": 0.1}, "unknown schedule ''"),
         ("cosine,warmup=0.1", "the schedule cosine has no option 'warmup'; it has final"),
         ("constant,final=0", "the schedule constant has no option 'final'; it has none"),
@@ -161,7 +161,7 @@ def test_a_bad_schedule_of_a_study_is_told_with_its_line(write):
     with pytest.raises(UserError) as caught:
         runs_of(write, "[constant, cosin]")
     assert str(caught.value).startswith(
-        "study.yaml:8: exercises.fit.schedules.1: unknown schedule 'cosin'; there are "
+        "study.yaml:8: exercises.fit.schedules.1: unknown schedule 'cosin'; did you mean 'cosine'? "
     )
 
 

@@ -38,9 +38,23 @@ BROKEN = {
         *("sgd:", "sgdd:"),
         f"10: {OPTIMIZER}.sgdd: unknown optimizer; did you mean 'sgd'? allowed: {OPTIMIZERS}",
     ),
-    "optimizer in capitals": (
-        *("sgd:", "Adam:"),
-        f"10: {OPTIMIZER}.Adam: unknown optimizer; did you mean 'adam'? allowed: {OPTIMIZERS}",
+    "misprinted optimizer in capitals": (
+        *("sgd:", "ADMA:"),
+        f"10: {OPTIMIZER}.ADMA: unknown optimizer; did you mean 'adam'? allowed: {OPTIMIZERS}",
+    ),
+    "misprinted network in capitals": (
+        *("[linear]", "[Soft-Mxa]"),
+        "6: exercises.fit.models.0: unknown network 'Soft-Mxa'; did you mean 'softmax'? allowed: "
+        "linear, softmax, mlp, cnn, or your own as path/to/file.py:name",
+    ),
+    "knob below an optimizer in capitals": (
+        *("sgd:\n        lr: [0.01]", "Adam:\n        betas: [[0.9, 2]]"),
+        f"11: {OPTIMIZER}.Adam.betas.0: [0.9, 2] is not allowed; two numbers of at least 0 and "
+        "below 1, as [0.9, 0.999]",
+    ),
+    "two spellings of an optimizer": (
+        *("sgd:", "torch.optim.SGD: {lr: [1]}\n      sgd:"),
+        f"11: {OPTIMIZER}.sgd: 'torch.optim.SGD' and 'sgd' are the same; keep one of the two",
     ),
     "own optimizer without its file": (
         *("sgd:", "gone.py:Sign:"),

@@ -5,10 +5,10 @@ schedules, networks and data sets.
 
 Examples:
   train.py --optimizer adam --epochs 50 --batch-size 64 --learning-rate 0.001
-  train.py --dataset mnist --model cnn --optimizer muon --schedule cosine --seeds 3
+  train.py --dataset MNIST --model CNN --optimizer Muon --schedule cosine --seeds 3
   train.py --dataset line --model linear --lr 0.01 --batch-size full --epochs 1000
-  train.py --optimizer momentum --knob momentum=0.8 --model-option hidden=[256,128]
-  train.py --model my/nets.py:Tiny --optimizer my/opt.py:Sign --learning-rate 0.001
+  train.py --optimizer adamw --weight-decay 0.1 --betas 0.9,0.99 --model-option hidden=[256,128]
+  train.py --model my/nets.py:Tiny --optimizer my/opt.py:Sign --learning-rate 0.001 --knob scale=2
 
 Writes metrics.tsv (a row per seed and evaluation) and run.json (settings, versions, hardware,
 command, times). Seeds in --output that were trained with exactly these settings, this code and

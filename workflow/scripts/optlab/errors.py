@@ -3,6 +3,7 @@
 import errno
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -55,13 +56,21 @@ def below(key: Key, found: Iterable[Mistake]) -> Iterator[Mistake]:
         yield (*key, *place), message
 
 
+def bare(name: Any) -> str:
+    """A name without what people write differently: capitals, hyphens, spaces and dots."""
+    return re.sub(r"[-_\s.]", "", str(name)).lower()
+
+
 def allowed(wrong: Any, known: Iterable[str]) -> str:
     """The names that are allowed, and the one that was probably meant."""
     import difflib
 
     names = [str(name) for name in known]
-    near = difflib.get_close_matches(str(wrong), names, 1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    by_form = {bare(name): name for name in reversed(names)}
+    near = difflib.get_close_matches(form := bare(wrong), by_form, 3)
+    # Letters in another order are the likeliest misprint; difflib finds adamax nearer to adma.
+    meant = max(near, key=lambda one: sorted(one) == sorted(form), default=None)
+    hint = f"did you mean '{by_form[meant]}'? " if meant else ""
     return f"{hint}allowed: {', '.join(names)}"
 
 

@@ -34,7 +34,7 @@ TRIGGERS: dict[str, tuple[str, ...]] = {
 
 # What programs import besides, and why an edit of it cannot change a result of theirs.
 NEUTRAL = {
-    "optlab/command_line.py": "options are compared as the rule's parameters",
+    "optlab/command_line": "options are compared as the rule's parameters",
     "optlab/errors.py": "messages",
     "optlab/files.py": "how a file is written, not what",
     "optlab/locks.py": "who writes, not what",

@@ -9,7 +9,8 @@ that one schedule fits runs of every length.
 from collections.abc import Mapping
 from typing import Any
 
-from optlab.errors import UserError
+from optlab.catalogue.spelling import known
+from optlab.errors import UserError, allowed
 
 CONSTANT = "constant"
 
@@ -40,14 +41,14 @@ def text(schedule: str | Mapping[str, Any]) -> str:
     """
     name, options = _parse(schedule)
     if name not in SCHEDULES:
-        raise UserError(f"unknown schedule '{name}'; there are {', '.join(SCHEDULES)}")
+        raise UserError(f"unknown schedule '{name}'; {allowed(name, SCHEDULES)}")
     defaults = SCHEDULES[name]
     for option, value in options.items():
         if option not in defaults:
-            known = f"it has {', '.join(defaults)}" if defaults else "it has none"
-            raise UserError(f"the schedule {name} has no option '{option}'; {known}")
-        if allowed := refuses(option, value):
-            raise UserError(f"{option} = {value} is not allowed; {allowed}")
+            has = f"it has {', '.join(defaults)}" if defaults else "it has none"
+            raise UserError(f"the schedule {name} has no option '{option}'; {has}")
+        if reason := refuses(option, value):
+            raise UserError(f"{option} = {value} is not allowed; {reason}")
     changed = [
         f"{k}={options[k]:.15g}" for k in defaults if options.get(k, defaults[k]) != defaults[k]
     ]
@@ -86,7 +87,7 @@ def unfit(schedule: str, steps: int) -> str | None:
 def _parse(schedule: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(schedule, Mapping):
         options = dict(schedule)
-        return str(options.pop("name", "")), options
+        return known(str(options.pop("name", "")), SCHEDULES), options
     name, *pairs = str(schedule).split(",")
     options = {}
     for pair in pairs:
@@ -95,4 +96,4 @@ def _parse(schedule: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             options[option.strip()] = float(value)
         except ValueError:
             options[option.strip()] = value if equals else None
-    return name.strip(), options
+    return known(name.strip(), SCHEDULES), options

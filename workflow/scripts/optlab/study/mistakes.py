@@ -20,11 +20,13 @@ class Mistakes:
     Attributes:
         lines: the mistakes so far.
         written: the text of each number with the key `AS_WRITTEN`, as it stands in the file.
+        spelled: a key in its one form -> as it stands in the file.
     """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.written: dict[Key, str] = {}
+        self.spelled: dict[Key, Key] = {}
         self._places: dict[Key, str] = {}
         self._entries = 0
 
@@ -49,6 +51,8 @@ class Mistakes:
 
     def add(self, key: Key, message: str) -> None:
         """Add a mistake at ``key``, or at the nearest key above it that is in the file."""
+        for at in range(len(key), 0, -1):
+            key = (*self.spelled.get(key[:at], key[:at]), *key[at:])
         keys = (key[:length] for length in range(len(key), -1, -1))
         where = next((self._places[one] for one in keys if one in self._places), "")
         name = ".".join(map(str, key)) or "the study"

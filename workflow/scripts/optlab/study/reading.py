@@ -16,7 +16,7 @@ import yaml
 from optlab.catalogue import datasets, networks, schedules
 from optlab.data import known
 from optlab.errors import Key, Mistake, below
-from optlab.study import confirmation, kinds, names, notation, schema, table
+from optlab.study import confirmation, kinds, names, notation, schema, spellings, table
 from optlab.study.mistakes import AS_WRITTEN, Mistakes
 from optlab.study.run import Run
 from optlab.values import canonical
@@ -139,6 +139,7 @@ def _resolve(config: Any, mistakes: Mistakes) -> dict[str, Any]:
     for key, text in mistakes.written.items():
         _write(study, key, text)
     mistakes.check(schema.mistakes(study))
+    mistakes.check(spellings.settle(study, mistakes.spelled))
     _fill(study)
     mistakes.check(_of_names(study))
     mistakes.check(_of_runs(study))

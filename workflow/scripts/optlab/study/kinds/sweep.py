@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from optlab.catalogue import optimizers, schedules
-from optlab.errors import Mistake, UserError, below
+from optlab.catalogue import optimizers
+from optlab.errors import Mistake, below
 from optlab.study import confirmation, names
 from optlab.study.claims import sweeps as claims
 from optlab.study.run import AXES, Run, maker
@@ -22,18 +22,10 @@ TABLES = {
 
 
 def fill(exercise: dict[str, Any]) -> None:
-    """Fill in the values of every knob, and write schedules in their one form."""
+    """Fill in the values of every knob."""
     exercise["optimizers"] = {
         name: optimizers.grid(name, given or {}) for name, given in exercise["optimizers"].items()
     }
-    exercise["schedules"] = [_schedule(given) for given in exercise["schedules"]]
-
-
-def _schedule(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
-    try:
-        return schedules.text(given)
-    except UserError:
-        return given  # `mistakes` reports it
 
 
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:

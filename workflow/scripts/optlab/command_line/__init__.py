@@ -1,6 +1,6 @@
 """The options of the programs, and the run that those of ``train.py`` describe.
 
-Every mistake is one line.
+Every mistake is one line. Imports what it checks the options with, and no PyTorch.
 """
 
 import argparse
@@ -12,13 +12,16 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from optlab.catalogue import knobs as knob_rules
 from optlab.catalogue import optimizers, schedules
 from optlab.catalogue.datasets import BUILT_IN, built_in
+from optlab.catalogue.networks import NETWORKS
+from optlab.catalogue.spelling import known
+from optlab.command_line import knobs as knob_options
 from optlab.data import identity
 from optlab.errors import Mistake, UserError, allowed
 from optlab.machine import devices
@@ -27,10 +30,9 @@ from optlab.study.carried import carried
 from optlab.study.kinds import search
 from optlab.study.run import REPLICATES, Run
 from optlab.training.settings import USUAL, VARIABLE
-from optlab.values import canonical
 
 MOST = 10**9  # the limit of epochs and sizes, as in the schema of a study
-PREPARE = Path(__file__).parents[1] / "prepare_data.py"
+PREPARE = Path(__file__).parents[2] / "prepare_data.py"
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,13 +75,15 @@ def train_parser(description: str | None) -> Parser:
                    help="a run as the workflow passes it, in place of those below")  # fmt: skip
     _what(p.add_argument_group("what is trained"))
     _how(p.add_argument_group("how it is trained").add_argument)
+    knob_options.add(p)
     _where(p.add_argument_group("where it runs, and where the results go").add_argument)
     return p
 
 
 def _what(group: Any) -> None:
     data, add = group.add_mutually_exclusive_group(), group.add_argument
-    data.add_argument("--dataset", default="digits", metavar="NAME", help="data set (digits)")
+    data.add_argument("--dataset", default="digits", metavar="NAME", help="data set (digits)",
+                      type=lambda name: known(name, BUILT_IN))  # fmt: skip
     data.add_argument("--data", type=_file, metavar="FILE",
                       help="or the JSON that prepare_data.py wrote")  # fmt: skip
     add("--model", default="mlp", metavar="NAME", help="network, or path/to/file.py:name (mlp)")
@@ -89,18 +93,17 @@ def _what(group: Any) -> None:
 
 
 def _how(add: Callable) -> None:
-    add("--optimizer", default="sgd", metavar="NAME",
+    add("--optimizer", default="sgd", type=optimizers.named, metavar="NAME",
         help="name, path/to/file.py:Class or package.module:Class (sgd)")  # fmt: skip
     add("--learning-rate", "--learning_rate", "--lr", dest="lr", type=_rate, metavar="LR",
         help="learning rate (the middle of the optimizer's usual ones)")  # fmt: skip
-    add("--knob", action="append", default=[], metavar="NAME=VALUE",
-        help="another knob of the optimizer, as momentum=0.8; may be repeated")  # fmt: skip
     add("--schedule", default=schedules.CONSTANT, type=_schedule, metavar="NAME",
         help="of the learning rate, as cosine or warmup_cosine,warmup=0.2 (constant)")  # fmt: skip
-    add("--batch-size", "--batch_size", default=100, type=_batch_size, metavar="N",
-        help="examples a step, or full (100)")  # fmt: skip
-    add("--epochs", default=10, type=whole, metavar="N", help="passes over the data (10)")
-    add("--seeds", default=1, type=_up_to(100_000), metavar="N", help="replicates (1)")
+    add("--batch-size", "--batch_size", default=64, type=_batch_size, metavar="N",
+        help="examples a step, or full (64)")  # fmt: skip
+    add("--epochs", default=50, type=whole, metavar="N", help="passes over the data (50)")
+    add("--seeds", default=1, type=_up_to(100_000), metavar="N",
+        help="replicates (1)")  # fmt: skip
     add("--first-seed", default=0, type=_up_to(1_000_000, least=0), metavar="N",
         help="seed of the first replicate; the others follow (0)")  # fmt: skip
     add("--vary", default=list(USUAL), type=_vary, metavar="NAMES",
@@ -201,11 +204,9 @@ def to_run(arguments: argparse.Namespace) -> Run:
     """
     if arguments.settings:
         return _passed(arguments.settings)
-    network = arguments.network or arguments.model
-    options = _pairs("--model-option", arguments.model_option)
-    knobs = _pairs("--knob", arguments.knob)
-    if arguments.lr is not None:
-        knobs["lr"] = arguments.lr
+    network = known(arguments.network or arguments.model, NETWORKS)
+    options = knob_options.pairs("--model-option", arguments.model_option)
+    knobs = knob_options.given(arguments, knob_options.pairs("--knob", arguments.knob))
     _check("--model", names.network(network))
     _check("--model-option", names.options(network, options))
     knobs = optimizers.complete(arguments.optimizer, knobs)
@@ -218,6 +219,7 @@ def to_run(arguments: argparse.Namespace) -> Run:
         "study": "by-hand",
         "dataset": _dataset_name(arguments),
         "data": arguments.data or _prepared(arguments.dataset),
+        "model": arguments.model if arguments.network else network,
         "network": network,
         "knobs": knobs,
     }
@@ -240,19 +242,6 @@ def _check(option: str, mistakes: Iterable[Mistake]) -> None:
     for place, message in mistakes:
         name = f"{place[0]}: " if place else ""
         raise UserError(f"{option}: {name}{message}")
-
-
-def _pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise UserError(f"{option}: '{word}' is not NAME=VALUE")
-        try:
-            pairs[name] = canonical(json.loads(value))
-        except (ValueError, RecursionError):
-            pairs[name] = value
-    return pairs
 
 
 def to_search(arguments: argparse.Namespace) -> search.Search:
