@@ -3,6 +3,9 @@
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,7 @@ SEARCH = {
         "lr": {"type": "float", "low": 0.1, "high": 1},
     },
 }
+SCRIPTS = Path(train.__file__).parent
 TRAIN = ["--dataset", "digits", "--model", "softmax", "--device", "cpu"]
 OF_SEARCH = ["--study", "study.yaml", "--exercise", "find", "--dataset", "digits"]
 LONG = "x" * 250  # as a name it is allowed, but not with what is added while it is written
@@ -62,6 +66,39 @@ def prepare(words):
 
     sys.argv = ["prepare_data.py", *words]
     return prepare_data.main()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words",
+    ["train.py --list", "plot_curves.py --list --study", "status.py --study", "check.py --study"],
+)
+def test_a_program_whose_output_nobody_reads_ends_quietly(words, unbuffered, write):
+    """As behind ``| head -1``; the status is that of a program that SIGPIPE ends."""
+    program, *options = words.split()
+    options += [write()] if options[-1] == "--study" else []
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, str(SCRIPTS / program), *options],
+            **{"stdout": writer, "stderr": subprocess.PIPE, "check": False},
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_output_that_has_no_room_is_one_line():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, str(SCRIPTS / "train.py"), "--list"],
+            **{"stdout": full, "stderr": subprocess.PIPE, "check": False},
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )
+    assert (done.returncode, done.stderr) == (1, b"error: results: No space left on device\n")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from optlab.training.checkpoints import Checkpoints, Interruption
 from optlab.training.world import World
 
 
+@errors.in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     started = processes.started() or hardware.process_start()
     arguments = command_line.train_parser(__doc__).parse_args(words)

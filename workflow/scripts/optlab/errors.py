@@ -3,7 +3,9 @@
 import errno
 import functools
 import json
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -13,6 +15,7 @@ from typing import Any
 Key = tuple[str | int, ...]  # of a value in a study: the keys and list positions that lead to it
 Mistake = tuple[Key, str]  # where, as seen from the section that was checked; and what is wrong
 
+CLOSED = 128 + signal.SIGPIPE  # the status that a shell gives to what ends like this
 ASIDE = ".damaged"  # behind the name of a file that is not what was written
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -103,6 +106,8 @@ def message_of(error: BaseException) -> str | None:
         return error.set_aside()
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, BrokenPipeError):
+        return None  # `in_one_line` ends the program
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError):
@@ -119,12 +124,20 @@ def report(message: str) -> None:
 
 
 def in_one_line(main: Callable[..., int]) -> Callable[..., int]:
-    """A program's main function that ends in one line and status 1 where the user can help."""
+    """A program's main function that ends in one line and status 1 where the user can help.
+
+    Where nobody reads its output any more, as behind ``| head -1``, it ends without a word.
+    """
 
     @functools.wraps(main)
     def program(*arguments: Any) -> int:
         try:
-            return main(*arguments)
+            try:
+                return main(*arguments)
+            finally:
+                _flush()
+        except BrokenPipeError:
+            return CLOSED
         except BaseException as error:
             message = message_of(error)
             if message is None:
@@ -133,3 +146,13 @@ def in_one_line(main: Callable[..., int]) -> Callable[..., int]:
         return 1
 
     return program
+
+
+def _flush() -> None:
+    """Write what was printed: when Python ends, it would be too late to end in one line."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        with open(os.devnull, "wb") as nowhere:  # where what is left cannot fail again
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise
