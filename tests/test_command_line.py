@@ -5,11 +5,12 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from handmade import CLASSES, finish, resolved, save
+from handmade import CLASSES, describe, fail, finish, resolved, save
 
 import plot_curves
 import train
@@ -17,6 +18,8 @@ from optlab import command_line, files
 from optlab.catalogue import networks, optimizers, schedules
 from optlab.catalogue.knobs import KNOBS
 from optlab.errors import UserError
+from optlab.figures import limits, side_by_side
+from optlab.figures.reader import Reader
 from optlab.runs import metrics
 from optlab.study import reading, schema, table
 from optlab.training.checkpoints import Checkpoints
@@ -216,12 +219,14 @@ def test_list_names_everything_there_is(capsys):
     assert {"digits", "mnist", "cifar10"} <= set(words)
 
 
-def test_a_run_by_hand_is_trained_and_says_where_its_results_are(here, capsys):
+def test_a_run_by_hand_is_trained_says_where_its_results_are_and_is_drawn(here, capsys):
     words = "--dataset line --model linear --batch-size full --epochs 4 --lr 0.01 --schedule cosine"
     assert train.main(words.split()) == 0
     folder = Path(capsys.readouterr().out.splitlines()[-1].removeprefix("results: "))
     rows = metrics.read(folder / "metrics.tsv")
     assert len(rows) == 5 and {row["schedule"] for row in rows} == {"cosine"}
+    assert plot_curves.main(["--output", "a.png"]) == 0
+    assert capsys.readouterr().err == f"drawn: {folder}\n"
 
 
 def test_seeds_that_begin_later_are_those_trained_one_at_a_time(here, capsys):
@@ -314,8 +319,9 @@ def test_a_run_whose_metrics_are_damaged_is_named(finished, capsys):
     first = next(run for run in table.runs(reading.load(finished)) if run.optimizer == "adam")
     Path(first.folder, "metrics.tsv").write_text("")
     assert plot(finished, "--optimizer", "adam", "--exercise", "one", "--output", "a.svg") == 0
-    (line,) = capsys.readouterr().err.splitlines()
+    line, drawn = capsys.readouterr().err.splitlines()
     assert line.startswith(f"not drawn: {first.folder}/metrics.tsv: not a metrics file")
+    assert drawn.startswith("drawn: results/hand/runs/one/adam/digits+softmax/lr=0.1/")
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
@@ -360,6 +366,8 @@ def test_what_is_finished_is_listed(finished, capsys):
         ("--optimizer adam --lr 3", "--learning-rate: 3 is not in STUDY for adam; 0.01, 0.1"),
         ("--optimizer adam --exercise tow", "--exercise: tow is not in STUDY for adam; did you"),
         ("--optimizer sgd", "none of the 2 runs of sgd is finished; run the study first"),
+        ("--optimizer adam sgd", "none of the 2 runs of sgd is finished; run the study first"),
+        ("--optimizer Adam --dataset mnist", "--dataset: mnist is not in STUDY for adam; allowed"),
         ("--optimizer adam --output a.jpg", "--output: a.jpg ends in none of .svg, .png, .pdf"),
         ("--optimizer adam", "no window can be opened here; name a file with --output"),
     ],
@@ -373,3 +381,105 @@ def test_a_mistake_in_plotting_is_one_line(finished, capsys, monkeypatch, words,
     told = [line for line in capsys.readouterr().err.splitlines() if "not drawn" not in line]
     assert code in (1, 2) and len(told) == 1
     assert told[0].startswith(f"error: {message.replace('STUDY', finished)}")
+
+
+def by_hand(optimizer, loss, age, *words):
+    """A result of train.py, made so many seconds ago."""
+    one = run("--optimizer", optimizer, "--model", "softmax", *words)
+    accuracy = {"val_loss": [loss], "train_accuracy": [1 - loss], "val_accuracy": [1 - loss]}
+    finish(one, [loss], **accuracy)
+    settings = asdict(one)
+    del settings["study"]
+    describe(one, {"settings": settings, "seeds": []})
+    then = time.time() - age
+    os.utime(Path(one.folder, "run.json"), (then, then))
+    return one
+
+
+@pytest.fixture
+def trained(prepared):
+    """Results by hand, the newest first; on the newest problem there is no momentum."""
+    return {
+        "new": by_hand("adam", 0.4, 1, "--lr", "0.5"),
+        "sgd": by_hand("sgd", 0.3, 2),
+        "best": by_hand("adam", 0.2, 3, "--lr", "0.1"),
+        "other": by_hand("adam", 0.1, 4, "--epochs", "9"),
+        "momentum": by_hand("momentum", 0.1, 5, "--epochs", "9"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "drawn"),
+    [
+        ("", ["new"]),
+        ("--dataset Digits --batch-size 64", ["new"]),
+        ("--lr 0.1", ["sgd"]),
+        ("--optimizer Adam", ["best"]),
+        ("--optimizer adam --lr 0.5", ["new"]),
+        ("--optimizer sgd torch.optim.Adam sgd", ["sgd", "best"]),
+        ("--optimizer momentum", ["momentum"]),
+        ("--optimizer adam momentum", ["other", "momentum"]),
+    ],
+)
+def test_what_was_trained_by_hand_is_drawn(trained, capsys, words, drawn):
+    assert plot_curves.main([*words.split(), "--output", "a.svg"]) == 0
+    folders = ", ".join(trained[name].folder for name in drawn)
+    assert capsys.readouterr().err == f"drawn: {folders}\n"
+    for name in drawn:
+        label = optimizers.of(trained[name].optimizer).label
+        assert f"{label}, lr {trained[name].knobs['lr']}" in Path("a.svg").read_text()
+
+
+def test_a_study_is_drawn_where_it_is_named_or_nothing_by_hand_fits(finished, trained, capsys):
+    os.renames(finished, command_line.STUDY)
+    for words in (["--optimizer", "adam", "--study", command_line.STUDY],
+                  ["--optimizer", "adam", "--exercise", "one"]):  # fmt: skip
+        assert plot_curves.main([*words, "--output", "a.svg"]) == 0
+        assert "\ndrawn: results/hand/runs/one/adam/" in "\n" + capsys.readouterr().err
+    assert plot_curves.main(["--list"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "by hand: hand, digits, softmax, batch size 64, adam: 3 of 3 runs"
+    assert "one, digits, softmax, batch size 100, adam: 2 of 2 runs" in told
+    assert plot_curves.main(["--optimizer", "adan"]) == 1
+    places = f"{command_line.STUDY} or results/by-hand"
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: --optimizer: adan is not in {places}; did you mean 'adam'?")
+
+
+def test_without_a_study_the_message_is_of_what_was_trained_by_hand(trained, capsys):
+    assert plot_curves.main(["--list"]) == 0 and len(capsys.readouterr().out.splitlines()) == 3
+    for words, message in {
+        "--optimizer muon": "--optimizer: muon is not in results/by-hand; allowed: adam, sgd, mome",
+        "--optimizer sgd momentum": "no problem has finished runs of all of sgd, momentum",
+    }.items():
+        assert plot_curves.main(words.split()) == 1
+        assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_failed_moved_and_damaged_results_by_hand_are_not_drawn(trained, capsys):
+    fail(trained["new"], "it refused")
+    moved = Path(trained["sgd"].folder)
+    moved.rename("results/by-hand/elsewhere")
+    Path(trained["best"].folder, "metrics.tsv").write_text("")
+    (Path(trained["momentum"].folder) / "run.json").write_text("{")
+    assert plot_curves.main(["--output", "a.svg"]) == 0
+    line, drawn = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"not drawn: {trained['best'].folder}")
+    assert drawn == f"drawn: {trained['other'].folder}"
+
+
+def test_several_optimizers_have_a_panel_for_each_figure_and_part(trained):
+    reader = Reader({"exercises": {"hand": {"metric": "auto"}}}, list(trained.values()))
+    figure = side_by_side.curves("Both", [trained["best"], trained["sgd"]], reader)
+    labels = [(axes.get_ylabel(), axes.get_title(loc="left")) for axes in figure.axes]
+    assert labels == [
+        ("loss (cross entropy, nats)", "training data"),
+        ("", "validation data"),
+        ("accuracy (fraction correct)", ""),
+        ("", ""),
+    ]
+    for axes in figure.axes:
+        lines = [line for line in axes.get_lines() if line.get_label() != limits.OUTSIDE]
+        assert [line.get_color() for line in lines] == ["#D55E00", "#000000"]
+    (legend,) = figure.legends
+    assert [words.get_text() for words in legend.get_texts()] == ["Adam, lr 0.1", "SGD, lr 0.1"]

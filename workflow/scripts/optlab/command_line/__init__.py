@@ -25,6 +25,7 @@ from optlab.command_line import knobs as knob_options
 from optlab.data import identity
 from optlab.errors import Mistake, UserError, allowed
 from optlab.machine import devices
+from optlab.runs import by_hand
 from optlab.study import names
 from optlab.study.carried import carried
 from optlab.study.kinds import search
@@ -32,6 +33,7 @@ from optlab.study.run import REPLICATES, Run
 from optlab.training.settings import USUAL, VARIABLE
 
 MOST = 10**9  # the limit of epochs and sizes, as in the schema of a study
+STUDY = "config/config.yaml"  # the default study
 PREPARE = Path(__file__).parents[2] / "prepare_data.py"
 
 
@@ -48,8 +50,8 @@ class Parser(argparse.ArgumentParser):
 
 def add_study(parser: Parser) -> None:
     """The option of the programs that people call with a study, which has a default."""
-    parser.add_argument("--study", default="config/config.yaml", type=study_file, metavar="FILE",
-                        help="the study's configuration (config/config.yaml)")  # fmt: skip
+    parser.add_argument("--study", default=STUDY, type=study_file, metavar="FILE",
+                        help=f"the study's configuration ({STUDY})")  # fmt: skip
 
 
 def study_parser(description: str | None, *more: str, optional: Collection[str] = ()) -> Parser:
@@ -216,7 +218,7 @@ def to_run(arguments: argparse.Namespace) -> Run:
     fields = {field.name for field in dataclasses.fields(Run)}
     given = {name: value for name, value in vars(arguments).items() if name in fields}
     given |= {
-        "study": "by-hand",
+        "study": by_hand.STUDY,
         "dataset": _dataset_name(arguments),
         "data": arguments.data or _prepared(arguments.dataset),
         "model": arguments.model if arguments.network else network,
