@@ -389,11 +389,11 @@ def test_edit_of_code_runs_again_what_depends_on_it(checkout, file):
 
 
 def test_edits_that_change_no_result_plan_nothing(checkout):
-    packages = ("catalogue", "command_line", "data", "machine", "runs", "search")
+    packages = ("catalogue", "command_line", "custom", "data", "machine", "runs", "search")
     for package in (*packages, "study", "study/kinds"):
         for file in (ROOT / SCRIPTS / package).glob("*.py"):
             checkout.append(f"{SCRIPTS}/{package}/{file.name}")
-    for name in ("errors", "files", "custom", "triggers"):
+    for name in ("errors", "files", "triggers"):
         checkout.append(f"{SCRIPTS}/{name}.py")
     for program in ("prepare_data", "search", "retrain", "status", "plot_curves"):
         checkout.append(f"workflow/scripts/{program}.py")

@@ -3,12 +3,12 @@
 import pytest
 from handmade import CLASSES, resolved
 
-from optlab.catalogue import optimizers, schedules
+from optlab.catalogue import optimizers, schedules, spelling
 from optlab.catalogue.datasets import BUILT_IN
 from optlab.catalogue.networks import NETWORKS
-from optlab.catalogue.spelling import known
 from optlab.errors import UserError, allowed
 from optlab.study import reading, table
+from optlab.values import known
 
 SPELLED = {
     **{"Adam": "adam", "SGD": "sgd", "AdamW": "adamw", "rms_prop": "rmsprop"},
@@ -28,13 +28,13 @@ SPELLED = {
 
 @pytest.mark.parametrize("written", SPELLED)
 def test_an_optimizer_is_understood_or_left_as_it_is_written(written):
-    assert optimizers.named(written) == SPELLED[written]
+    assert spelling.optimizer(written) == SPELLED[written]
 
 
 def test_every_name_and_label_of_the_catalogue_is_understood():
     for name, entry in optimizers.OPTIMIZERS.items():
         for written in (name, name.upper(), entry.label):
-            assert optimizers.named(written) == name
+            assert spelling.optimizer(written) == name
     for names in (BUILT_IN, NETWORKS, schedules.SCHEDULES):
         assert [known(name.title().replace("_", "-"), names) for name in names] == list(names)
 
@@ -72,6 +72,7 @@ exercises:
       {rmsprop}: {{lr: [0.1]}}
       {sgd}: {{lr: [0.1, 1]}}
       {asgd}: {{lr: [0.1]}}
+      my.own:Look: {{lr: [0.1], base: {{optimizer: {rmsprop}}}}}
     compare: [{{optimizer: {rmsprop}, dataset: {cifar}}}]
     claims:
       - claim: It is better
@@ -112,7 +113,7 @@ def test_spellings_plan_the_very_same_runs(here):
         study = reading.load("study.yaml")
         texts[reading.dump(study)] = [run.text() for run in table.runs(study)]
     ((text, runs),) = texts.items()
-    assert len(runs) == 4 * 8 + 3 and not any(name in text for name in WRITTEN.values())
+    assert len(runs) == 5 * 8 + 3 and not any(name in text for name in WRITTEN.values())
 
 
 def test_a_name_of_the_users_own_wins_as_it_is_written():

@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optlab import files
-from optlab.catalogue import optimizers
-from optlab.catalogue.spelling import known
+from optlab.catalogue import spelling
 from optlab.command_line import STUDY, Parser, add_study
 from optlab.errors import UserError, allowed, in_one_line
 from optlab.figures.plan import AXES, Picture
@@ -33,7 +32,7 @@ from optlab.results import summary
 from optlab.runs import by_hand
 from optlab.study import reading, table
 from optlab.study.run import Run
-from optlab.values import text
+from optlab.values import known, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,7 +144,7 @@ def chosen(source: Source, arguments: argparse.Namespace) -> list[list[Run]]:
         UserError: there is no such run, or none of them is finished.
     """
     runs, place = source.runs, source.name
-    names = list(dict.fromkeys(map(optimizers.named, arguments.optimizer)))
+    names = list(dict.fromkeys(map(spelling.optimizer, arguments.optimizer)))
     for option in CHOICES:
         given = names if option == "optimizer" else getattr(arguments, option)
         if given not in (None, []):

@@ -1,8 +1,10 @@
-"""Values of settings: one form for each number, and one text for paths, tables and figures."""
+"""Values of settings: one form for each number and name, one text for paths, tables and figures."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from optlab.errors import bare
 
 
 def canonical(value: Any) -> Any:
@@ -33,6 +35,19 @@ def text(value: Any) -> str:
 def counted(number: float, thing: str) -> str:
     """A number of things in words: 1 seed, 2 seeds."""
     return f"{text(number)} {thing}{'' if number == 1 else 's'}"
+
+
+def known(name: str, names: Iterable[str]) -> str:
+    """The one of these names that ``name`` spells, or ``name`` itself: if none, or several.
+
+    Spellings differ in capitals and punctuation. One of the names as it is written is that one.
+    Code, ``package.module:name``, is never spelled otherwise.
+    """
+    names = list(names)
+    if name in names or ":" in name:
+        return name
+    found = [one for one in names if bare(one) == bare(name)]
+    return found[0] if len(found) == 1 else name
 
 
 def folder(name: str) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from optlab.catalogue import networks, schedules
 from optlab.catalogue.knobs import SHOWN
-from optlab.catalogue.spelling import known
 from optlab.values import canonical
 
 # Colour, line style and marker. The colours of Okabe and Ito ("Color Universal Design", 2008) and
@@ -244,20 +243,6 @@ def of(name: str) -> Optimizer:
 # Keys of an optimizer that are no arguments of its class: the one that it wraps, with its knobs;
 # and the weights that do not decay, `bias`, `norm`, or patterns of names.
 BASE, UNDECAYED = "base", "no_weight_decay"
-
-
-def named(name: str) -> str:
-    """The optimizer that a name spells: the name of its entry, or the spec of a class.
-
-    ``torch.optim.SGD`` is the plain entry of this class, which comes before its variants;
-    ``torch.optim.ASGD``, which has none, is ``torch.optim:ASGD``.
-    """
-    module, _, cls = name.rpartition(".")
-    if module.lower() != "torch.optim" or not cls.isidentifier():
-        return known(name, OPTIMIZERS)
-    entries = reversed(OPTIMIZERS.items())
-    classes = {one.cls.rpartition(":")[2]: own for own, one in entries if "torch." in one.cls}
-    return classes.get(known(cls, classes), f"torch.optim:{cls}")
 
 
 def knobs_of(optimizer: str) -> list[str]:

@@ -9,8 +9,8 @@ that one schedule fits runs of every length.
 from collections.abc import Mapping
 from typing import Any
 
-from optlab.catalogue.spelling import known
 from optlab.errors import UserError, allowed
+from optlab.values import known
 
 CONSTANT = "constant"
 

@@ -1,21 +1,22 @@
-"""Names as people write them: RMSProp, CIFAR-10 and Fashion-MNIST are names of the catalogue.
+"""Optimizers as people write them: RMSProp, L-BFGS, torch.optim.SGD.
 
-Capitals and punctuation are understood where they leave one name. A misprint is not corrected: the
-error says which name was probably meant.
+Capitals and punctuation are understood where they leave one name, as in `values.known`. A misprint
+is not corrected: the error says which name was probably meant.
 """
 
-from collections.abc import Iterable
+from optlab.catalogue.optimizers import OPTIMIZERS
+from optlab.values import known
 
-from optlab.errors import bare
 
+def optimizer(name: str) -> str:
+    """The optimizer that a name spells: the name of its entry, or the spec of a class.
 
-def known(name: str, names: Iterable[str]) -> str:
-    """The one of these names that ``name`` spells, or ``name`` itself: if none, or several.
-
-    One of the names as it is written is that one. Code, ``package.module:name``, is never spelled.
+    ``torch.optim.SGD`` is the plain entry of this class, which comes before its variants;
+    ``torch.optim.ASGD``, which has none, is ``torch.optim:ASGD``.
     """
-    names = list(names)
-    if name in names or ":" in name:
-        return name
-    found = [one for one in names if bare(one) == bare(name)]
-    return found[0] if len(found) == 1 else name
+    module, _, cls = name.rpartition(".")
+    if module.lower() != "torch.optim" or not cls.isidentifier():
+        return known(name, OPTIMIZERS)
+    entries = reversed(OPTIMIZERS.items())
+    classes = {one.cls.rpartition(":")[2]: own for own, one in entries if "torch." in one.cls}
+    return classes.get(known(cls, classes), f"torch.optim:{cls}")

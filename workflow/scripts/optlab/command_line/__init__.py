@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from optlab.catalogue import knobs as knob_rules
-from optlab.catalogue import optimizers, schedules
+from optlab.catalogue import optimizers, schedules, spelling
 from optlab.catalogue.datasets import BUILT_IN, built_in
 from optlab.catalogue.networks import NETWORKS
-from optlab.catalogue.spelling import known
 from optlab.command_line import knobs as knob_options
 from optlab.data import identity
 from optlab.errors import Mistake, UserError, allowed
@@ -31,6 +30,7 @@ from optlab.study.carried import carried
 from optlab.study.kinds import search
 from optlab.study.run import REPLICATES, Run
 from optlab.training.settings import USUAL, VARIABLE
+from optlab.values import known
 
 MOST = 10**9  # the limit of epochs and sizes, as in the schema of a study
 STUDY = "config/config.yaml"  # the default study
@@ -95,7 +95,7 @@ def _what(group: Any) -> None:
 
 
 def _how(add: Callable) -> None:
-    add("--optimizer", default="sgd", type=optimizers.named, metavar="NAME",
+    add("--optimizer", default="sgd", type=spelling.optimizer, metavar="NAME",
         help="name, path/to/file.py:Class or package.module:Class (sgd)")  # fmt: skip
     add("--learning-rate", "--learning_rate", "--lr", dest="lr", type=_rate, metavar="LR",
         help="learning rate (the middle of the optimizer's usual ones)")  # fmt: skip

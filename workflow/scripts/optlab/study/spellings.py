@@ -7,11 +7,11 @@ written there, and is never taken for another one.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from optlab.catalogue import optimizers, schedules
+from optlab.catalogue import optimizers, schedules, spelling
 from optlab.catalogue.datasets import BUILT_IN, SOURCES
 from optlab.catalogue.networks import NETWORKS
-from optlab.catalogue.spelling import known
 from optlab.errors import Key, Mistake, UserError, below, show
+from optlab.values import known
 
 Form = Callable[[Any], Any]  # what is written -> its one form
 
@@ -28,7 +28,7 @@ def settle(study: dict[str, Any], spelled: dict[Key, Key]) -> Iterator[Mistake]:
     for definition in study["models"].values():
         definition["network"] = known(definition["network"], NETWORKS)
     forms: dict[str, Form] = {
-        "optimizer": _text(optimizers.named),
+        "optimizer": _text(spelling.optimizer),
         "dataset": _names([*study["datasets"], *BUILT_IN]),
         "model": _names([*study["models"], *NETWORKS]),
         "network": _names(NETWORKS),
@@ -38,7 +38,7 @@ def settle(study: dict[str, Any], spelled: dict[Key, Key]) -> Iterator[Mistake]:
         yield from below(("exercises", name), _exercise(exercise, forms))
         for written in list(exercise.get("optimizers", ())):
             key = ("exercises", name, "optimizers")
-            form = optimizers.named(written)
+            form = spelling.optimizer(written)
             exercise["optimizers"][form] = exercise["optimizers"].pop(written)  # the order stays
             spelled[*key, form] = (*key, written)
 
@@ -65,12 +65,14 @@ def _exercise(exercise: dict[str, Any], forms: dict[str, Form]) -> Iterator[Mist
 
 
 def _settings(exercise: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The settings that an exercise compares and claims."""
-    yield from exercise.get("compare", ())
-    for claim in exercise["claims"]:
-        for value in claim.values():
-            found = value if isinstance(value, list) else [value]
-            yield from (one for one in found if isinstance(one, dict))
+    """The settings that an exercise compares and claims, and what its optimizers wrap."""
+    found = [exercise.get("compare")]
+    found += [value for claim in exercise["claims"] for value in claim.values()]
+    grids = exercise.get("optimizers", {}).values()
+    found += [grid.get(optimizers.BASE) for grid in grids if grid]
+    for value in found:
+        listed = value if isinstance(value, list) else [value]
+        yield from (one for one in listed if isinstance(one, dict))
 
 
 def _twice(written: Sequence[Any], form: Form) -> Iterator[tuple[int, str]]:
