@@ -65,8 +65,9 @@ def refuses(model: nn.Module, batches: Batches, settings: Settings, processes: i
     other = min(fits, key=lambda size: abs(size - batches.size), default=None)
     cures = [f"another batch_size, such as {other}"] if other else []
     cures += ["sync_batch_norm: true"] if not synchronised and batches.last > 1 else []
-    right = f"; use {' or '.join(cures)}" if cures else ""
-    return f"BatchNorm needs 2 examples in a step, but the last batch has {given}{right}"
+    right = f"; use {', or '.join(cures)}" if cures else ""
+    each = "" if synchronised or processes == 1 else " and process"
+    return f"BatchNorm needs 2 examples a step{each}, but the last batch has {given}{right}"
 
 
 def _layers(model: nn.Module) -> Iterator[_BatchNorm]:
