@@ -13,6 +13,7 @@ import sys
 import tempfile
 import warnings
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,20 @@ from optlab.catalogue.datasets import built_in  # noqa: E402
 from optlab.data.prepare import prepare  # noqa: E402
 from optlab.errors import UserError  # noqa: E402
 from optlab.study.carried import carried  # noqa: E402
-from optlab.training import datasets, loop, protocol  # noqa: E402
+from optlab.training import datasets, loop, protocol, resumption  # noqa: E402
 from optlab.training.settings import Settings  # noqa: E402
 
 PACKAGES = ("pytorch_optimizer", "torch_optimizer", "schedulefree", "torch.optim")
 EPOCHS = 2
 # What a class needs besides its defaults: the optimizer that it wraps, or an argument without one.
 GIVEN: dict[str, dict[str, Any]] = {
-    "A2Grad": {"lr": 0.01},
-    "SaRA": {"lr": 0.001},
-    "AliG": {"max_lr": 0.1},
+    "pytorch_optimizer:A2Grad": {"lr": 0.01},
+    "pytorch_optimizer:SaRA": {"lr": 0.001},
+    "pytorch_optimizer:AliG": {"max_lr": 0.1},
 }
 BASE = {"optimizer": "torch.optim:Adam", "lr": 0.001}
+# The wrapper of schedulefree keeps its own state in that of the other, which Adam does not bear.
+STATELESS = {"base": {"optimizer": "torch.optim:SGD", "lr": 0.1}}
 
 
 def main() -> int:
@@ -46,6 +49,7 @@ def main() -> int:
         file = Path(folder, "digits.json")
         prepare("digits", built_in("digits"), file, None)
         data = datasets.load(file)
+    print("this takes a few minutes")
     found = {name: [row(data, name, cls) for cls in classes(name)] for name in PACKAGES}
     (HERE / "optimizers.md").write_text(page(found), encoding="utf-8")
     for name, rows in found.items():
@@ -66,23 +70,25 @@ def classes(package: str) -> list[type]:
     return sorted(dict.fromkeys(own), key=lambda c: c.__name__.lower())
 
 
-def row(data: datasets.Dataset, package: str, cls: type) -> tuple[str, str, str, str, str]:
-    """Name, what was given, how it is used, the losses, and why it does not run."""
-    spec, knobs = f"{package}:{cls.__name__}", dict(GIVEN.get(cls.__name__, {}))
-    losses = reason = use = ""
+def row(data: datasets.Dataset, package: str, cls: type) -> tuple[str, ...]:
+    """Name, what was given, how it is used, the losses, notes, and why it does not run."""
+    spec = f"{package}:{cls.__name__}"
+    knobs = dict(GIVEN.get(spec, {}))
+    losses = reason = use = note = ""
     try:
         use = how(cls)
         first, last = losses_of(data, spec, knobs)
         losses = f"{first:.3f} → {last:.3f}"
+        note = "" if continues(data, spec, knobs) else "no checkpoints"
     except UserError as error:
         if "wraps another optimizer" in str(error):
-            GIVEN[cls.__name__] = {"base": BASE}
+            GIVEN[spec] = STATELESS if package == "schedulefree" else {"base": BASE}
             return row(data, package, cls)
         reason = str(error)
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
     given = ", ".join(f"{key}: {shown(value)}" for key, value in knobs.items())
-    return cls.__name__, given, use, losses, reason
+    return cls.__name__, given, use, losses, note, reason
 
 
 def losses_of(data: datasets.Dataset, spec: str, knobs: dict[str, Any]) -> tuple[float, float]:
@@ -90,6 +96,17 @@ def losses_of(data: datasets.Dataset, spec: str, knobs: dict[str, Any]) -> tuple
     (outcome,) = loop.train(settings, data, [0])
     rows = outcome.evaluations
     return rows[0].train_loss, rows[-1].train_loss
+
+
+def continues(data: datasets.Dataset, spec: str, knobs: dict[str, Any]) -> bool:
+    """Whether a run with it could be continued exactly from its state."""
+    settings = Settings(**carried("mlp", spec, knobs), epochs=EPOCHS, batch_size=64)
+    trainer = loop.Trainer(settings, data, [0])
+    protocol.set_mode(trainer.optimizer, training=True)
+    for batch in islice(trainer.batches.epoch(1), 3):
+        trainer.take(batch)
+    parts = (settings, trainer.context, trainer.optimizer, data, batch)
+    return resumption.is_known(settings) or resumption.is_exact(*parts)
 
 
 def how(cls: type) -> str:
@@ -111,7 +128,7 @@ def shown(value: Any) -> str:
     return f"{value}"
 
 
-def page(found: dict[str, list[tuple[str, str, str, str, str]]]) -> str:
+def page(found: dict[str, list[tuple[str, ...]]]) -> str:
     lines = [
         "# Optimizers of other packages",
         "",
@@ -119,7 +136,8 @@ def page(found: dict[str, list[tuple[str, str, str, str, str]]]) -> str:
         f"{EPOCHS} epochs (batch size 64, seed 0, one CPU thread) with the defaults of its class, "
         "named in a study as `package:Class`. The losses are those of the training data before and "
         "after. How each is used is read from its class; tests compare one of each kind with a "
-        "plain loop as its authors write it.",
+        "plain loop as its authors write it. *No checkpoints*: its `state_dict` does not hold all "
+        "of its state, so that an interrupted run starts again.",
     ]
     for package, rows in found.items():
         if not rows:
@@ -128,8 +146,8 @@ def page(found: dict[str, list[tuple[str, str, str, str, str]]]) -> str:
         runs = sum(not reason for *_, reason in rows)
         version = metadata.version(package.partition(".")[0])
         lines += ["", f"## {package} {version}: {runs} of {len(rows)}", ""]
-        lines += ["| optimizer | given | used with | training loss | else why not |"]
-        lines += ["| --- | --- | --- | --- | --- |"]
+        lines += ["| optimizer | given | used with | training loss | note | else why not |"]
+        lines += ["| --- | --- | --- | --- | --- | --- |"]
         lines += [f"| {' | '.join(map(escaped, one))} |" for one in rows]
     return "\n".join(lines) + "\n"
 

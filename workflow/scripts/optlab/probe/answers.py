@@ -41,15 +41,19 @@ def file_of(study: Mapping[str, Any]) -> Path:
 
 def read(file: Path) -> dict[str, str]:
     """Answers by the mark of their question: why it is refused, or an empty text."""
-    found = files.read_object(file)
-    return {mark: text for mark, text in found.items() if isinstance(text, str)}
+    try:
+        found = files.read_sealed(file)
+        return {mark: text for mark, text in found.items() if mark != files.SEAL}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # none yet, or a damaged one: everything is tried again
 
 
 def write(file: Path, asked: Iterable[Question], found: Mapping[str, str]) -> None:
     """Keep the answers to these questions; others are of content that is gone."""
     marks = [question.mark for question in asked]
     kept = {mark: found[mark] for mark in marks if mark in found}
-    files.write(file, json.dumps(kept, indent=1) + "\n", durable=False)
+    sealed = {**kept, files.SEAL: files.seal(kept)}
+    files.write(file, json.dumps(sealed, indent=1) + "\n", durable=False)
 
 
 def of_study(study: Mapping[str, Any], written: Sequence[str]) -> Outcome:

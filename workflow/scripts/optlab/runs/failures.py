@@ -51,7 +51,7 @@ def _reason(run: Run, error: BaseException) -> str | None:
     own = [spec for spec in (run.network, run.optimizer) if custom.is_custom(spec)]
     if not own or is_out_of_memory(error) or processes.is_consequence(error):
         return None
-    line = _own_line(error, own)
+    line = _own_line(error, run.code)
     if getattr(error, "errno", None) in _SCARCE or _NO_THREAD in str(error):
         return None
     if not line and (isinstance(error, OSError) or _MACHINE.search(str(error))):
@@ -62,7 +62,7 @@ def _reason(run: Run, error: BaseException) -> str | None:
 
 def _own_line(error: BaseException, own: list[str]) -> str | None:
     """The last line of the user's files that an error passed through, as ``file:line``."""
-    known = {os.path.realpath(file): file for spec in own if (file := custom.source_file(spec))}
+    known = {os.path.realpath(file): file for file in own}
     places = [
         f"{known[path]}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

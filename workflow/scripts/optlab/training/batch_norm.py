@@ -70,6 +70,11 @@ def refuses(model: nn.Module, batches: Batches, settings: Settings, processes: i
     return f"BatchNorm needs 2 examples a step{each}, but the last batch has {given}{right}"
 
 
+def averages(model: nn.Module) -> bool:
+    """Whether layers keep running averages, by which they normalise in evaluation."""
+    return any(layer.track_running_stats for layer in _layers(model))
+
+
 def _layers(model: nn.Module) -> Iterator[_BatchNorm]:
     return (layer for layer in model.modules() if isinstance(layer, _BatchNorm))
 

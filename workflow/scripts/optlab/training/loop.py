@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from optlab.training.evaluation import Evaluation
 from optlab.training.replicates import Replicate
 from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
+
+AVERAGED = 50  # batches over which BatchNorm averages anew, as in the README of schedule-free
 
 Report = Callable[[int, Evaluation], None]  # a seed and its new row
 
@@ -179,8 +182,8 @@ class Trainer:
         """Evaluate each replicate that has not diverged."""
         seconds, count = self._share(self.training), len(self.replicates)
         losses = torch.stack(self.losses) if self.losses else torch.empty(0)
-        if self.step:  # before the first, there is nothing to exchange
-            protocol.set_mode(self.optimizer, training=False)
+        if self.step and protocol.set_mode(self.optimizer, training=False):
+            self._average_again()
         for number, replicate in enumerate(self.replicates):
             if replicate.diverged:
                 continue
@@ -189,6 +192,17 @@ class Trainer:
                 row = replicate.evaluate(epoch, self.step, seconds, own)
             report(replicate.seed, row)
         self.losses.clear()
+
+    def _average_again(self) -> None:
+        """Take the running averages of BatchNorm anew, for weights that no step has seen.
+
+        As the authors of schedule-free optimizers ask for, with the first batches of an epoch.
+        """
+        if not batch_norm.averages(self.network):
+            return
+        with self.evaluating, torch.no_grad():
+            for x, *_ in islice(self.batches.epoch(1), AVERAGED):
+                self.network(x)
 
     def _share(self, clock: Clock) -> float:
         """The seconds of a clock, shared equally among the replicates."""

@@ -128,7 +128,12 @@ def give_first_gradients(optimizer: Any, gradient: Callable[[], Any]) -> None:
     optimizer.first_step = first_step
 
 
-def set_mode(optimizer: Any, training: bool) -> None:
-    """Put the weights in place that are trained, or those that are evaluated."""
-    if of(type(optimizer)).modes:
+def set_mode(optimizer: Any, training: bool) -> bool:
+    """Put the weights in place that are trained, or those that are evaluated.
+
+    Returns:
+        Whether they may be different ones.
+    """
+    if modes := of(type(optimizer)).modes:
         (optimizer.train if training else optimizer.eval)()
+    return modes
