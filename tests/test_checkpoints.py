@@ -230,13 +230,13 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(digits, h
 
 def test_an_optimizer_whose_state_cannot_be_read_back_is_told_of(digits, here, capsys):
     (here / "own.py").write_text(
-        "import numpy, torch\n"
+        "import fractions, torch\n"
         "class Own(torch.optim.SGD):\n"
         "    def step(self, closure=None):\n"
         "        super().step()\n"
         "        for group in self.param_groups:\n"
         "            for p in group['params']:\n"
-        "                self.state[p]['seen'] = numpy.ones(3)\n"
+        "                self.state[p]['seen'] = fractions.Fraction(1, 3)\n"
     )
     run = run_of("softmax", "own.py:Own", 0.1, epochs=2)
     with pytest.raises(KeyboardInterrupt):

@@ -18,7 +18,7 @@ import torch
 from handmade import settings
 
 from optlab.catalogue import datasets as catalogue
-from optlab.catalogue.optimizers import OPTIMIZERS, knobs_of
+from optlab.catalogue.optimizers import OPTIMIZERS, UNDECAYED, knobs_of
 from optlab.data import builtin, known, prepare
 from optlab.errors import UserError
 from optlab.search.trials import worker
@@ -43,6 +43,7 @@ KNOBS = [
     (optimizer, knob, value)
     for optimizer in OPTIMIZERS
     for knob in knobs_of(optimizer)
+    if knob != UNDECAYED  # the names of weights are the network's: `tests/test_protocols.py`
     for value in [*NUMBERS, *OTHERS, *PAIRS]
 ]
 

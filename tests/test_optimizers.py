@@ -282,7 +282,7 @@ def test_the_table_states_the_defaults_of_pytorch(name):
 @pytest.mark.parametrize(
     ("name", "knobs", "message"),
     [
-        ("adma", {}, "unknown optimizer; did you mean 'adamax'? allowed: sgd, momentum"),
+        ("adma", {}, "unknown optimizer; did you mean 'adam'? allowed: sgd, momentum"),
         ("adam", {"momentum": 0.9}, "the optimizer adam has no knob 'momentum'"),
         ("sgd", {"lr": -0.1}, "-0.1 is not allowed; a finite number of at least 0"),
         ("sgd", {"lr": float("inf")}, "Infinity is not allowed"),

@@ -330,3 +330,41 @@ def test_a_forgotten_attribute_is_noticed(digits):
     context = optimizers.Context(model, dict(model.named_parameters()))
     x, y = digits.examples(digits.train.x[:9].flatten(1), digits.train.y[:9], torch.float32)
     assert not resumption.is_exact(run, context, optimizer, digits, (x, y))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("package", ["pytorch_optimizer", "torch_optimizer", "schedulefree"])
+def test_every_optimizer_that_runs_equals_a_plain_loop(package, digits):
+    """Those that take the parameters alone, used plainly, or with a change of mode."""
+    compared, other = 0, []
+    for cls in _classes(package):
+        wanted = protocol.Protocol(modes=hasattr(cls, "train"))
+        try:
+            if protocol.of(cls) != wanted:
+                continue
+            run = run_of(f"{package}:{cls.__name__}", {})
+            found = ours(run, digits)
+        except (UserError, RuntimeError, ImportError, ValueError):
+            continue  # refused, which docs/optimizers.md lists
+        try:
+            modes = MODES if wanted.modes else {}
+            expected = plain(run, digits, lambda m, c=cls: c(m.parameters()), usual, **modes)
+        except Exception:
+            continue  # takes more than the parameters; one of each kind is in CASES
+        compared += 1
+        if found[0] != pytest.approx(expected[0], rel=1e-6, abs=1e-9, nan_ok=True):
+            other.append(cls.__name__)
+    assert not other
+    assert compared > {"pytorch_optimizer": 95, "torch_optimizer": 25, "schedulefree": 5}[package]
+
+
+def _classes(package):
+    import importlib
+    import inspect
+
+    found = vars(importlib.import_module(package)).values()
+    own = [
+        c for c in found if inspect.isclass(c) and hasattr(c, "step") and hasattr(c, "zero_grad")
+    ]
+    return [c for c in dict.fromkeys(own) if not c.__module__.startswith("torch.optim")]
