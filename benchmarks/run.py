@@ -7,7 +7,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 NAMES = (
     *("softmax_step", "cnn_step", "replicates"),
-    *("warm_start", "whole_study", "study_size", "aggregation", "answer_page", "probe", "verdicts"),
+    *(
+        "warm_start",
+        "whole_study",
+        "study_size",
+        "aggregation",
+        "answer_page",
+        "probe_time",
+        "verdicts",
+    ),
 )
 
 

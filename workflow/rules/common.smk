@@ -102,7 +102,8 @@ def probe():
         return
     from optlab.probe import answers  # not needed to plan
 
-    outcome = answers.of_study(STUDY, [*map(os.path.relpath, workflow.configfiles)])
+    written = [*map(os.path.relpath, workflow.configfiles)]
+    outcome = answers.of_study(STUDY, written, RUNS.values())
     if outcome.note:
         logger.info(f"not everything could be tried: {outcome.note}")
     for line in outcome.lines:
@@ -117,8 +118,8 @@ onstart:
         cluster.check(workflow.executor_plugin.name, workflow.executor_settings)
         if workflow.is_main_process:
             probe()
-    except errors.UserError as error:
-        errors.report(str(error))
+    except (errors.UserError, KeyboardInterrupt) as error:
+        errors.report(errors.message_of(error))
         sys.exit(1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from optlab.command_line import study_parser
 from optlab.errors import UserError, in_one_line
-from optlab.machine import devices
+from optlab.machine import devices, owner
 from optlab.probe import answers, questions
 from optlab.probe.questions import Question
 from optlab.study import reading
@@ -22,6 +22,7 @@ from optlab.study import reading
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
     arguments = study_parser(__doc__, "output").parse_args(words)
+    owner.follow()
     study = reading.load(arguments.study)
     asked = questions.of_study(study)
     if any(question.run.device != "cpu" for question in asked) and devices.present():

@@ -13,6 +13,7 @@ from optlab.probe import questions
 from optlab.probe.questions import Question
 from optlab.study import reading
 from optlab.study.mistakes import Mistakes
+from optlab.study.run import Run
 
 PROGRAM = Path(__file__).parents[2] / "probe.py"
 LAUNCHER = Path(__file__).parents[4] / "warm/launcher.py"
@@ -56,14 +57,17 @@ def write(file: Path, asked: Iterable[Question], found: Mapping[str, str]) -> No
     files.write(file, json.dumps(sealed, indent=1) + "\n", durable=False)
 
 
-def of_study(study: Mapping[str, Any], written: Sequence[str]) -> Outcome:
+def of_study(
+    study: Mapping[str, Any], written: Sequence[str], runs: Iterable[Run] | None = None
+) -> Outcome:
     """Try what has not been tried, in a process of its own, and say what is refused.
 
     Args:
         study: resolved.
         written: the files that it was read from, whose lines are named.
+        runs: its run table, where that has been made already.
     """
-    asked, file = questions.of_study(study), file_of(study)
+    asked, file = questions.of_study(study, runs), file_of(study)
     found, note = read(file), ""
     if any(question.mark not in found for question in asked if is_open(question, found)):
         note = _ask(study, file)
@@ -89,7 +93,11 @@ def is_open(question: Question, found: Mapping[str, str]) -> bool:
 def _ask(study: Mapping[str, Any], file: Path) -> str:
     """Run the probe; returns why it did not end as it should, or an empty text."""
     log = Path("results", study["study"], "logs/probe.log")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+    except OSError as error:  # the jobs will say so, too
+        return f"{log} cannot be written: {error.strerror}"
     command = [sys.executable, str(LAUNCHER), str(PROGRAM), "--study", "/dev/stdin"]
     text = reading.dump(study).encode()
     with log.open("wb") as stream:

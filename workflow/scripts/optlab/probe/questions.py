@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
@@ -55,15 +55,17 @@ class Question:
         return found.hexdigest()[:24]
 
 
-def of_study(study: Mapping[str, Any]) -> list[Question]:
+def of_study(study: Mapping[str, Any], runs: Iterable[Run] | None = None) -> list[Question]:
     """The questions of a resolved study, each once, in its order.
+
+    ``runs`` are its run table, where that has been made already.
 
     An answer that rests on no code of the user's, nor of another package, is known from the tests
     of this one. It is asked once for each network and optimizer, on the first data set.
     """
     found: dict[str, Question] = {}
     fields: tuple[str, ...]
-    for run, places in _runs(study):
+    for run, places in _placed(study, table.runs(study) if runs is None else runs):
         plain = replace(run, optimizer="sgd", **_plain(run))
         network = _once(found, "network", plain, places["network"], None, _NETWORK)
         own = custom.is_custom(run.optimizer)
@@ -76,9 +78,9 @@ def of_study(study: Mapping[str, Any]) -> list[Question]:
     return list(found.values())
 
 
-def _runs(study: Mapping[str, Any]) -> Iterator[tuple[Run, dict[str, Key]]]:
-    """Runs of the study, with the keys of their networks and optimizers."""
-    for run in table.runs(study):
+def _placed(study: Mapping[str, Any], runs: Iterable[Run]) -> Iterator[tuple[Run, dict[str, Key]]]:
+    """Runs of the study and of its searches, with the keys of their networks and optimizers."""
+    for run in runs:
         exercise: Key = ("exercises", run.exercise)
         models = study["exercises"][run.exercise]["models"]
         network: Key = ("models", run.model)
