@@ -78,7 +78,7 @@ def row(data: datasets.Dataset, package: str, cls: type) -> tuple[str, ...]:
     try:
         use = how(cls)
         first, last = losses_of(data, spec, knobs)
-        losses = f"{first:.3f} → {last:.3f}"
+        losses = f"{first:.4g} → {last:.4g}"
         note = "" if continues(data, spec, knobs) else "no checkpoints"
     except UserError as error:
         if "wraps another optimizer" in str(error):

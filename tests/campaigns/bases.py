@@ -118,7 +118,27 @@ exercises:
       adamw: {lr: [0.01]}
 """
 
-SMALL = {"fit": FIT, "chosen": CHOSEN, "search": SEARCH, "scaling": SCALING, "own": OWN}
+THEIRS = """\
+study: theirs
+seeds: 1
+device: cpu
+models:
+  net: {network: my/code.py:net, width: 4}
+exercises:
+  theirs:
+    datasets: [digits]
+    models: [net, mlp]
+    epochs: [2]
+    batch_sizes: [200]
+    optimizers:
+      my/code.py:Wraps: {lr: [0.1], base: {optimizer: momentum, momentum: 0.5}}
+      my/code.py:Twice: {lr: [0.01, 0.1]}
+      torch.optim:ASGD: {}
+      adamw: {lr: [0.01], weight_decay: [0.1], no_weight_decay: [bias]}
+"""
+
+SMALL = {"fit": FIT, "chosen": CHOSEN, "search": SEARCH, "scaling": SCALING}
+SMALL |= {"own": OWN, "theirs": THEIRS}  # with code of the user's
 LARGE = {
     name: (ROOT / f"config/{name}.yaml").read_text(encoding="utf-8") for name in ("config", "lab")
 }
@@ -139,6 +159,30 @@ def net(shape, outputs, width=4):
 class Step(torch.optim.SGD):
     def __init__(self, parameters, lr, scale=1):
         super().__init__(parameters, lr=lr * scale)
+
+
+class Wraps(torch.optim.Optimizer):
+    def __init__(self, optimizer):
+        self.optimizer, self.state = optimizer, optimizer.state
+        super().__init__(optimizer.param_groups, optimizer.defaults)
+        self.param_groups = optimizer.param_groups
+
+    def step(self, closure=None):
+        self.optimizer.step()
+
+    def state_dict(self):
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state):
+        self.optimizer.load_state_dict(state)
+
+
+class Twice(torch.optim.SGD):
+    def step(self, closure):
+        closure()
+        super().step()
+        closure()
+        super().step()
 """
 
 
