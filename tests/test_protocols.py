@@ -234,6 +234,13 @@ REFUSALS = {
     "unknown knob": ("pytorch_optimizer:AdaBelief", {"lrr": 1}, "no argument 'lrr'; did you mean"),
     "no such rate": ("pytorch_optimizer:AliG", {"lr": 1}, "has no argument 'lr'"),
     "no base": ("pytorch_optimizer:SAM", {"lr": 0.1}, "name it, as in base: {optimizer: adam}"),
+    "misspelt knob of a base": (
+        *(
+            "pytorch_optimizer:Lookahead",
+            {"base": {"optimizer": "pytorch_optimizer:Lion", "lrr": 1}},
+        ),
+        "pytorch_optimizer:Lion has no argument 'lrr'; did you mean 'lr'?",
+    ),
     "needless base": ("torch.optim:Adam", {"base": BASE}, "wraps no other optimizer"),
     "several losses": ("pytorch_optimizer:PCGrad", {"base": BASE}, "and a run has one"),
     "unknown argument": ("pytorch_optimizer:GSAM", {"base": BASE}, "needs 'rho_scheduler'"),

@@ -146,7 +146,9 @@ def _instance(settings: Settings, context: Context, base: Mapping[str, Any]) -> 
 
 
 def _base_arguments(base: Mapping[str, Any]) -> dict[str, Any]:
-    return _typed_all(base["arguments"], _parameters(custom.load(base["class"])))
+    inner = custom.load(base["class"])
+    _check_names(base["class"], inner, base["arguments"])
+    return _typed_all(base["arguments"], _parameters(inner))
 
 
 def _groups(settings: Settings, context: Context, cls: Any) -> Any:
