@@ -146,3 +146,13 @@ def test_the_check_leaves_nothing_but_folders(here):
     Path("c.json").write_text(json.dumps(1))
     files.check(Path("c.json"))
     assert Path("c.json").read_text() == "1"
+
+
+@pytest.mark.parametrize(("raised", "told"), [("KeyboardInterrupt", 1), ("ValueError", 3)])
+def test_an_interrupt_that_nothing_catches_is_one_line(raised, told):
+    code = f"from optlab import errors\nerrors.say_interrupts()\nraise {raised}"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=False)
+    lines = done.stderr.splitlines()
+    assert done.returncode != 0 and len(lines) == told
+    assert (lines == ["error: interrupted"]) == (raised == "KeyboardInterrupt")

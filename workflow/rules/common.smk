@@ -89,6 +89,7 @@ def tidy():
 
 
 if workflow.is_main_process:
+    errors.say_interrupts()
     tidy()
 
 

@@ -123,6 +123,19 @@ def report(message: str) -> None:
     print(*lines, sep="\n", file=sys.stderr)
 
 
+def say_interrupts() -> None:
+    """Have Ctrl-C end in one line where nothing catches it, as while Snakemake plans."""
+    usual = sys.excepthook
+
+    def hook(kind: Any, error: Any, trace: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            report("interrupted")
+        else:
+            usual(kind, error, trace)
+
+    sys.excepthook = hook
+
+
 def in_one_line(main: Callable[..., int]) -> Callable[..., int]:
     """A program's main function that ends in one line and status 1 where the user can help.
 
