@@ -13,7 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, f"{workflow.basedir}/workflow/scripts")
 
-from optlab import errors, triggers
+from optlab import errors
+
+errors.say_interrupts()  # also during the imports that follow
+
+from optlab import triggers
 from optlab.catalogue import optimizers
 from optlab.data import identity
 from optlab.figures import plan
@@ -89,7 +93,6 @@ def tidy():
 
 
 if workflow.is_main_process:
-    errors.say_interrupts()
     tidy()
 
 
