@@ -144,19 +144,19 @@ def test_a_name_beside_a_network_is_as_it_is_written(prepared):
             "--schedule: unknown schedule 'cosin'; did you mean 'cosine'? allowed: ",
         ),
         (
-            "--knob momentum=0.9",
-            "--optimizer sgd: momentum: the optimizer sgd has no knob 'momentum'; allowed: lr",
+            "--optimizer adam --knob momentum=0.9",
+            "--optimizer adam: momentum: the optimizer adam has no knob 'momentum'; momentum, nes",
         ),
         (
-            "--momentum 0.9",
-            "--optimizer sgd: momentum: the optimizer sgd has no knob 'momentum'; allowed: lr",
+            "--optimizer adam --momentum 0.9",
+            "--optimizer adam: momentum: the optimizer adam has no knob 'momentum'; momentum, nes",
         ),
         (
             "--optimizer adam --betas 0.9",
             "--optimizer adam: betas: 0.9 is not allowed; two numbers of at least 0 and below 1",
         ),
         ("--weight-decay x", "--optimizer sgd: weight_decay: 'x' is not allowed; a finite number"),
-        ("--eps=", "--optimizer sgd: eps: the optimizer sgd has no knob 'eps'; allowed: lr, wei"),
+        ("--eps=", "--optimizer sgd: eps: the optimizer sgd has no knob 'eps'; adagrad, adadelt"),
         ("--weight-decay", "--weight-decay/--weight_decay: expected one argument"),
         ("--lr 1 --knob lr=2", "--knob lr: is given by --lr, too"),
         ("--optimizer adam --eps 1 --knob eps=2", "--knob eps: is given by --eps, too"),
@@ -483,3 +483,26 @@ def test_several_optimizers_have_a_panel_for_each_figure_and_part(trained):
         assert [line.get_color() for line in lines] == ["#D55E00", "#000000"]
     (legend,) = figure.legends
     assert [words.get_text() for words in legend.get_texts()] == ["Adam, lr 0.1", "SGD, lr 0.1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "optimizer", "knobs"),
+    [
+        ("--momentum 0.8 --weight-decay 1e-4", "momentum", {"momentum": 0.8, "weight_decay": 1e-4}),
+        ("--optimizer torch.optim.SGD --momentum 0.8", "momentum", {"momentum": 0.8}),
+        ("--optimizer SGD --momentum 0.8 --nesterov true", "nesterov", {"momentum": 0.8}),
+        ("--optimizer sgd", "sgd", {}),
+        (
+            "--optimizer a.b:C --lr 1 --knob base={optimizer: adam, lr: 1e-2}",
+            *("a.b:C", {"base": {"optimizer": "adam", "lr": 0.01}}),
+        ),
+    ],
+)
+def test_sgd_with_momentum_and_a_base_as_a_study_writes_it(words, optimizer, knobs, here):
+    text = words.replace("--knob base={", "--knob=base={")
+    head, _, base = text.partition("--knob=")
+    given = [*head.split(), *([f"--knob={base}"] if base else [])]
+    arguments = command_line.train_parser("").parse_args(["--data", "x.json", *given])
+    Path("x.json").write_text('{"name": "x"}')
+    run = command_line.to_run(arguments)
+    assert run.optimizer == optimizer and knobs.items() <= run.knobs.items()

@@ -224,6 +224,37 @@ def test_searches_are_asked_about_too(own):
     assert asked[0].key == ("exercises", "find", "network")
 
 
+RUDE = """\
+import os, sys, threading, torch
+from torch import nn
+
+def Moves(shape, outputs):
+    os.chdir("/")
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    sys.path.insert(0, "elsewhere")
+    import hidden_away
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, outputs, dtype=torch.float32))
+
+def Waits(shape, outputs):
+    threading.Thread(target=threading.Event().wait).start()
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, outputs))
+"""
+
+
+def test_code_that_changes_its_process_harms_no_other_answer(own):
+    (own / "my/rude.py").write_text(RUDE.replace('"elsewhere"', repr(str(own / "elsewhere"))))
+    (own / "elsewhere").mkdir()
+    (own / "elsewhere/hidden_away.py").write_text("")
+    models = ["my/rude.py:Moves", "my/own.py:Good", "my/rude.py:Waits", "my/own.py:Crash"]
+    outcome = answers.of_study(reading.resolve(study(models)), [])
+    (line,) = outcome.lines
+    assert line.startswith("exercises.fit.models.3: my/own.py:23: RuntimeError")
+    (note,) = outcome.notes
+    assert note.startswith("exercises.fit.models.0: imports elsewhere/hidden_away.py in a way that")
+    assert not outcome.note and not outcome.nothing_left
+
+
 # What is asked again
 
 
@@ -296,6 +327,7 @@ def test_code_that_kills_its_process_is_a_note(own):
     )
     outcome = answers.of_study(reading.resolve(study(["my/own.py:Dies"])), [])
     assert outcome.lines == [] and not outcome.nothing_left
+    assert "mlp" not in outcome.note
     assert outcome.note.startswith("it ended with status") and "probe.log" in outcome.note
 
 

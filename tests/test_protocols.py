@@ -375,3 +375,75 @@ def _classes(package):
         c for c in found if inspect.isclass(c) and hasattr(c, "step") and hasattr(c, "zero_grad")
     ]
     return [c for c in dict.fromkeys(own) if not c.__module__.startswith("torch.optim")]
+
+
+CLOSURES = {
+    "assert closure is not None, 'needs closure'\n        loss = closure()": True,
+    "if not closure:\n            raise RuntimeError('closure please')\n        closure()": True,
+    "if closure is None:  # SAM\n            # needs it\n            raise RuntimeError": True,
+    "loss = closure()": True,
+    "loss = closure() if closure is not None else None": False,
+    "loss = None if closure is None else closure()": False,
+    "if closure is not None:\n            loss = closure()": False,
+    "if closure:\n            raise NotImplementedError('no closures here')": False,
+    "return super().step(closure)": False,
+    "fetch = closure or self.other": False,
+    "super().step()": False,
+}
+
+
+@pytest.mark.parametrize("body", CLOSURES)
+def test_whether_a_closure_is_needed_is_read_from_the_step(body, here):
+    from optlab import custom
+
+    head = "import torch\nclass Own(torch.optim.SGD):\n    def step(self, closure=None):\n"
+    (here / "own.py").write_text(f"{head}        {body}")
+    assert protocol.of(custom.load("own.py:Own")).closure == CLOSURES[body]
+
+
+def test_other_names_of_the_closure_and_other_needs(here):
+    from optlab import custom
+
+    (here / "own.py").write_text(
+        "import torch\n"
+        "class Named(torch.optim.SGD):\n    def step(self, closure_fn): closure_fn()\n"
+        "class Loss(torch.optim.SGD):\n    def step(self, loss): pass\n"
+    )
+    assert protocol.of(custom.load("own.py:Named")).closure
+    with pytest.raises(UserError, match="the step of Loss needs 'loss'"):
+        protocol.of(custom.load("own.py:Loss"))
+
+
+OWN = """\
+import torch
+
+class Periodic(torch.optim.SGD):
+    "What it counts matters at every tenth step only."
+    seen = 0
+
+    def step(self, closure=None):
+        self.seen += 1
+        if self.seen % 10 == 0:
+            self.param_groups[0]["lr"] *= 0.5
+        super().step()
+
+def factory(params, lr=0.1):
+    return torch.optim.SGD(params, lr)
+"""
+
+
+def test_a_counter_that_matters_now_and_then_is_noticed(digits, here):
+    (here / "own.py").write_text(OWN)
+    trainer = loop.Trainer(run_of("own.py:Periodic", {"lr": 0.1}), digits, [0])
+    batch = next(trainer.batches.epoch(1))
+    trainer.take(batch)
+    parts = (trainer.settings, trainer.context, trainer.optimizer, digits, batch)
+    assert not resumption.is_exact(*parts)
+
+
+def test_a_function_may_make_the_optimizer(digits, here):
+    (here / "own.py").write_text(OWN)
+    made, usual = (
+        ours(run_of(spec, {"lr": 0.05}), digits) for spec in ("own.py:factory", "torch.optim:SGD")
+    )
+    assert made == usual

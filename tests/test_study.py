@@ -205,6 +205,7 @@ BROKEN = {
     "momentum for Adam": (
         *(SGD, "adam: {momentum: [0.9]}"),
         f"10: {OPTIMIZER}.adam.momentum: the optimizer adam has no knob 'momentum'; "
+        "momentum, nesterov, rmsprop, muon have it; "
         "allowed: lr, betas, eps, weight_decay, amsgrad, no_weight_decay",
     ),
     "momentum of 1": (

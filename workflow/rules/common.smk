@@ -110,6 +110,8 @@ def probe():
     outcome = answers.of_study(STUDY, written, RUNS.values())
     if outcome.note:
         logger.info(f"not everything could be tried: {outcome.note}")
+    for line in outcome.notes:
+        logger.info(f"note: {line}")
     for line in outcome.lines:
         errors.report(line)
     if outcome.nothing_left:

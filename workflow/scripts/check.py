@@ -51,10 +51,11 @@ def main(words: Sequence[str] | None = None) -> int:
 def tried(study: dict[str, Any], file: str) -> None:
     """Raise UserError, with a line for each, if the study names what cannot be trained."""
     outcome = answers.of_study(study, [file])
-    if outcome.note:
-        print(f"not everything could be tried: {outcome.note}", file=sys.stderr)
-    if outcome.lines:
-        raise UserError("\n".join(outcome.lines))
+    for line in outcome.notes:
+        print(f"note: {line}", file=sys.stderr)
+    unknown = [f"not everything could be tried: {outcome.note}"] if outcome.note else []
+    if lines := [*outcome.lines, *unknown]:
+        raise UserError("\n".join(lines))
 
 
 def page(folder: Path) -> str:

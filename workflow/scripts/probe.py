@@ -8,10 +8,12 @@ The workflow and check.py call it when something has not been tried yet, and say
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from optlab import errors
 from optlab.command_line import study_parser
+from optlab.custom import reach
 from optlab.errors import UserError, in_one_line
 from optlab.machine import devices, owner
 from optlab.probe import answers, questions
@@ -27,13 +29,17 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = questions.of_study(study)
     if any(question.run.device != "cpu" for question in asked) and devices.present():
         devices.take(1)
-    found = answers.read(arguments.output)
-    ask(study, asked, found)
-    answers.write(arguments.output, asked, found)
+    output = arguments.output.absolute()
+    found = answers.read(output)
+    for answered in ask(study, asked, found):
+        found |= answered
+        answers.write(output, asked, found)  # the next one may end this process
     return 0
 
 
-def ask(study: dict[str, Any], asked: Sequence[Question], found: dict[str, str]) -> None:
+def ask(
+    study: dict[str, Any], asked: Sequence[Question], found: Mapping[str, str]
+) -> Iterator[dict[str, str]]:
     """Answer the questions that have no answer, data set by data set."""
     import torch
 
@@ -48,14 +54,22 @@ def ask(study: dict[str, Any], asked: Sequence[Question], found: dict[str, str])
         name = question.run.data
         if name not in loaded:
             loaded = {name: trial.data_of(study, question.run)}  # one at a time
+        before = set(sys.modules)
         try:
-            reason = trial.answer(question, loaded[name])
+            with trial.apart():
+                reason = trial.answer(question, loaded[name])
         except UserError as error:
             reason = str(error)
         if reason:
             print(f"{question.stage} {question.run.path}: {reason}", flush=True)
-        found[question.mark] = reason
+        yield {question.mark: reason}
+        missed = reach.missed(question.run.code, set(sys.modules) - before)
+        yield (
+            {answers.note_of(question): answers.UNFOLLOWED.format(", ".join(missed))}
+            if missed
+            else {}
+        )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    errors.end(main())

@@ -28,7 +28,7 @@ from typing import Any
 from optlab import command_line, errors, files, locks, triggers
 from optlab.catalogue import listing
 from optlab.machine import devices, hardware, owner, processes
-from optlab.runs import failures, metrics, record
+from optlab.runs import failures, metrics, notes, record
 from optlab.runs.failures import RunFailed
 from optlab.runs.progress import Progress
 from optlab.study.run import Run
@@ -151,7 +151,7 @@ class Job:
         report = self.progress.update if world.rank == 0 else lambda seed, evaluation: None
         if world.rank == 0 and run.replicates == "together" and (why := run.unstackable):
             print(f"replicates are trained one after the other: {why}", flush=True)
-        noted = notes(run, data, world)
+        noted = notes.of(run, data, world)
         for group in groups(missing, at_once(run, run.device), checkpoints.under_way):
             with failures.recognised(run):
                 outcomes = loop.train(run, data, group, report, checkpoints, world)
@@ -238,19 +238,6 @@ def groups(missing: set[int], together: bool, under_way: list[int]) -> list[list
     return [*begun, *([seed] for seed in rest)]
 
 
-def notes(run: Run, data: Any, world: World) -> dict[str, list[str]]:
-    """What of its network makes results depend on the number of processes; also into the log."""
-    if world.size == 1:
-        return {}
-    from optlab.training import batch_norm, networks
-
-    with failures.recognised(run):
-        found = batch_norm.notes(networks.build(run, data, 0), run, world.size)
-    for note in found if world.rank == 0 else ():
-        print(note, flush=True)
-    return {"notes": found} if found else {}
-
-
 def results_of(
     run: Run, seeds: list[int], outcomes: list[Any], data: Any
 ) -> tuple[list[metrics.Row], list[dict[str, Any]]]:
@@ -297,4 +284,4 @@ def measurements(run: Run, data: Any, world: World) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    errors.end(main())

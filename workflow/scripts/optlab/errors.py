@@ -7,10 +7,11 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 Key = tuple[str | int, ...]  # of a value in a study: the keys and list positions that lead to it
 Mistake = tuple[Key, str]  # where, as seen from the section that was checked; and what is wrong
@@ -134,6 +135,15 @@ def say_interrupts() -> None:
             usual(kind, error, trace)
 
     sys.excepthook = hook
+
+
+def end(status: int) -> NoReturn:
+    """End the process, although code of the user's may have started threads that do not end."""
+    if any(not thread.daemon for thread in threading.enumerate()[1:]):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def in_one_line(main: Callable[..., int]) -> Callable[..., int]:

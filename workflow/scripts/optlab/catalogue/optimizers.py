@@ -257,8 +257,8 @@ def knobs_of(optimizer: str) -> list[str]:
 def as_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """Knobs with their values, where one value of a mapping or a list may be written plainly."""
     found = dict(given)
-    if isinstance(given.get(BASE), Mapping):
-        found[BASE] = [given[BASE]]
+    if isinstance(base := given.get(BASE), str | Mapping):
+        found[BASE] = [{"optimizer": base} if isinstance(base, str) else base]
     words = given.get(UNDECAYED)
     if isinstance(words, list) and all(isinstance(word, str) for word in words):
         found[UNDECAYED] = [words]

@@ -209,6 +209,7 @@ def to_run(arguments: argparse.Namespace) -> Run:
     network = known(arguments.network or arguments.model, NETWORKS)
     options = knob_options.pairs("--model-option", arguments.model_option)
     knobs = knob_options.given(arguments, knob_options.pairs("--knob", arguments.knob))
+    arguments.optimizer = knob_options.variant(arguments.optimizer, knobs)
     _check("--model", names.network(network))
     _check("--model-option", names.options(network, options))
     knobs = optimizers.complete(arguments.optimizer, knobs)

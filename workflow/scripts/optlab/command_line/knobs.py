@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -43,6 +44,13 @@ def given(arguments: argparse.Namespace, others: Mapping[str, Any]) -> dict[str,
     return {**others, **found}
 
 
+def variant(optimizer: str, knobs: dict[str, Any]) -> str:
+    """The catalogue's name of PyTorch's SGD with the knobs that it is given."""
+    if optimizer != "sgd" or not knobs.keys() & {"momentum", "nesterov", "dampening"}:
+        return optimizer
+    return "nesterov" if knobs.pop("nesterov", False) else "momentum"
+
+
 def pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
     """The names and values of an option that takes NAME=VALUE; what is not JSON is a text.
 
@@ -57,6 +65,9 @@ def pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
         found[name] = text
         with suppress(ValueError, RecursionError):
             found[name] = canonical(json.loads(text))
+        if re.fullmatch(r"{[^{}\[\]\"]*}", text):  # as in a study: {optimizer: adam, lr: 0.1}
+            inner = (part.partition(":") for part in text.strip("{}").split(","))
+            found[name] = {key.strip(): value(item.strip()) for key, _, item in inner}
     return found
 
 

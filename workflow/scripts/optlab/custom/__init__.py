@@ -10,6 +10,8 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,6 +49,20 @@ def place_of(file: str | Path) -> tuple[Path, str]:
     return folder, ".".join(names)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put back the working directory, and whether PyTorch computes gradients, after user's code."""
+    torch, here = sys.modules.get("torch"), os.getcwd()
+    enabled = torch.is_grad_enabled() if torch else True
+    try:
+        yield
+    finally:
+        if os.getcwd() != here:
+            os.chdir(here)
+        if torch and torch.is_grad_enabled() != enabled:
+            torch.set_grad_enabled(enabled)
+
+
 def load(spec: str) -> Any:
     """The object that ``spec`` names.
 
@@ -55,7 +71,8 @@ def load(spec: str) -> Any:
     """
     place, _, name = spec.rpartition(":")
     try:
-        module = _module(place)
+        with undisturbed():
+            module = _module(place)
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise
@@ -73,7 +90,8 @@ def call(spec: str, *arguments: Any, **keywords: Any) -> Any:
     """
     target = load(spec)
     try:
-        return target(*arguments, **keywords)
+        with undisturbed():
+            return target(*arguments, **keywords)
     except (TypeError, ValueError, AssertionError, KeyError, NotImplementedError) as error:
         if is_ours(spec):  # a fault of this package, which needs its traceback
             raise

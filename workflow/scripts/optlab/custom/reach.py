@@ -28,6 +28,16 @@ def files(specs: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(file for spec in specs for file in _closure(spec, here)))
 
 
+def missed(followed: Iterable[str], modules: Iterable[str]) -> list[str]:
+    """The user's files among imported modules that are not among those that were followed."""
+    here = os.getcwd()
+    known = {os.path.realpath(file) for file in [*followed, __file__]}
+    found = (getattr(sys.modules.get(name), "__file__", None) for name in modules)
+    ours = str(Path(__file__).parents[2])
+    own = [f for f in found if f and _is_own(f) and not f.startswith(ours)]
+    return sorted(_short(file, here) for file in own if os.path.realpath(file) not in known)
+
+
 def packages(specs: Iterable[str]) -> dict[str, str]:
     """The installed packages that the specs name, each with its version."""
     tops = {spec.partition(":")[0].partition(".")[0] for spec in specs if not source_file(spec)}
@@ -82,10 +92,14 @@ def _own_origin(top: str, here: str) -> str:
     if found is None:
         return str(next(_candidates(Path(here), [top]), ""))
     origin = found.origin or ""
-    python = Path(sysconfig.get_path("stdlib"))
-    packaged = {"site-packages", "dist-packages"} & set(Path(origin).parts)
-    own = origin.endswith(".py") and not packaged and not Path(origin).is_relative_to(python)
-    return origin if own else ""
+    return origin if _is_own(origin) else ""
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is Python that is neither part of the language nor of an installed package."""
+    path, python = Path(file), Path(sysconfig.get_path("stdlib"))
+    packaged = {"site-packages", "dist-packages"} & set(path.parts)
+    return path.suffix == ".py" and not packaged and not path.is_relative_to(python)
 
 
 def _imported(file: Path, root: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files
+from optlab.errors import Mistake
 from optlab.probe import questions
 from optlab.probe.questions import Question
 from optlab.study import reading
@@ -17,6 +18,7 @@ from optlab.study.run import Run
 
 PROGRAM = Path(__file__).parents[2] / "probe.py"
 LAUNCHER = Path(__file__).parents[4] / "warm/launcher.py"
+UNFOLLOWED = "imports {} in a way that is not followed: an edit of that trains nothing again"
 SECONDS = 600.0  # after which the probe is given up
 
 
@@ -28,11 +30,13 @@ class Outcome:
         lines: one for each thing that is refused, with its place in the study.
         nothing_left: whether no run of the study could train.
         note: why not everything was tried; empty if it was.
+        notes: what is to be known of things that are not refused, a line each.
     """
 
     lines: list[str]
     nothing_left: bool
-    note: str = ""
+    note: str
+    notes: list[str]
 
 
 def file_of(study: Mapping[str, Any]) -> Path:
@@ -51,7 +55,7 @@ def read(file: Path) -> dict[str, str]:
 
 def write(file: Path, asked: Iterable[Question], found: Mapping[str, str]) -> None:
     """Keep the answers to these questions; others are of content that is gone."""
-    marks = [question.mark for question in asked]
+    marks = [mark for question in asked for mark in (question.mark, note_of(question))]
     kept = {mark: found[mark] for mark in marks if mark in found}
     sealed = {**kept, files.SEAL: files.seal(kept)}
     files.write(file, json.dumps(sealed, indent=1) + "\n", durable=False)
@@ -72,16 +76,28 @@ def of_study(
     if any(question.mark not in found for question in asked if is_open(question, found)):
         note = _ask(study, file)
         found = read(file)
-    refused = [q for q in asked if found.get(q.mark)]
+    lines = _placed(written, [(q.key, found.get(q.mark, "")) for q in asked])
+    notes = _placed(written, [(q.key, found.get(note_of(q), "")) for q in asked])
+    left = [q for q in asked if q.stage == "optimizer" and is_open(q, found)]
+    nothing = not any(found.get(q.mark, "") == "" for q in left)
+    return Outcome(lines, bool(lines) and nothing, note, notes)
+
+
+def note_of(question: Question) -> str:
+    """Under which key a note about a question is kept."""
+    return f"note {question.mark}"
+
+
+def _placed(written: Sequence[str], said: Iterable[Mistake]) -> list[str]:
+    """What is said of keys of the study, with the file and the line of each."""
     mistakes = Mistakes()
     for path in written:
         mistakes.load(mistakes.read(path), path)
     mistakes.lines.clear()
-    for question in refused:
-        mistakes.add(question.key, found[question.mark])
-    left = [q for q in asked if q.stage == "optimizer" and is_open(q, found)]
-    nothing = not any(found.get(q.mark, "") == "" for q in left)
-    return Outcome(mistakes.lines, bool(refused) and nothing, note)
+    for key, text in said:
+        if text:
+            mistakes.add(key, text)
+    return mistakes.lines
 
 
 def is_open(question: Question, found: Mapping[str, str]) -> bool:

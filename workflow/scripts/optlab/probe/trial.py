@@ -1,7 +1,8 @@
 """The trial of a question: a few steps of a real run, with the data set of the study."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from optlab import custom
 from optlab.catalogue import schedules
 from optlab.catalogue.datasets import SOURCES
 from optlab.data import identity, known, prepare
@@ -61,6 +63,18 @@ def _imitation(name: str, definition: Mapping[str, Any], device: str) -> Dataset
 def device_of(run: Run) -> str:
     """The device of a run, or the CPU where it has none here."""
     return "cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Undo what code of the user's changes for all that comes after it."""
+    usual = (torch.get_default_dtype(), torch.get_num_threads())
+    try:
+        with custom.undisturbed():
+            yield
+    finally:
+        torch.set_default_dtype(usual[0])
+        torch.set_num_threads(usual[1])
 
 
 def answer(question: Question, data: Dataset) -> str:

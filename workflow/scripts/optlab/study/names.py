@@ -127,6 +127,10 @@ def optimizer(name: str, given: Mapping[str, list[Any]]) -> Mistakes:
         return
     for knob, values in given.items():
         yield from _knob(name, knob, values)
+    if name in optimizers.OPTIMIZERS and optimizers.UNDECAYED in given:
+        decays = given.get("weight_decay", [optimizers.of(name).knobs.get("weight_decay")])
+        if not any(decays):
+            yield (optimizers.UNDECAYED,), "changes nothing, since weight_decay is 0; give one"
 
 
 def _knob(optimizer: str, knob: str, values: list[Any]) -> Mistakes:
@@ -142,8 +146,10 @@ def _knob(optimizer: str, knob: str, values: list[Any]) -> Mistakes:
             if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
                 yield (knob, number), f"{show(words)} is not allowed; names, as [bias, norm]"
     elif knob not in known:
+        others = [name for name in optimizers.OPTIMIZERS if knob in optimizers.knobs_of(name)]
+        hint = f"{', '.join(others)} have it; " if others else ""
         message = f"the optimizer {optimizer} has no knob '{knob}'"
-        yield (knob,), f"{message}; {allowed(knob, known)}"
+        yield (knob,), f"{message}; {hint}{allowed(knob, known)}"
     elif not refuses(values) and refuses(values[0]):
         yield (knob,), f"{show(values)} is one value; write [{show(values)}]"
     elif custom.is_custom(optimizer):  # only its class knows its rules; the rate is an axis

@@ -47,7 +47,11 @@ def flagged(cls: Any) -> bool:
 
 
 def _sources(cls: Any) -> list[str]:
-    classes = [c for c in cls.__mro__ if not c.__module__.startswith(("torch.", "builtins"))]
+    classes = [
+        c
+        for c in getattr(cls, "__mro__", ())
+        if not c.__module__.startswith(("torch.", "builtins"))
+    ]
     return [inspect.getsource(c.__init__) for c in classes if "__init__" in vars(c)]
 
 

@@ -46,6 +46,14 @@ def build(settings: Settings, data: Dataset, seed: int, rank: int = 0) -> nn.Mod
     return cast(Any, model).to(settings.device, memory_format=layout)
 
 
+def seeds_itself(settings: Settings, data: Dataset) -> bool:
+    """Whether a network of the user's has the same weights with two seeds that should differ."""
+    if custom.is_ours(settings.network_builder) or "weights" not in settings.vary:
+        return False
+    one, other = (build(settings, data, seed).state_dict() for seed in (0, 1))
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
 def outputs(data: Dataset) -> int:
     """The number of classes, or of targets."""
     return data.classes if data.classes is not None else math.prod(data.train.y.shape[1:])

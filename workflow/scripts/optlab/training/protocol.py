@@ -4,8 +4,9 @@ What is read here is the signature and the source of a class, so that nothing ha
 a resumed run does the same as one that was never interrupted.
 """
 
+import ast
 import inspect
-import re
+import textwrap
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,6 @@ import torch
 from torch import Tensor
 
 from optlab.errors import UserError
-
-_REFUSES_NONE = re.compile(r"closure is None:\s+raise")
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,46 @@ def _method(cls: type, name: str) -> Any:
 
 def _needs_closure(cls: type) -> bool:
     step = inspect.unwrap(cls.step)  # type: ignore[attr-defined]
-    closure = inspect.signature(step).parameters.get("closure")
-    if closure is None:
+    for name, given in list(inspect.signature(step).parameters.items())[1:]:
+        required = given.default is given.empty and given.kind is given.POSITIONAL_OR_KEYWORD
+        if "closure" in name:
+            return required or _demands(_tree(step), name)
+        if required:
+            raise UserError(f"the step of {cls.__name__} needs '{name}', which a run does not have")
+    return False
+
+
+def _tree(function: Any) -> ast.AST:
+    try:
+        return ast.parse(textwrap.dedent(_source(function)))
+    except SyntaxError:
+        return ast.Module([], [])
+
+
+def _demands(node: ast.AST, name: str) -> bool:
+    """Whether code cannot do without ``name``: it refuses None, or calls it without looking."""
+    test = getattr(node, "test", None)
+    if isinstance(node, ast.If) and _mentions(test, name):
+        refuses = any(isinstance(inner, ast.Raise) for inner in node.body)
+        return refuses and not _is_there(test)
+    if isinstance(node, ast.IfExp | ast.BoolOp) and _mentions(node, name):
         return False
-    return closure.default is closure.empty or bool(_REFUSES_NONE.search(_source(step)))
+    if isinstance(node, ast.Assert) and _mentions(test, name):
+        return True
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+        return True
+    return any(_demands(inner, name) for inner in ast.iter_child_nodes(node))
+
+
+def _mentions(node: Any, name: str) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(node))
+
+
+def _is_there(test: Any) -> bool:
+    """Whether a condition holds where something is given: ``closure``, ``closure is not None``."""
+    negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+    compared = test.ops if isinstance(test, ast.Compare) else []
+    return not negated and not any(isinstance(operator, ast.Is | ast.Eq) for operator in compared)
 
 
 def _source(of: Any) -> str:

@@ -6,6 +6,8 @@ continues without it would give other numbers.
 
 import copy
 import random
+from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -51,12 +53,32 @@ def is_exact(
             torch.set_rng_state(before[0])
             random.setstate(before[1])
             ends.append(_stepped(network, one, data, batch))
-        return all(map(torch.equal, *ends))
+        return all(map(torch.equal, *ends)) and _same(_beside(copied), _beside(restored))
     except Exception:  # of the user's own code: it cannot be copied, or not be restored
         return False
     finally:
         torch.set_rng_state(before[0])
         random.setstate(before[1])
+
+
+def _beside(optimizer: Any) -> dict[str, Any]:
+    """What an optimizer remembers beside its state: a counter may act only every tenth step."""
+    known = ("state", "param_groups", "defaults", "first_step")
+    found = vars(optimizer).items()
+    return {name: value for name, value in found if name not in known and name[:1] != "_"}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values say the same, as far as they are numbers, texts, tensors, or hold such."""
+    if isinstance(one, torch.optim.Optimizer):
+        return _same(_beside(one), _beside(other))
+    if isinstance(one, Tensor):
+        return (not isinstance(one, nn.Parameter) and torch.equal(one, other)) or one.requires_grad
+    if isinstance(one, Mapping):
+        return len(one) == len(other) and all(map(_same, one.values(), other.values()))
+    if isinstance(one, list | tuple | deque):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other if isinstance(one, bool | int | float | str) else True
 
 
 def _copy(optimizer: Any, memo: dict[int, Any]) -> Any:
