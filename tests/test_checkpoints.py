@@ -73,6 +73,7 @@ SETTINGS = {
     "nadam float64": run_of("softmax", "nadam", 0.01, precision="float64"),
     "bfloat16": run_of("mlp", "adam", 0.01, epochs=3, precision="bfloat16"),
     "cnn": run_of("cnn", "adam", 0.001, 400, 2),
+    "resnet": run_of("resnet", "momentum", 0.1, 400, 2, network_options={"depth": 8, "width": 4}),
     "seeds of other examples": run_of(
         *("mlp", "adam", 0.01, 50),
         **{"vary": ["order", "split", "subset"], "subset": 400, "subset_validation": 100},

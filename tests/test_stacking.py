@@ -24,6 +24,7 @@ from optlab.training.datasets import load
 
 PROGRAM = Path(train.__file__)
 SEEDS = [0, 3, 4]
+STACKABLE = [name for name, entry in NETWORKS.items() if entry.stackable]
 ELEMENTWISE = [name for name, entry in OPTIMIZERS.items() if entry.elementwise]
 KNOBS = {
     "nesterov": {"lr": 0.01, "momentum": 0.9},
@@ -89,7 +90,7 @@ def test_replicates_together_give_what_each_gives_alone(digits, name):
 
 @pytest.mark.parametrize(
     ("network", "batch_size"),
-    [*((network, 100) for network in NETWORKS), ("mlp", 1077), ("softmax", "full")],
+    [*((network, 100) for network in STACKABLE), ("mlp", 1077), ("softmax", "full")],
 )
 def test_every_network_can_be_stacked(digits, network, batch_size):
     run = settings_of("sgd", network=network, batch_size=batch_size)
@@ -223,7 +224,7 @@ def test_a_stacked_step_is_recorded_as_any_other(digits, monkeypatch, seeds):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", STACKABLE)
 def test_replicates_together_on_a_gpu_give_what_each_gives_alone(tmp_path, network):
     path = tmp_path / "digits.json"
     prepare.prepare("digits", {"source": "digits"}, path, None)
@@ -247,6 +248,7 @@ def run_of(network="mlp", optimizer="adam", **changes):
         ("cuda", {}, True),
         ("cuda", {"network": "cnn"}, False),  # nobody knows yet whether that is faster
         ("cuda", {"network": "cnn", "replicates": "together"}, True),
+        ("cpu", {"network": "resnet", "replicates": "together"}, False),
         ("cuda", {"replicates": "separate"}, False),
         ("cuda", {"gpus": 2}, False),
         ("cuda", {"timed": True}, False),
@@ -262,6 +264,15 @@ def run_of(network="mlp", optimizer="adam", **changes):
 )
 def test_what_can_be_stacked_is_where_it_is_faster_or_wished(device, changes, expected):
     assert train.at_once(run_of(**changes), device) is expected
+
+
+@pytest.mark.parametrize(("norm", "words"), [("batch", "running_mean"), ("group", "vmap")])
+def test_a_network_that_is_not_stacked_could_not_be(norm, words, digits):
+    assert "PyTorch does not stack the normalisation" in (run_of("resnet").unstackable or "")
+    options = {"depth": 8, "width": 2, "norm": norm}
+    run = settings_of("sgd", network="resnet", network_options=options)
+    with pytest.raises(RuntimeError, match=words):
+        loop.train(run, digits, SEEDS)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ OPTIMIZERS = (
     "adafactor, muon, rprop, lbfgs, or your own as path/to/file.py:Class or package.module:Class"
 )
 DATASETS = "line, digits, mnist, fashion_mnist, cifar10"
-NETWORKS = "linear, softmax, mlp, cnn, or your own as path/to/file.py:name"
+NETWORKS = "linear, softmax, mlp, cnn, resnet, or your own as path/to/file.py:name"
 SCHEMA = schema.load("config")
 STUDY_KEYS = ", ".join(SCHEMA["properties"])
 EXERCISE_KEYS = ", ".join(SCHEMA["$defs"]["sweep"]["properties"])
@@ -45,7 +45,7 @@ BROKEN = {
     "misprinted network in capitals": (
         *("[linear]", "[Soft-Mxa]"),
         "6: exercises.fit.models.0: unknown network 'Soft-Mxa'; did you mean 'softmax'? allowed: "
-        "linear, softmax, mlp, cnn, or your own as path/to/file.py:name",
+        "linear, softmax, mlp, cnn, resnet, or your own as path/to/file.py:name",
     ),
     "knob below an optimizer in capitals": (
         *("sgd:\n        lr: [0.01]", "Adam:\n        betas: [[0.9, 2]]"),

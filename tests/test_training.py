@@ -311,7 +311,10 @@ def test_bfloat16_is_mixed_precision_as_a_plain_loop_with_autocast_writes_it(dat
 
 @pytest.mark.parametrize(
     ("network", "options"),
-    [("linear", {}), ("softmax", {}), ("mlp", {}), ("cnn", {"channels": [4, 8], "units": 16})],
+    [
+        *(("linear", {}), ("softmax", {}), ("mlp", {}), ("cnn", {"channels": [4, 8], "units": 16})),
+        ("resnet", {"depth": 8, "width": 4}),
+    ],
 )
 def test_every_network_trains_in_bfloat16_on_float32_weights(data, network, options):
     name, lr = ("line", 0.01) if network == "linear" else ("digits", 0.1)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from optlab.catalogue.knobs import FINITE, FRACTION, whole
+from optlab.catalogue.knobs import FINITE, FRACTION, Rule, whole
 
 Shape = tuple[int, ...]  # of one example
 
@@ -40,8 +40,10 @@ class Network:
         work: shape and options -> an estimate of its work.
         options: option -> default.
         matrices: whether it has no convolutions. A GPU then trains its replicates faster stacked.
-        hidden: whether it has hidden layers.
+        hidden: whether it has hidden matrices, which Muon trains.
         constant: whether its initial weights are the same for every seed.
+        stackable: whether it can be stacked. PyTorch's BatchNorm keeps averages that each replicate
+            needs for itself, and its GroupNorm takes no stacks in the channels-last layout.
         cannot: shape and options -> why it takes no such examples; None where it does.
     """
 
@@ -51,16 +53,26 @@ class Network:
     matrices: bool = True
     hidden: bool = True
     constant: bool = False
+    stackable: bool = True
     cannot: Callable[[Shape, Mapping[str, Any]], str | None] = lambda shape, options: None
 
 
 def cnn_cannot(shape: Shape, options: Mapping[str, Any]) -> str | None:
     """Why the network cnn cannot take examples of this shape."""
-    least = 2 ** len(options["channels"])
+    return _no_images("cnn", shape, 2 ** len(options["channels"]))
+
+
+def resnet_cannot(shape: Shape, options: Mapping[str, Any]) -> str | None:
+    """Why the network resnet, which halves images twice, cannot take examples of this shape."""
+    return _no_images("resnet", shape, 4)
+
+
+def _no_images(network: str, shape: Shape, least: int) -> str | None:
+    """What is wrong with examples that are not images of this size or larger."""
     if len(shape) == 3 and min(shape[1:]) >= least:
         return None
     return (
-        f"the network cnn needs images of at least {least}x{least} pixels, "
+        f"the network {network} needs images of at least {least}x{least} pixels, "
         f"but this data set's examples have the shape {list(shape)}"
     )
 
@@ -89,6 +101,23 @@ def _cnn_work(shape: Shape, options: Mapping[str, Any]) -> Work:
     return Work(products + dense.products, weights + dense.weights, activations + options["units"])
 
 
+def _resnet_work(shape: Shape, options: Mapping[str, Any]) -> Work:
+    if len(shape) != 3:
+        return UNKNOWN
+    inputs, height, width = shape
+    products = weights = activations = 0
+    for layer in range(options["depth"] - 1):
+        stage = max(0, layer - 1) // ((options["depth"] - 2) // 3)
+        filters = options["width"] * 2**stage
+        pixels = math.ceil(height / 2**stage) * math.ceil(width / 2**stage)
+        weights += 9 * inputs * filters + 2 * filters
+        products += 9 * inputs * filters * pixels
+        activations += 3 * filters * pixels
+        inputs = filters
+    dense = _dense([inputs, OUTPUTS])
+    return Work(products + dense.products, weights + dense.weights, activations)
+
+
 NETWORKS: dict[str, Network] = {
     "linear": Network(
         "optlab.parts.networks.linear:build",
@@ -108,6 +137,25 @@ NETWORKS: dict[str, Network] = {
         matrices=False,
         cannot=cnn_cannot,
     ),
+    "resnet": Network(
+        "optlab.parts.networks.resnet:build",
+        _resnet_work,
+        {"depth": 20, "width": 16, "norm": "batch"},
+        matrices=False,
+        hidden=False,
+        stackable=False,
+        cannot=resnet_cannot,
+    ),
+}
+
+# What a default's type does not say.
+OPTIONS: dict[str, Rule] = {
+    "dropout": FRACTION,
+    "depth": Rule(
+        lambda value: whole(8, DEEPEST).accepts(value) and value % 6 == 2,
+        f"6k + 2 layers: 8, 14, 20, 26, ..., at most {DEEPEST}",
+    ),
+    "norm": Rule(lambda value: value in ("batch", "group"), "'batch' or 'group'"),
 }
 
 
@@ -123,8 +171,8 @@ def refuses(option: str, value: Any, default: Any) -> str | None:
         if fits and len(value) > DEEPEST:
             return f"at most {DEEPEST} layers"
         return None if fits else f"a list of whole numbers from 1 up, as {default}"
-    if option == "dropout":
-        return FRACTION.refuses(value)
+    if option in OPTIONS:
+        return OPTIONS[option].refuses(value)
     if option == "n_layers" and whole(DEEPEST + 1).accepts(value):
         return f"at most {DEEPEST} layers"
     return (FINITE if isinstance(default, float) else whole(1)).refuses(value)

@@ -147,9 +147,17 @@ def _ends(name: str, spec: Spec, network: str, chosen: list[str]) -> Iterator[Mi
         if reason:
             key = ("choices", place) if choices else (place,)
             yield key, f"{show(value)} is not allowed; {reason}"
-    fraction = spec["type"] == "float" and _refused(name, float(spec["low"]), network, chosen)
-    if fraction and not any(reason for *_, reason in found):
-        yield ("type",), f"a float is not allowed; {fraction}: use type: int"
+    if choices or any(reason for *_, reason in found):
+        return
+    low, high = spec["low"], spec["high"]
+    fraction = spec["type"] == "float" and _refused(name, float(low), network, chosen)
+    gap = None
+    if (fraction or spec["type"] == "int") and low < high:
+        gap = _refused(name, int(low) + 1, network, chosen)
+    if reason := gap or fraction:
+        right = "categorical, with choices" if gap else "int"
+        kind = "a float" if fraction else "an int"
+        yield ("type",), f"{kind} is not allowed; {reason}: use type: {right}"
 
 
 def _refused(name: str, value: Any, network: str, chosen: list[str]) -> str | None:
