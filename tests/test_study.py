@@ -20,7 +20,7 @@ OPTIMIZERS = (
     "sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw, nadam, radam, adamax, "
     "adafactor, muon, rprop, lbfgs, or your own as path/to/file.py:Class or package.module:Class"
 )
-DATASETS = "line, digits, mnist, fashion_mnist, cifar10"
+DATASETS = "line, digits, breast_cancer, wine, mnist, fashion_mnist, cifar10"
 NETWORKS = "linear, softmax, mlp, cnn, resnet, or your own as path/to/file.py:name"
 SCHEMA = schema.load("config")
 STUDY_KEYS = ", ".join(SCHEMA["properties"])

@@ -54,6 +54,26 @@ SOURCES: dict[str, Source] = {
         "360 of the 1,797 images, stratified by class, the same for every seed",
         per_class=(142, 145, 142, 146, 145, 146, 145, 143, 139, 144),
     ),
+    "breast_cancer": Source(
+        "Breast cancer",
+        "classification",
+        455,
+        (30,),
+        114,
+        "114 of the 569 examples, stratified by class, the same for every seed; inputs "
+        "standardised by mean and deviation of the other 455",
+        per_class=(170, 285),
+    ),
+    "wine": Source(
+        "Wine",
+        "classification",
+        142,
+        (13,),
+        36,
+        "36 of the 178 examples, stratified by class, the same for every seed; inputs "
+        "standardised by mean and deviation of the other 142",
+        per_class=(47, 57, 38),
+    ),
     "mnist": Source(
         "MNIST",
         "classification",

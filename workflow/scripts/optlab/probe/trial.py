@@ -46,13 +46,17 @@ def data_of(study: Mapping[str, Any], run: Run) -> Dataset:
 
 
 def _imitation(name: str, definition: Mapping[str, Any], device: str) -> Dataset:
-    """Random images with the sizes of a well-known data set that is not here yet."""
+    """Random images, or vectors, with the sizes of a well-known data set that is not here yet."""
     source = SOURCES[definition["source"]]
     trained, held_out = known.sizes(definition)
     classes = len(source.per_class)
 
     def split(count: int) -> Split:
-        x = torch.randint(0, 256, (count, *source.shape), dtype=torch.uint8, device=device)
+        shape = (count, *source.shape)
+        if len(source.shape) == 1:
+            x = torch.randn(shape, device=device)
+        else:
+            x = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
         return Split(x, torch.arange(count, device=device) % classes)
 
     validation = split(min(held_out, BLOCK)) if held_out else None
