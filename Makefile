@@ -10,7 +10,7 @@ SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
 CHECK = .venv/bin/python workflow/scripts/check.py --study '$(STUDY)'
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab open watch check settle retry status campaigns test test-slow test-slurm test-gridengine lint format bench clean
+.PHONY: help install lab open watch check settle retry status paper campaigns test test-slow test-slurm test-gridengine lint format bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -49,6 +49,9 @@ retry: install  ## try the runs of the study again that failed by themselves
 
 status: install  ## what of the study is done, running, failed, and how long the rest takes
 	@.venv/bin/python workflow/scripts/status.py --study '$(STUDY)'
+
+paper: install  ## the finished study as LaTeX and Markdown: tables, figures as PDF, methods, a checklist
+	@.venv/bin/python workflow/scripts/paper.py --study '$(STUDY)'
 
 test: install  ## the fast tests, under five minutes on two cores
 	.venv/bin/python -m pytest -n auto -m "not slow and not slurm and not gridengine" tests

@@ -1,6 +1,6 @@
 """Drawing every picture of an exercise: from which data, by which function, into which file."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,21 @@ def draw(study: Study, exercise: str | None, folder: Path) -> None:
     Raises:
         UserError: a run or a search of it has not finished.
     """
+    names = set()
+    for name, figure in figures(study, exercise):
+        files.write(folder / f"{name}.svg", looks.svg(figure))
+        names.add(name)
+    for file in folder.glob("*.svg"):
+        if file.stem not in names and looks.is_ours(file):
+            file.unlink()
+
+
+def figures(study: Study, exercise: str | None) -> Iterator[tuple[str, Figure]]:
+    """The pictures of the exercise, or of the whole study, each with its name.
+
+    Raises:
+        UserError: as `draw`.
+    """
     if exercise is None:
         pictures, source = plan.of_study(study), profiles.source(study)
         failed: set[str] = set()
@@ -69,14 +84,9 @@ def draw(study: Study, exercise: str | None, folder: Path) -> None:
     for picture in pictures:
         shown = _without(failed, picture)
         if picture.groups and not shown.groups:
-            figure = looks.nothing(picture.title, "every run of this picture failed")
+            yield picture.name, looks.nothing(picture.title, "every run of this picture failed")
         else:
-            figure = DRAWN[picture.kind](shown, source(picture))
-        files.write(folder / f"{picture.name}.svg", looks.svg(figure))
-    names = {picture.name for picture in pictures}
-    for file in folder.glob("*.svg"):
-        if file.stem not in names and looks.is_ours(file):
-            file.unlink()
+            yield picture.name, DRAWN[picture.kind](shown, source(picture))
 
 
 def _without(failed: Container[str], picture: Picture) -> Picture:

@@ -68,7 +68,7 @@ def _ranked(card: Card, rows: pd.DataFrame, known: Mapping[str, Run]) -> None:
         if mine:
             texts = [_other(label, row, column) for label, row in mine]
             card.lines.append(Line(kind, f"{name} ({len(mine)})", listed(texts)))
-    card.warnings = _warnings(labels, rows["warnings"])
+    card.warnings = warnings_of(labels, rows["warnings"])
 
 
 def _sentence(text: str) -> str:
@@ -87,7 +87,7 @@ def _other(label: str, row: pd.Series, column: str) -> str:
     return f"{label} ({detail})" if detail else label
 
 
-def _warnings(labels: Sequence[str], texts: pd.Series) -> list[str]:
+def warnings_of(labels: Sequence[str], texts: pd.Series) -> list[str]:
     """The warnings of a table, each once, with the optimizers that it is about."""
     about: dict[str, list[str]] = {}
     for label, text in zip(labels, texts, strict=True):
