@@ -12,7 +12,8 @@ from itertools import groupby
 from optlab.figures.words import plain
 
 _SPECIAL = {
-    **{c: f"\\{c}" for c in "%&#$_{}"},
+    **{c: f"\\{c}" for c in "%&#_{}"},
+    "$": r"$\mathdollar$",  # elsewhere a dollar is of a font that has to be made first
     **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
     **{"<": "$<$", ">": "$>$", "|": "$|$", '"': r"{\ttfamily\char34}"},
     **{"[": "{[}", "*": "{*}"},  # behind the end of a row these have a meaning
@@ -72,13 +73,19 @@ def latex(text: str) -> str:
 
 def _word(word: str) -> str:
     units = _units(word)
-    found, since = "", 0
-    for unit, following in zip(units, [*units[1:], " "], strict=False):
-        found += _latex(unit) + ("{}" if unit + following in _LIGATURES else "")
-        since += 1
-        if len(units) > _LONG and (since >= _STEP or unit in "/_.:=,+-"):
-            found, since = found + r"\allowbreak{}", 0
-    return found.replace("}$$^{", "").replace("}$$_{", "")
+    parts = [
+        _latex(unit) + ("{}" if unit + following in _LIGATURES else "")
+        for unit, following in zip(units, [*units[1:], " "], strict=False)
+    ]
+    sizes = [len(re.sub(r"\\[a-z]+|[\\{}$]", "", part)) or 1 for part in parts]
+    if sum(sizes) > _LONG:
+        since = 0
+        for at, (unit, size) in enumerate(zip(units[:-1], sizes[:-1], strict=True)):
+            since += size
+            if since >= _STEP or unit in "/_.:=,+-":
+                parts[at] += r"\allowbreak{}"
+                since = 0
+    return "".join(parts).replace("}$$^{", "").replace("}$$_{", "")
 
 
 def _units(word: str) -> list[str]:
