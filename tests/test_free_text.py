@@ -4,12 +4,14 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from test_paper import typeset
 
 from optlab.errors import UserError, visible
 from optlab.study import reading
@@ -115,3 +117,8 @@ def test_a_study_of_nasty_texts_runs_to_its_report(nasty):
     assert {*titles, " The answers", "Tables"} == set(categories)
     assert len(json.loads(scripts["results"])) > 10
     assert "nothing to do" in snakemake("-n")
+    command = [sys.executable, ROOT / "workflow/scripts/paper.py", "--study", "study.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if shutil.which("pdflatex"):  # tests/test_paper.py says where it is missing
+        typeset("results/nasty/paper")

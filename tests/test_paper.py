@@ -321,7 +321,7 @@ def strange():
     return st.text(st.one_of(st.characters(), st.sampled_from("%&#$_{}~^\\-`'?![]*|<>\" éß学🙂−")))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(strange())
 def test_any_text_in_latex_is_ascii_and_balanced(text):
     found = in_latex(text)
@@ -334,7 +334,7 @@ def test_any_text_in_latex_is_ascii_and_balanced(text):
     assert not re.search("--|``|''", re.sub("[–—“”„]", "", outside)) or set("–—“”„") & set(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(strange())
 def test_any_text_in_markdown_is_read_back(text):
     found = in_markdown(text)
@@ -364,25 +364,39 @@ def test_the_program_writes_all_of_it_with_embedded_fonts(here, capsys):
     )
     content = (folder / "figures/fit/loss-sgd.pdf").read_bytes()
     assert b"/FontFile2" in content and b"/Type3" not in content
+    Path("file").write_text("")
+    assert program.main([*words, "--output-folder", "file"]) == 1
+    assert capsys.readouterr().err.startswith("error: file")
     before = {one: one.read_bytes() for one in folder.rglob("*.*")}
     assert program.main(words) == 0
     assert {one: one.read_bytes() for one in folder.rglob("*.*")} == before
 
 
-def test_what_is_missing_is_said_in_one_line(compared):
+def test_what_is_missing_is_said_in_one_line(compared, capsys):
+    (chosen, *_), command = table.confirmed(compared).values(), "; snakemake --configfile a.yaml"
+
+    def refused(study=compared):
+        with pytest.raises(UserError) as caught:
+            write.finished(study, "a.yaml")
+        told = str(caught.value)
+        assert told.startswith("the study hand is not finished: ") and "\n" not in told
+        assert told.endswith(f"{command} --cores all")
+        return told.removeprefix("the study hand is not finished: ").partition(";")[0]
+
+    assert refused() == "there is no results/hand/study.yaml"
     file = save(compared)
-    with pytest.raises(UserError, match=r"best\.tsv is missing; snakemake --configfile a\.yaml"):
-        write.finished(compared, "a.yaml")
+    assert refused() == "there is no results/hand/tables/best.tsv and 6 more"
     finished(compared)
-    assert write.finished(compared, "a.yaml")[0] == table.every(compared)
-    assert write.finished(reading.load(file), "a.yaml")[0] == table.every(compared)
+    for study in (compared, reading.load(file)):
+        assert write.finished(study, "a.yaml")[0] == table.every(compared)
     changed = {**compared, "exercises": {"fit": {**compared["exercises"]["fit"], "title": "B"}}}
-    with pytest.raises(UserError, match=r"has changed since; snakemake --configfile a\.yaml"):
-        write.finished(changed, "a.yaml")
+    assert refused(changed) == "it has changed since its results were made"
+    Path(chosen.run.folder, "metrics.tsv").unlink()
+    assert refused() == f"there is no {chosen.run.folder}/metrics.tsv"
     Path(table.units(compared)[0].file).unlink()
-    with pytest.raises(UserError) as error:
-        write.finished(compared, "a.yaml")
-    assert "is not finished" in str(error.value) and "\n" not in str(error.value)
+    assert "confirmed.json" in refused()
+    assert program.main(["--study", str(file)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def typeset(folder):

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from optlab import command_line
+from optlab import command_line, files
 from optlab.errors import in_one_line, visible
 from optlab.study import reading
 
@@ -29,6 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
     from optlab.paper import write  # Matplotlib: not before the words are checked
 
     runs, tables = write.finished(study, arguments.study)
+    files.check(folder / "paper.tex")
     write.pictures(study, folder)
     write.write(write.paper(study, runs, tables, arguments.study), folder)
     print(visible(f"The paper: {folder}/paper.tex (pdflatex, twice) and {folder}/paper.md"))

@@ -1,7 +1,10 @@
 """The files of a paper: what it says, its tables, its pictures."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from optlab import files
 from optlab.errors import UserError
@@ -14,34 +17,48 @@ from optlab.paper.facts import Facts
 from optlab.paper.pictures import pdf
 from optlab.paper.references import cited
 from optlab.study import kinds, reading, table
+from optlab.study.kinds import search
 from optlab.study.run import Run
 
 PARTS = ("methods", "results", "checklist", "further")
 
 
-def finished(study: Study, file: str) -> tuple[list[Run], dict[str, object]]:
+def finished(study: Study, file: str) -> tuple[list[Run], dict[str, pd.DataFrame]]:
     """The runs and the tables of a finished study; ``file`` is its configuration.
 
     Raises:
         UserError: something is missing, in one line with the command that makes it.
     """
     folder = Path("results", study["study"])
-    command = f"snakemake --configfile {file} --cores all"
-    try:
-        runs = table.every(study)
-        names = sorted({n for one in study["exercises"].values() for n in kinds.of(one).TABLES})
-        for name in names:
-            if not Path(folder, "tables", f"{name}.tsv").is_file():
-                raise UserError(f"{folder}/tables/{name}.tsv is missing")
-    except UserError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"the study {study['study']} is not finished: {reason}; {command}"
-        ) from error
+    names = sorted({name for one in study["exercises"].values() for name in kinds.of(one).TABLES})
+    if reason := _missing(study, folder, names):
+        command = f"snakemake --configfile {shlex.quote(file)} --cores all"
+        raise UserError(f"the study {study['study']} is not finished: {reason}; {command}")
+    runs = table.every(study)
+    return runs, written.read(folder / "tables", runs, names)
+
+
+def _missing(study: Study, folder: Path, names: list[str]) -> str:
+    """What a finished study would have and this one has not; empty if it is finished."""
     made = folder / "study.yaml"
-    if not made.is_file() or made.read_text(encoding="utf-8") != reading.dump(study):
-        raise UserError(f"{made} is not this study: it has changed since; {command}")
-    return runs, dict(written.read(folder / "tables", runs, names))
+    if not made.is_file():
+        return f"there is no {made}"
+    if made.read_text(encoding="utf-8") != reading.dump(study):
+        return "it has changed since its results were made"
+    try:
+        runs = [
+            *table.every(study),
+            *(one.run for one in table.confirmed(study).values() if one.seeds),
+        ]
+        found = [f"{run.folder}/metrics.tsv" for run in runs]
+    except UserError as error:
+        return str(error).splitlines()[0]
+    for one in search.every(study):
+        found += [f"{one.folder}/trials.json", f"{one.folder}/best/metrics.tsv"]
+    found += [f"{folder}/tables/{name}.tsv" for name in names]
+    lost = [one for one in found if not Path(one).is_file()]
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return f"there is no {lost[0]}{more}" if lost else ""
 
 
 def paper(study: Study, runs: list[Run], tables: Tables, file: str) -> Paper:
