@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import paper as program
 from optlab.errors import UserError
+from optlab.figures import looks
 from optlab.figures.words import plain
 from optlab.page import written
 from optlab.paper import latex, markdown, results, write
@@ -22,6 +23,7 @@ from optlab.paper.document import Table
 from optlab.paper.escaping import latex as in_latex
 from optlab.paper.escaping import markdown as in_markdown
 from optlab.paper.numbers import estimate, figure
+from optlab.paper.pictures import pdf
 from optlab.results import tables
 from optlab.runs import metrics
 from optlab.study import reading, table
@@ -159,7 +161,7 @@ def test_the_methods_and_the_checklist_are_those_of_the_study(compared):
     assert "anytime-valid (Wang and Ramdas 2023)" in text and "margin (accuracy 1 point)" in text
     grid = {row[0]: row[1:] for row in both("fit-grid")}
     assert grid["SGD"] == ["lr 0.1, 1", "torch.optim.SGD", "2"]
-    assert grid["Momentum"] == ["lr 0.1, 1", "torch.optim.SGD", "2"]
+    assert grid["Momentum"] == ["lr 0.1, 1; momentum 0.9", "torch.optim.SGD", "2"]
     answers = dict(both("checklist"))
     assert answers["Command"] == "snakemake --configfile my-study.yaml --cores all"
     assert answers["Number of training and evaluation runs"] == (
@@ -302,7 +304,7 @@ def test_numbers_are_written_for_a_reader(column, values, text):
     ("text", "expected"),
     [
         (r"a_b 5% & #1 $x$ {y}", r"a\_b 5\% \& \#1 $\mathdollar$x$\mathdollar$ \{y\}"),
-        ("~ ^ \\", r"\textasciitilde{} \textasciicircum{} \textbackslash{}"),
+        ("~ ^ \\", r"$\sim$ \textasciicircum{} \textbackslash{}"),
         ("é ï ş ǖ å ß", r"\'{e} \"{\i} \c{s} \={\"{u}} \aa{} \ss{}"),
         ("− × \u03b1 Ω \u039c", r"$-$ $\times$ $\alpha$ $\Omega$ $M$"),
         ("10⁻¹² x₁₀", r"10$^{-12}$ x$_{10}$"),
@@ -441,3 +443,10 @@ def test_any_text_is_typeset(here):
 @pytest.mark.parametrize("value", [0.949167, 0.5, 1.0])
 def test_figures_round_as_the_page(value):
     assert float(figure("val_accuracy", value)) == pytest.approx(100 * value, abs=0.005001)
+
+
+def test_a_sign_that_the_font_lacks_is_shown_as_missing(here, recwarn):
+    picture = looks.nothing("title", "a \u5b66 é − ×")
+    pdf(picture, Path("a.pdf"))
+    assert picture.axes[0].texts[0].get_text() == "a \ufffd é − ×"
+    assert not recwarn.list

@@ -14,7 +14,7 @@ from optlab.figures.words import plain
 _SPECIAL = {
     **{c: f"\\{c}" for c in "%&#_{}"},
     "$": r"$\mathdollar$",  # elsewhere a dollar is of a font that has to be made first
-    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+    **{"~": r"$\sim$", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
     **{"<": "$<$", ">": "$>$", "|": "$|$", '"': r"{\ttfamily\char34}"},
     **{"[": "{[}", "*": "{*}"},  # behind the end of a row these have a meaning
 }

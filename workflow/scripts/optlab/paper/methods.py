@@ -5,6 +5,7 @@ from typing import Any
 
 from optlab.catalogue import networks, optimizers
 from optlab.catalogue.datasets import SOURCES
+from optlab.catalogue.knobs import SHOWN
 from optlab.figures import words
 from optlab.page.cards import title
 from optlab.page.wording import listed
@@ -150,7 +151,7 @@ def _values(name: str, grid: Mapping[str, list[Any]], beyond: list[str]) -> tupl
     shown = {
         knob: values
         for knob, values in grid.items()
-        if knob == "lr" or len(values) > 1 or text(values[0]) != text(defaults.get(knob))
+        if knob in SHOWN or len(values) > 1 or text(values[0]) != text(defaults.get(knob))
     }
     parts = [
         f"{knob} {listed([words.plain(text(v)) for v in some], 20)}" for knob, some in shown.items()

@@ -12,16 +12,18 @@ from matplotlib.text import Text
 from optlab.figures import lettering
 from optlab.figures.looks import CREATOR
 
+MISSING = "\ufffd"
+
 
 def pdf(figure: Figure, file: Path) -> None:
     """Write a figure as PDF, the same bytes for the same figure.
 
     An SVG leaves signs to the reader's fonts. A PDF holds its fonts, so a sign that they do not
-    have is written as its number.
+    have is replaced by one for all of them, about as wide; captions say which it is.
     """
     for one in figure.findobj(Text):
         if any(not _has(sign) for sign in one.get_text()):
-            one.set_text("".join(c if _has(c) else f"[U+{ord(c):04X}]" for c in one.get_text()))
+            one.set_text("".join(c if _has(c) else MISSING for c in one.get_text()))
     FigureCanvasPdf(figure)
     options = {"metadata": {"CreationDate": None, "Creator": CREATOR}}
     with lettering.any_script(), matplotlib.rc_context({"pdf.fonttype": 42}):
