@@ -11,6 +11,7 @@ from optlab.page.cards import title
 from optlab.page.wording import listed
 from optlab.paper.document import Block, Heading, Table
 from optlab.paper.facts import Facts, joined
+from optlab.paper.numbers import signed
 from optlab.study import table
 from optlab.study.run import CONFIRMATION
 from optlab.training.settings import USUAL
@@ -76,7 +77,7 @@ def _model(facts: Facts, name: str) -> str:
     options = {**networks.of(network).options, **{k: v for k, v in own.items() if k != "network"}}
     searched = [one.space for one in facts.searches if one.network == name]
     is_only_searched = searched and not any(run.model == name for run in facts.runs)
-    shown = [f"{k} {words.plain(text(v).replace('_', ', '))}" for k, v in options.items()]
+    shown = [f"{k} {words.plain(signed(text(v)).replace('_', ', '))}" for k, v in options.items()]
     parts = [] if network == name else [f"the network {words.plain(network)}"]
     parts += ["its layers are searched"] if is_only_searched else shown
     parts += [facts.weights(name)]
