@@ -68,7 +68,9 @@ def of_markdown(text):
     """The rows of a table, without its head."""
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     cells = [re.split(r"(?<!\\) \| ", line[2:].removesuffix(" |")) for line in lines]
-    return [[re.sub(r"\\([^\w\s])", r"\1", cell) for cell in row] for row in cells[2:]]
+    return [
+        [re.sub(r"\\([^a-z0-9\s])", r"\1", cell, flags=re.I) for cell in row] for row in cells[2:]
+    ]
 
 
 def of_latex(text):
