@@ -78,7 +78,7 @@ def of_latex(text):
     body = text[text.rindex("\\midrule") + 8 : text.index("\\bottomrule")]
     return [
         [unescaped(cell) for cell in re.split(r"(?<!\\)&", line.removesuffix("\\\\"))]
-        for line in body.strip().splitlines()
+        for line in body.strip().removeprefix("\\endhead\n").splitlines()
     ]
 
 
@@ -440,6 +440,13 @@ def test_any_text_is_typeset(here):
     Path("paper.tex").write_text(latex.paper(NASTY, ["body"], [NASTY]))
     typeset(".")
     assert markdown.table(long).count("\n| ") == 101
+
+
+def test_a_long_table_is_broken_over_pages_and_keeps_its_rows():
+    rows = [[f"lr_{n}", f"0.{n:03}"] for n in range(99)]
+    one = Table("long", "It is long.", ("setting", "loss"), rows)
+    assert "longtable" in latex.table(one)
+    assert of_latex(latex.table(one)) == of_markdown(markdown.table(one)) == rows
 
 
 @pytest.mark.parametrize("value", [0.949167, 0.5, 1.0])
