@@ -123,7 +123,8 @@ def alone(digits, every_job):
     return found
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
 def test_processes_together_give_the_weights_of_one(digits, here, alone, every_job, processes):
     torch.save(every_job, "jobs")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -522,6 +523,7 @@ def test_nodes_that_srun_did_not_start_are_told(digits, here):
     assert "error: OPTLAB_NODES=2, but srun has not started" in (here / "log-0").read_text()
 
 
+@pytest.mark.slow
 def test_torchrun_leaves_no_folder_behind(digits, here):
     (here / "temporary").mkdir()
     environment = os.environ | {"TMPDIR": str(here / "temporary"), "OPTLAB_WARM": "0"}

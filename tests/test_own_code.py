@@ -167,6 +167,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", NETWORKS)
 def test_published_networks_train_without_an_edit(model, here):
     top = model.partition(".")[0].partition(":")[0]

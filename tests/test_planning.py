@@ -338,6 +338,7 @@ def test_one_more_seed_trains_that_seed_only(checkout, tmp_path):
     assert checkout.planned(*metrics, "--directory", str(elsewhere)) == ({}, [])
 
 
+@pytest.mark.slow
 def test_fewer_seeds_train_nothing_new(checkout):
     path = f"runs/{run('fit', 'sgd', 'line+linear', 'lr=0.01')}/metrics.tsv"
     texts = []
@@ -475,7 +476,13 @@ def test_an_edit_of_a_file_that_no_run_reaches_trains_nothing(checkout):
     assert checkout.planned() == ({}, [])
 
 
-@pytest.mark.parametrize("file", ["my/nets.py", "my/layers.py", "my/steps.py"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "my/layers.py",
+        *(pytest.param(f"my/{n}.py", marks=pytest.mark.slow) for n in ("nets", "steps")),
+    ],
+)
 def test_edit_of_own_code_trains_the_runs_that_use_it(checkout, file):
     before = checkout.results("runs/**/run.json")
     checkout.append(file)
@@ -703,6 +710,7 @@ print("5000" in done.stdout, time.monotonic() - start, used.ru_maxrss)
 # -- GPUs ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_gpus_are_counted_before_anything_runs(checkout, monkeypatch):
     checkout.edit("study.yaml", ("device: cpu", "device: cuda"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
