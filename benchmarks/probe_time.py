@@ -1,7 +1,7 @@
 """The probe of the default study: its time from nothing, with a warm interpreter, and when known.
 
-Each call tries every network, data set and optimizer of the study in a process of its own, before
-any data set is prepared, as the first call of the workflow does.
+No data set is prepared, as before the first call of the workflow. One process tries everything that
+the study names.
 """
 
 import os

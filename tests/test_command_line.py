@@ -384,7 +384,7 @@ def test_a_mistake_in_plotting_is_one_line(finished, capsys, monkeypatch, words,
 
 
 def by_hand(optimizer, loss, age, *words):
-    """A result of train.py, made so many seconds ago."""
+    """Write a result of train.py that is ``age`` seconds old."""
     one = run("--optimizer", optimizer, "--model", "softmax", *words)
     accuracy = {"val_loss": [loss], "train_accuracy": [1 - loss], "val_accuracy": [1 - loss]}
     finish(one, [loss], **accuracy)

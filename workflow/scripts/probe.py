@@ -7,6 +7,7 @@ The workflow and check.py call it when something has not been tried yet, and say
 """
 
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from optlab.probe import answers, questions
 from optlab.probe.questions import Question
 from optlab.study import reading
 
+PAUSE = 1.0  # seconds between two times that the answers are written
+
 
 @in_one_line
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,9 +34,15 @@ def main(words: Sequence[str] | None = None) -> int:
         devices.take(1)
     output = arguments.output.absolute()
     found = answers.read(output)
-    for answered in ask(study, asked, found):
-        found |= answered
-        answers.write(output, asked, found)  # the next one may end this process
+    written = 0.0
+    try:
+        for answered in ask(study, asked, found):
+            found |= answered
+            if time.monotonic() > written + PAUSE:  # the next one may end this process
+                answers.write(output, asked, found)
+                written = time.monotonic()
+    finally:
+        answers.write(output, asked, found)
     return 0
 
 
@@ -62,13 +71,10 @@ def ask(
             reason = str(error)
         if reason:
             print(f"{question.stage} {question.run.path}: {reason}", flush=True)
-        yield {question.mark: reason}
-        missed = reach.missed(question.run.code, set(sys.modules) - before)
-        yield (
-            {answers.note_of(question): answers.UNFOLLOWED.format(", ".join(missed))}
-            if missed
-            else {}
-        )
+        answered = {question.mark: reason}
+        if missed := reach.missed(question.run.code, set(sys.modules) - before):
+            answered[answers.note_of(question)] = answers.UNFOLLOWED.format(", ".join(missed))
+        yield answered
 
 
 if __name__ == "__main__":

@@ -139,8 +139,8 @@ def _own_module(file: Path, folder: Path, name: str) -> ModuleType:
 def _find_in(folder: str, first: bool) -> None:
     """Have Python look for modules in a folder.
 
-    With ``first``, neighbours of a file come before installed packages, as for a script. Modules
-    that have their names, and are neighbours of another file, are imported anew.
+    With ``first``, the files in it come before installed packages, as for a script. A module that
+    another file has imported from its own folder under one of their names is forgotten.
     """
     if folder in sys.path:
         return

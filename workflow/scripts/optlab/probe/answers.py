@@ -91,11 +91,11 @@ def note_of(question: Question) -> str:
 def _placed(written: Sequence[str], said: Iterable[Mistake]) -> list[str]:
     """What is said of keys of the study, with the file and the line of each."""
     mistakes = Mistakes()
-    for path in written:
-        mistakes.load(mistakes.read(path), path)
-    mistakes.lines.clear()
-    for key, text in said:
-        if text:
+    if told := [(key, text) for key, text in said if text]:  # else no file has to be read
+        for path in written:
+            mistakes.load(mistakes.read(path), path)
+        mistakes.lines.clear()
+        for key, text in told:
             mistakes.add(key, text)
     return mistakes.lines
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,17 @@ class Question:
         """A hash of everything that the answer depends on."""
         fields = _NETWORK if self.stage == "network" else (*_NETWORK, *_CLASS, *_ARGUMENTS)
         given = {name: getattr(self.run, name) for name in fields}
-        code = f"{triggers.digest('train', *self.run.parts)} {metadata.version('torch')}"
+        code = f"{triggers.digest('train', *self.run.parts)} {_torch()}"
         text = json.dumps([self.stage, given, code], sort_keys=True)
         found = hashlib.sha256(text.encode())
         for file in self.run.code:
             found.update(hashlib.sha256(Path(file).read_bytes()).digest())
         return found.hexdigest()[:24]
+
+
+@cache  # a study may have thousands of questions
+def _torch() -> str:
+    return metadata.version("torch")
 
 
 def of_study(study: Mapping[str, Any], runs: Iterable[Run] | None = None) -> list[Question]:

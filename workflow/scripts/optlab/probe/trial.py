@@ -124,10 +124,11 @@ def _build(run: Run, data: Dataset) -> loop.Trainer:
     if schedules.unfit(run.schedule, run.epochs * batches):  # told by the check
         run = replace(run, scheduler=None)
     trainer = loop.Trainer(run, data, [run.first_seed])
-    optimizers.check_processes(trainer.optimizer, run.gpus)
-    first = trainer.replicates[0]
-    if reason := batch_norm.refuses(first.model, first.batches, run, run.gpus):
-        raise UserError(reason)
+    if run.gpus > 1:  # what the trainer of a single process does not look for
+        optimizers.check_processes(trainer.optimizer, run.gpus)
+        first = trainer.replicates[0]
+        if reason := batch_norm.refuses(first.model, first.batches, run, run.gpus):
+            raise UserError(reason)
     return trainer
 
 
