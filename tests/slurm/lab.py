@@ -26,8 +26,8 @@ exercises:
     optimizers: {optimizers}
 """
 
-# Optimizers that do what a fault needs, in a run and not in the probe before it. Each writes a line
-# when it is made: a beginning of a run.
+# Optimizers that do what a fault needs, in a run and not in the probe before it. The first of
+# a rate in a process writes a line: a beginning of a run, and not its trial before a checkpoint.
 STEPS = """\
 import os
 import sys
@@ -37,10 +37,14 @@ from pathlib import Path
 import torch
 
 
+BEGUN = set()
+
+
 class Step(torch.optim.SGD):
     def __init__(self, parameters, lr):
         self.tried = sys.argv[0].endswith("probe.py")
-        if not self.tried:
+        if not self.tried and lr not in BEGUN:
+            BEGUN.add(lr)
             with open("begun.txt", "a") as file:
                 print(lr, os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURMD_NODENAME"),
                       os.environ.get("CUDA_VISIBLE_DEVICES"), time.time(), file=file)
