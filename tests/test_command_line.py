@@ -185,7 +185,10 @@ def test_limits_are_those_of_a_study():
         assert getattr(run(f"--{name}", str(limit), "--batch-size", str(limit)), name) == limit
         with pytest.raises(SystemExit):
             run(f"--{name}", str(limit + 1))
-    assert rules["exercises"]["propertyNames"]["pattern"] == f"^{command_line._NAME.pattern}$(?!\n)"
+    assert (
+        rules["exercises"]["propertyNames"]["pattern"]
+        == f"^{command_line.values.NAME.pattern}$(?!\n)"
+    )
 
 
 def test_a_word_that_is_no_text_is_one_line():

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from optlab.catalogue.networks import NETWORKS
 from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.data import prepare
-from optlab.training import graphs, loop, networks, optimizers, stacking, stepping
+from optlab.training import graphs, loop, losses, networks, optimizers, stacking, stepping
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import Dataset, Split, load
 from optlab.training.world import ALONE, World
@@ -69,7 +69,7 @@ def step_of(name="sgd", schedule="constant", recorder=None, knobs=None):
     data = Dataset("few", "few", "classification", 3, SHAPE, 1.0, few, None, None)
     model = networks.build(run, data, 0)
     optimizer = optimizers.build(run, optimizers.Context.of(model.parameters()))
-    gradient = stepping.make_gradient(model, data)
+    gradient = stepping.make_gradient(model, losses.of(run, data))
     rates = optimizers.build_scheduler(run, optimizer, 12)
     take = stepping.make_step(gradient, list(model.parameters()), optimizer)
     if recorder:
@@ -253,10 +253,11 @@ def test_gradients_wait_for_nothing(network, count):
     x, y = torch.rand((20, *shape)), torch.zeros(20, dtype=torch.int64)
     data = Dataset("few", "few", "classification", 10, shape, 1.0, Split(x, y), None, None)
     models = [networks.build(settings(network, "sgd", {}), data, seed) for seed in range(count)]
+    loss = losses.of(settings(network, "sgd", {}), data)
     if count == 1:
-        gradient = stepping.make_gradient(models[0], data)
+        gradient = stepping.make_gradient(models[0], loss)
     else:
-        gradient = stacking.make_gradient(stacking.stack(models), models[0], data)
+        gradient = stacking.make_gradient(stacking.stack(models), models[0], loss)
         x, y = x.expand(count, *x.shape), y.expand(count, 20)
     with Watch() as watch:
         gradient(x, y)

@@ -297,7 +297,7 @@ def test_a_rate_of_a_summed_loss_makes_the_steps_that_the_rule_has_for_the_mean(
 @pytest.mark.parametrize(
     ("dataset", "optimizer", "rate"),
     [("digits", "sgd", 0.2), ("labels", "sgd", 0.2), ("line", "adam", 0.2), ("floats", "adam", 0.2),
-     ("line", "nesterov", 0.1), ("floats", "sgd", 0.1), ("floats", "o.py:Own", 0.1)],
+     ("line", "nesterov", 0.1), ("floats", "sgd", 0.2), ("line", "o.py:Own", 0.1)],
 )  # fmt: skip
 def test_the_rate_follows_the_loss_and_the_optimizer(dataset, optimizer, rate):
     Path("o.py").write_text("")

@@ -59,7 +59,7 @@ def settings_of(optimizer="adam", precision="float64", network="mlp", **changes)
 def rows(outcome):
     """All figures of all evaluations but the times, None as not a number."""
     found = [
-        {**vars(row), "seconds": 0, "status": row.status == "ok"} for row in outcome.evaluations
+        {**row.cells(), "seconds": 0, "status": row.status == "ok"} for row in outcome.evaluations
     ]
     return torch.tensor([[math.nan if v is None else v for v in row.values()] for row in found])
 

@@ -6,7 +6,7 @@ from handmade import settings
 from torch.nn import functional
 
 from optlab.catalogue.optimizers import OPTIMIZERS
-from optlab.training import networks, optimizers, stepping
+from optlab.training import losses, networks, optimizers, stepping
 from optlab.training.datasets import Dataset, Split
 
 SHAPE = (1, 8, 8)
@@ -35,7 +35,10 @@ def sgd(model):
 
 def step_of(model, optimizer, schedule=None):
     return stepping.make_step(
-        stepping.make_gradient(model, DATA), list(model.parameters()), optimizer, schedule
+        stepping.make_gradient(model, losses.of(run_of(), DATA)),
+        list(model.parameters()),
+        optimizer,
+        schedule,
     )
 
 

@@ -80,9 +80,14 @@ def parser() -> command_line.Parser:
     p = command_line.Parser(__doc__)
     command_line.add_study(p)
     p.add_argument(
-        "--minutes", type=command_line.positive, metavar="M", help="of training, over all jobs"
+        "--minutes",
+        type=command_line.values.positive,
+        metavar="M",
+        help="of training, over all jobs",
     )
-    p.add_argument("--seeds", type=command_line.whole, metavar="N", help="further seeds at most")
+    p.add_argument(
+        "--seeds", type=command_line.values.whole, metavar="N", help="further seeds at most"
+    )
     p.add_argument("options", nargs="*", help="options of Snakemake, after --")
     return p
 

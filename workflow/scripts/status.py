@@ -27,7 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
     p = command_line.Parser(__doc__)
     command_line.add_study(p)
     cores = hardware.cores()
-    p.add_argument("--cores", type=command_line.whole, default=cores, help="to count on")
+    p.add_argument("--cores", type=command_line.values.whole, default=cores, help="to count on")
     arguments = p.parse_args(words)
     study = reading.load(arguments.study)
     standings = [standing(run) for run in table.runs(study)]

@@ -250,7 +250,7 @@ def results_of(
 
     trained = list(zip(seeds, outcomes, strict=True))
     rows = [
-        {**record.identity(run, run.device, seed), **vars(row)}
+        {**record.identity(run, run.device, seed), **row.cells()}
         for seed, outcome in trained
         for row in outcome.evaluations
     ]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optlab.catalogue import tasks
+
 # A data set of a study: source, file, validation, split_seed, subset.
 Definition = Mapping[str, Any]
 
@@ -14,13 +16,14 @@ class Source:
 
     Attributes:
         label: its name in figures; empty where the study's own name is taken.
-        task: "regression" or "classification"; None where the user's labels decide.
+        task: one of `optlab.catalogue.tasks`; None where the user's data decide.
         examples: training examples, those held out for validation included.
         shape: of one example.
         validation: held out by default: a number of examples, or a fraction of them (below 1).
         test: the test set in words.
         published: torchvision's class for it; None where torchvision does not have it.
         per_class: the examples of each class.
+        loss: the usual loss where it is not that of the task.
     """
 
     label: str
@@ -31,6 +34,7 @@ class Source:
     test: str = "as published"
     published: str | None = None
     per_class: tuple[int, ...] = ()
+    loss: str | None = None
 
     @property
     def trained(self) -> int:
@@ -44,10 +48,12 @@ class Source:
 NPZ = "npz"  # the source that reads a file of the user's
 
 SOURCES: dict[str, Source] = {
-    "line": Source("Line", "regression", 4, (1,), 0, "no test set"),
+    "line": Source(
+        "Line", tasks.REGRESSION, 4, (1,), 0, "no test set", loss=tasks.SQUARED_ERROR_SUM
+    ),
     "digits": Source(
         "Digits",
-        "classification",
+        tasks.CLASSIFICATION,
         1_437,
         (1, 8, 8),
         360,
@@ -56,7 +62,7 @@ SOURCES: dict[str, Source] = {
     ),
     "breast_cancer": Source(
         "Breast cancer",
-        "classification",
+        tasks.CLASSIFICATION,
         455,
         (30,),
         114,
@@ -66,7 +72,7 @@ SOURCES: dict[str, Source] = {
     ),
     "wine": Source(
         "Wine",
-        "classification",
+        tasks.CLASSIFICATION,
         142,
         (13,),
         36,
@@ -76,7 +82,7 @@ SOURCES: dict[str, Source] = {
     ),
     "mnist": Source(
         "MNIST",
-        "classification",
+        tasks.CLASSIFICATION,
         60_000,
         (1, 28, 28),
         10_000,
@@ -85,7 +91,7 @@ SOURCES: dict[str, Source] = {
     ),
     "fashion_mnist": Source(
         "Fashion-MNIST",
-        "classification",
+        tasks.CLASSIFICATION,
         60_000,
         (1, 28, 28),
         10_000,
@@ -94,7 +100,7 @@ SOURCES: dict[str, Source] = {
     ),
     "cifar10": Source(
         "CIFAR-10",
-        "classification",
+        tasks.CLASSIFICATION,
         50_000,
         (3, 32, 32),
         5_000,

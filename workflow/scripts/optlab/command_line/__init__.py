@@ -6,9 +6,6 @@ Every mistake is one line. Imports what it checks the options with, and no PyTor
 import argparse
 import dataclasses
 import json
-import math
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,11 +13,11 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from optlab.catalogue import knobs as knob_rules
-from optlab.catalogue import optimizers, schedules, spelling
+from optlab.catalogue import optimizers, schedules, spelling, tasks
 from optlab.catalogue.datasets import BUILT_IN, built_in
 from optlab.catalogue.networks import NETWORKS
 from optlab.command_line import knobs as knob_options
+from optlab.command_line import values
 from optlab.data import identity
 from optlab.errors import Mistake, UserError, allowed
 from optlab.machine import devices
@@ -29,10 +26,9 @@ from optlab.study import names
 from optlab.study.carried import carried
 from optlab.study.kinds import search
 from optlab.study.run import REPLICATES, Run
-from optlab.training.settings import USUAL, VARIABLE
+from optlab.training.settings import USUAL
 from optlab.values import known
 
-MOST = 10**9  # the limit of epochs and sizes, as in the schema of a study
 STUDY = "config/config.yaml"  # the default study
 PREPARE = Path(__file__).parents[2] / "prepare_data.py"
 
@@ -50,14 +46,16 @@ class Parser(argparse.ArgumentParser):
 
 def add_study(parser: Parser) -> None:
     """The option of the programs that people call with a study, which has a default."""
-    parser.add_argument("--study", default=STUDY, type=study_file, metavar="FILE",
+    parser.add_argument("--study", default=STUDY, type=values.study_file, metavar="FILE",
                         help=f"the study's configuration ({STUDY})")  # fmt: skip
 
 
 def study_parser(description: str | None, *more: str, optional: Collection[str] = ()) -> Parser:
     """The options of the programs that read a study; ``more`` of them, required or not."""
     p = Parser(description)
-    p.add_argument("--study", type=study_file, required=True, help="the study, or study.yaml")
+    p.add_argument(
+        "--study", type=values.study_file, required=True, help="the study, or study.yaml"
+    )
     texts = {
         **{"exercise": "name of the exercise", "dataset": "name of one of its data sets"},
         **{"tables": "folder of its tables", "output": "file of the result"},
@@ -86,7 +84,7 @@ def _what(group: Any) -> None:
     data, add = group.add_mutually_exclusive_group(), group.add_argument
     data.add_argument("--dataset", default="digits", metavar="NAME", help="data set (digits)",
                       type=lambda name: known(name, BUILT_IN))  # fmt: skip
-    data.add_argument("--data", type=_file, metavar="FILE",
+    data.add_argument("--data", type=values.file, metavar="FILE",
                       help="or the JSON that prepare_data.py wrote")  # fmt: skip
     add("--model", default="mlp", metavar="NAME", help="network, or path/to/file.py:name (mlp)")
     add("--network", metavar="NAME", help="network, where --model is only a name")
@@ -97,26 +95,36 @@ def _what(group: Any) -> None:
 def _how(add: Callable) -> None:
     add("--optimizer", default="sgd", type=spelling.optimizer, metavar="NAME",
         help="name, path/to/file.py:Class or package.module:Class (sgd)")  # fmt: skip
-    add("--learning-rate", "--learning_rate", "--lr", dest="lr", type=_rate, metavar="LR",
+    add("--learning-rate", "--learning_rate", "--lr", dest="lr", type=values.rate, metavar="LR",
         help="learning rate (the middle of the optimizer's usual ones)")  # fmt: skip
-    add("--schedule", default=schedules.CONSTANT, type=_schedule, metavar="NAME",
+    add("--schedule", default=schedules.CONSTANT, type=values.schedule, metavar="NAME",
         help="of the learning rate, as cosine or warmup_cosine,warmup=0.2 (constant)")  # fmt: skip
-    add("--batch-size", "--batch_size", default=64, type=_batch_size, metavar="N",
+    add("--batch-size", "--batch_size", default=64, type=values.batch_size, metavar="N",
         help="examples a step, or full (64)")  # fmt: skip
-    add("--epochs", default=50, type=whole, metavar="N", help="passes over the data (50)")
-    add("--seeds", default=1, type=_up_to(100_000), metavar="N",
+    add("--epochs", default=50, type=values.whole, metavar="N", help="passes over the data (50)")
+    add("--seeds", default=1, type=values.up_to(100_000), metavar="N",
         help="replicates (1)")  # fmt: skip
-    add("--first-seed", default=0, type=_up_to(1_000_000, least=0), metavar="N",
+    add("--first-seed", default=0, type=values.up_to(1_000_000, least=0), metavar="N",
         help="seed of the first replicate; the others follow (0)")  # fmt: skip
-    add("--vary", default=list(USUAL), type=_vary, metavar="NAMES",
+    add("--vary", default=list(USUAL), type=values.vary, metavar="NAMES",
         help="what a seed varies, of weights, order, split, subset (weights,order)")  # fmt: skip
-    add("--subset", type=whole, metavar="N",
+    add("--subset", type=values.whole, metavar="N",
         help="with --vary subset, its examples, those for validation included")  # fmt: skip
-    add("--subset-validation", default=0, type=_checked(int, lambda n: n >= 0, "a whole number"),
+    add("--subset-validation", default=0, type=values.up_to(values.MOST, least=0),
         metavar="N", help="examples of it for validation (0)")  # fmt: skip
-    add("--evaluate-every", default=1, type=whole, metavar="N",
+    add("--loss", metavar="NAME", help="a loss of the data's task, or path/to/file.py:function "
+        "(cross_entropy of classes and texts, mse)")  # fmt: skip
+    add(
+        "--metrics",
+        type=lambda text: text.split(","),
+        metavar="NAMES",
+        help="measured beside the loss, as accuracy,top_5_accuracy (those usual for the task)",
+    )
+    add("--label-smoothing", type=values.share,
+        default=0.0, metavar="S", help="of the cross entropy while training (0)")  # fmt: skip
+    add("--evaluate-every", default=1, type=values.whole, metavar="N",
         help="epochs between two evaluations (1)")  # fmt: skip
-    add("--train-loss-examples", default=10_000, type=whole, metavar="N",
+    add("--train-loss-examples", default=10_000, type=values.whole, metavar="N",
         help="the training loss is measured on at most this many (10000)")  # fmt: skip
     add("--precision", choices=("float32", "float64", "bfloat16"), default="float32",
         help="of weights and arithmetic; bfloat16 keeps float32 weights (float32)")  # fmt: skip
@@ -128,74 +136,28 @@ def _how(add: Callable) -> None:
 def _where(add: Callable) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto",
         help="auto takes a GPU where there is one (auto)")  # fmt: skip
-    add("--threads", default=1, type=_up_to(1024), metavar="N", help="CPU threads (1)")
-    add("--gpus", default=1, type=_up_to(4096), metavar="N",
+    add("--threads", default=1, type=values.up_to(1024), metavar="N", help="CPU threads (1)")
+    add("--gpus", default=1, type=values.up_to(4096), metavar="N",
         help="processes that train together (1)")  # fmt: skip
     add("--timed", action="store_true",
         help="measure the parts of a step afterwards, to see where the time goes")  # fmt: skip
-    add("--output", type=_folder, metavar="FOLDER",
+    add("--output", type=values.folder, metavar="FOLDER",
         help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
-    add("--exercise", default="hand", type=_name, metavar="NAME", help="name in the tables (hand)")
-    add("--state", type=_file, metavar="FILE", help="file that reports the progress of the run")
+    add(
+        "--exercise",
+        default="hand",
+        type=values.name,
+        metavar="NAME",
+        help="name in the tables (hand)",
+    )
+    add(
+        "--state",
+        type=values.file,
+        metavar="FILE",
+        help="file that reports the progress of the run",
+    )
     add("--record-failure", action="store_true",
         help="if the network or the optimizer refuses, that is the result; status 0")  # fmt: skip
-
-
-def _checked(read: Callable[[str], Any], fits: Callable[[Any], object], words: str) -> Callable:
-    def value(text: str) -> Any:
-        try:
-            found = read(text)
-        except (ValueError, OverflowError):
-            found = None
-        if found is None or not fits(found):
-            raise argparse.ArgumentTypeError(f"'{text}' is not allowed; {words}")
-        return found
-
-    return value
-
-
-def _up_to(most: int, least: int = 1) -> Callable:
-    words = f"a whole number from {least} to {most}"
-    return _checked(int, lambda number: least <= number <= most, words)
-
-
-def whole(text: str) -> int:
-    """A whole number that a study may have, too."""
-    number = _checked(int, lambda number: number >= 1, "a whole number from 1 up")(text)
-    if number > MOST:
-        raise argparse.ArgumentTypeError(f"'{text}' is not allowed; at most {MOST}")
-    return number
-
-
-positive = _checked(float, lambda number: 0 < number < math.inf, "a number above 0")
-_rate = _checked(float, knob_rules.KNOBS["lr"].accepts, knob_rules.KNOBS["lr"].allowed)
-_batch_size = _checked(
-    lambda text: text if text == "full" else int(text),
-    lambda size: size == "full" or 1 <= size <= MOST,
-    "a whole number from 1 up, or full",
-)
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
-_name = _checked(str, _NAME.fullmatch, "up to 100 letters, digits, '-' and '_', a letter first")
-_folder = _checked(lambda text: Path(text) if text else None, lambda path: True, "name a folder")
-study_file = _checked(lambda text: text or None, lambda text: True, "name the file of a study")
-_file = _checked(
-    lambda text: text or None, lambda text: not os.path.isdir(text), "name a file, not a folder"
-)
-
-
-def _schedule(text: str) -> str:
-    try:
-        return schedules.text(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _vary(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in VARIABLE:
-            raise argparse.ArgumentTypeError(f"'{name}' is not known; {allowed(name, VARIABLE)}")
-    return [name for name in VARIABLE if name in names]
 
 
 def to_run(arguments: argparse.Namespace) -> Run:
@@ -213,8 +175,8 @@ def to_run(arguments: argparse.Namespace) -> Run:
     _check("--model", names.network(network))
     _check("--model-option", names.options(network, options))
     knobs = optimizers.complete(arguments.optimizer, knobs)
-    values = {knob: [value] for knob, value in knobs.items()}
-    _check(f"--optimizer {arguments.optimizer}", names.optimizer(arguments.optimizer, values))
+    grid = {knob: [value] for knob, value in knobs.items()}
+    _check(f"--optimizer {arguments.optimizer}", names.optimizer(arguments.optimizer, grid))
     # An option that is a field of a run has the field's name.
     fields = {field.name for field in dataclasses.fields(Run)}
     given = {name: value for name, value in vars(arguments).items() if name in fields}
@@ -226,12 +188,19 @@ def to_run(arguments: argparse.Namespace) -> Run:
         "network": network,
         "knobs": knobs,
     }
-    run = Run(**given, **carried(network, arguments.optimizer, knobs, options, arguments.schedule))
+    own = [name for name in (arguments.loss, *(arguments.metrics or ())) if name and ":" in name]
+    entries = carried(network, arguments.optimizer, knobs, options, arguments.schedule, own)
+    run = Run(**given, **entries)
+    _check("--metrics", _metrics(run.metrics or ()))
     if (run.subset is None) == ("subset" in run.vary):
         raise UserError("--subset is the size of what --vary subset draws: give both or neither")
     if run.skip_reason:
         raise UserError(run.skip_reason)
     return run
+
+
+def _metrics(given: Iterable[str]) -> Iterable[Mistake]:
+    return [((), reason) for name in given if (reason := tasks.refuses_metric(name))]
 
 
 def _passed(text: str) -> Run:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# The contract: these columns in this order. Knobs that are not at their default may follow.
+# The contract: these columns in this order. Knobs that are not at their default may follow, and
+# figures of metrics other than the accuracy.
 COLUMNS = (
     *("exercise", "dataset", "model", "optimizer", "lr", "momentum", "batch_size", "gpus"),
     *("device", "seed", "epoch", "step", "train_loss", "train_accuracy", "val_loss"),
@@ -19,7 +20,8 @@ Row = dict[str, Any]
 
 def text(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as TSV: an absent figure is an empty cell, a float has all its digits."""
-    extra = [name for name in (rows[0] if rows else ()) if name not in COLUMNS]
+    names = dict.fromkeys(name for row in rows for name in row)
+    extra = [name for name in names if name not in COLUMNS]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, [*COLUMNS, *extra], delimiter="\t", lineterminator="\n")
     writer.writeheader()

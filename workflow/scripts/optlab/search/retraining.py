@@ -132,7 +132,7 @@ def retrain_best(search: Search, best: Trial | None, folder: Path) -> None:
     for seed in sorted(set(range(search.seeds)) - {entry["seed"] for entry in seeds}):
         (outcome,) = loop.train(run, data, [seed])
         same = record.identity(run, run.device, seed)
-        rows += [{**same, **vars(row)} for row in outcome.evaluations]
+        rows += [{**same, **row.cells()} for row in outcome.evaluations]
         last = outcome.evaluations[-1]
         seeds.append({"seed": seed, "status": last.status, "seconds": round(outcome.seconds, 6)})
         print(f"best, seed {seed}: test accuracy {last.test_accuracy}", flush=True)

@@ -1,6 +1,6 @@
 """What a run takes from the catalogue: the entries of its network, optimizer and schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optlab import values
@@ -14,10 +14,12 @@ def carried(
     knobs: Mapping[str, Any],
     network_options: Mapping[str, Any] | None = None,
     schedule: str = schedules.CONSTANT,
+    own: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What `Settings` take from the catalogue's entries of these names.
 
-    A run carries it, so that an edit of an entry changes, and so repeats, its own runs.
+    A run carries it, so that an edit of an entry changes, and so repeats, its own runs. ``own`` is
+    other code of the user's that it uses: a loss, metrics.
     """
     entry, net = optimizers.of(optimizer), networks.of(network)
     arguments = _arguments(optimizer, knobs)
@@ -36,7 +38,7 @@ def carried(
         "base": _base(inner, base) if inner else {},
         "no_weight_decay": undecayed,
         "packages": reach.packages(
-            [net.builder, entry.cls, *([optimizers.of(inner).cls] if inner else [])]
+            [net.builder, entry.cls, *([optimizers.of(inner).cls] if inner else []), *own]
         ),
         "fused": entry.fused,
         "channels_last": entry.channels_last,

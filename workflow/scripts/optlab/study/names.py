@@ -10,10 +10,10 @@ from typing import Any
 
 from optlab import custom
 from optlab.catalogue import knobs as knob_rules
-from optlab.catalogue import networks, optimizers, schedules
+from optlab.catalogue import networks, optimizers, schedules, tasks
 from optlab.catalogue.datasets import BUILT_IN
 from optlab.data import identity, known
-from optlab.errors import DataError, Mistake, UserError, allowed, below, show
+from optlab.errors import DataError, Key, Mistake, UserError, allowed, below, show
 
 Mistakes = Iterator[Mistake]
 
@@ -56,13 +56,47 @@ def varied(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
 
 
 def judged(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
-    """Figures by which an exercise is judged, which its data sets must have."""
-    for key in ("metric", "target_accuracy"):
-        if exercise.get(key) in (None, "auto", "loss"):
+    """Loss and metrics by which an exercise is judged, which its data sets must have."""
+    wanted: dict[Key, str] = {
+        ("metrics", i): name for i, name in enumerate(exercise.get("metrics") or ())
+    }
+    if exercise.get("metric", "auto") not in ("auto", "loss"):
+        wanted["metric",] = exercise["metric"]
+    if exercise.get("target_accuracy") is not None:
+        wanted["target_accuracy",] = "accuracy"
+    for key, name in wanted.items():
+        if custom.is_custom(name):
+            yield from below(key, own_code(name))
+        if reason := tasks.refuses_metric(name):
+            yield key, reason
+    kinds = {name: task(study, name) for name in exercise["datasets"]}
+    for name, kind in kinds.items():
+        if kind is None:
             continue
-        for name in exercise["datasets"]:
-            if task(study, name) == "regression":
-                yield (key,), f"the data set {name} has no classes, so no accuracy"
+        for key, metric in wanted.items():
+            known = tasks.metric_named(tasks.column(metric))
+            if known and known.tasks and kind not in known.tasks:
+                yield key, f"{_HAS[kind].format(name)}, so no {known.label}"
+    if loss := exercise.get("loss"):
+        yield from below(("loss",), _loss(loss, kinds))
+
+
+_HAS = {
+    tasks.CLASSIFICATION: "the data set {} has classes",
+    tasks.REGRESSION: "the data set {} has no classes",
+    tasks.NEXT_TOKEN: "the data set {} is a text",
+}
+
+
+def _loss(loss: str, kinds: Mapping[str, str | None]) -> Mistakes:
+    """A loss, given the task of each data set."""
+    if custom.is_custom(loss):
+        yield from own_code(loss)
+        return
+    for name, kind in kinds.items():
+        if kind and loss not in (known := tasks.TASKS[kind].losses):
+            words = f"{_HAS[kind].format(name)}; {allowed(loss, known)}"
+            yield (), f"{show(loss)} is no loss of it: {words}, or your own as path/to/file.py:name"
 
 
 def task(study: Mapping[str, Any], name: str) -> str | None:

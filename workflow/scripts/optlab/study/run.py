@@ -2,16 +2,17 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from optlab import custom, triggers, values
-from optlab.catalogue import networks, optimizers, schedules
+from optlab.catalogue import networks, optimizers, schedules, tasks
+from optlab.catalogue.datasets import Definition
 from optlab.catalogue.optimizers import Use
 from optlab.custom import reach
-from optlab.data import identity
+from optlab.data import identity, known
 from optlab.study.carried import carried
 from optlab.training.settings import USUAL, VARIABLE, Settings
 
@@ -131,6 +132,8 @@ class Run(Settings):
         """Why one step cannot train several replicates (`training.stacking`); None where it can."""
         if custom.is_custom(self.network) or custom.is_custom(self.optimizer):
             return "networks and optimizers of one's own are not known to bear it"
+        if self.loss and custom.is_custom(self.loss):
+            return "losses of one's own are not known to bear it"
         if not self.elementwise:
             return f"a step of {self.optimizer} looks at more than one weight at a time"
         if not networks.of(self.network).stackable:
@@ -190,6 +193,8 @@ class Run(Settings):
         ]
         if list(self.vary) != list(USUAL):
             options.append(("vary", ",".join(self.vary)))
+        if self.metrics is not None:
+            options.append(("metrics", ",".join(self.metrics)))
         always = ("batch_size", "epochs", "gpus", "seeds", "device", "threads", "precision")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -203,7 +208,7 @@ class Run(Settings):
 # Options of `train.py` that are named where they are not at their default.
 _OPTIONS = (
     *("schedule", "first_seed", "evaluate_every", "train_loss_examples", "replicates"),
-    *("subset", "subset_validation"),
+    *("subset", "subset_validation", "loss", "label_smoothing"),
 )
 
 
@@ -218,12 +223,10 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
     fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
     shared = {"study": study["study"], "exercise": name, **{key: exercise[key] for key in fixed}}
     vary = [what for what in VARIABLE if what in exercise.get("vary", USUAL)]
-    definitions = {name: study["datasets"][name] for name in exercise["datasets"]}
-    drawn: dict[str, dict[str, Any]] = {name: {} for name in definitions}
-    if "subset" in vary:
-        drawn = {name: identity.drawn(one) for name, one in definitions.items()}
-        definitions = {name: identity.whole(one) for name, one in definitions.items()}
-    data = {name: identity.prepared_path(name, one) for name, one in definitions.items()}
+    learned = {
+        one: _learned(exercise, one, study["datasets"][one], vary) for one in exercise["datasets"]
+    }
+    synchronized = exercise.get("sync_batch_norm", False)
 
     def make(
         dataset: str,
@@ -237,18 +240,37 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
         network = options.pop("network")
         return Run(
             dataset=dataset,
-            data=data[dataset],
             model=model,
             network=network,
             optimizer=optimizer,
             knobs=knobs,
             schedule=schedule,
             vary=vary,
-            **drawn[dataset],
-            **carried(network, optimizer, knobs, options, schedule),
+            **learned[dataset],
+            **carried(network, optimizer, knobs, options, schedule, _own(learned[dataset])),
             # Of one process, a run is the same with and without it.
-            sync_batch_norm=exercise.get("sync_batch_norm", False) and settings.get("gpus", 1) > 1,
+            sync_batch_norm=synchronized and settings.get("gpus", 1) > 1,
             **(settings | shared),
         )
 
     return make
+
+
+def _learned(
+    exercise: Mapping[str, Any], name: str, definition: Definition, vary: Sequence[str]
+) -> dict[str, Any]:
+    """What runs on a data set learn from: its files, and loss and metrics that are not usual."""
+    drawn = identity.drawn(definition) if "subset" in vary else {}
+    prepared = identity.whole(definition) if "subset" in vary else definition
+    metric, metrics = exercise.get("metric", "auto"), exercise.get("metrics")
+    if metric not in ("auto", "loss", "accuracy"):
+        usual = tasks.TASKS[known.source(definition).task].metrics
+        metrics = list(dict.fromkeys([*(usual if metrics is None else metrics), metric]))
+    data = identity.prepared_path(name, prepared)
+    return {"data": data, **drawn, "loss": exercise.get("loss"), "metrics": metrics}
+
+
+def _own(learned: Mapping[str, Any]) -> list[str]:
+    """The loss and the metrics that are the user's own."""
+    names = (learned["loss"], *(learned["metrics"] or ()))
+    return [name for name in names if name and custom.is_custom(name)]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from optlab import files
+from optlab.catalogue.datasets import SOURCES
+from optlab.catalogue.tasks import NEXT_TOKEN
 from optlab.errors import DamagedError, DataError
 
 PARTS = ("train", "validation", "test")
@@ -21,8 +23,9 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        x: inputs as stored, uint8 [N, C, H, W] or float32 [N, ...].
-        y: targets, int64 [N] (classes) or float32 [N, ...].
+        x: inputs as stored, uint8 [N, C, H, W], float32 [N, ...], or of a text the numbers of
+            its symbols [N, T].
+        y: targets, int64 [N] (classes), float32 [N, ...], or the symbols that follow, [N, T].
     """
 
     x: Tensor
@@ -36,11 +39,12 @@ class Dataset:
     Attributes:
         name: name in the study.
         label: name in figures.
-        task: "regression" or "classification".
-        classes: number of classes; None for a regression.
+        task: one of `optlab.catalogue.tasks`.
+        classes: number of classes or symbols; None for a regression.
         shape: shape of one example.
         scale: factor that brings stored images to [0, 1].
         train, validation, test: the parts; the last two may be missing.
+        loss: the usual loss of its source; None for that of its task.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Dataset:
     train: Split
     validation: Split | None = None
     test: Split | None = None
+    loss: str | None = None
 
     def inputs(self, x: Tensor) -> Tensor:
         """Stored inputs as float32, images scaled to [0, 1]."""
@@ -59,6 +64,8 @@ class Dataset:
 
     def examples(self, x: Tensor, y: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Stored inputs and targets as a network with weights of ``dtype`` takes them."""
+        if self.task == NEXT_TOKEN:
+            return x.long(), y.long()
         return self.inputs(x).to(dtype), y.to(dtype) if y.is_floating_point() else y
 
 
@@ -92,7 +99,9 @@ def of(description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: st
         if f"x_{part}" in tensors
     }
     facts = {key: description[key] for key in _FACTS}
-    return Dataset(**facts, shape=tuple(description["shape"]), **splits)
+    source = SOURCES.get(description.get("source", ""))
+    loss = source.loss if source else None
+    return Dataset(**facts, shape=tuple(description["shape"]), loss=loss, **splits)
 
 
 def _description(file: Path) -> dict[str, Any]:
@@ -122,7 +131,9 @@ def _tensors(file: Path) -> dict[str, Tensor]:
 def _fits(description: dict[str, Any], tensors: dict[str, Tensor]) -> bool:
     """Whether the tensors have the sizes, the shape and the type of the description."""
     shape, classes = description["shape"], description["classes"]
-    target = torch.float32 if classes is None else torch.int64
+    target = [torch.float32 if classes is None else torch.int64]
+    if description["task"] == NEXT_TOKEN:
+        target = [torch.uint8, torch.int16, torch.int32]
     sizes = {part: size for part, size in description["sizes"].items() if size}
     names = {f"{letter}_{part}" for part in sizes for letter in "xy"}
     if "train" not in sizes or not isinstance(tensors, dict) or tensors.keys() != names:
@@ -130,7 +141,7 @@ def _fits(description: dict[str, Any], tensors: dict[str, Tensor]) -> bool:
     return all(
         list(tensors[f"x_{part}"].shape) == [size, *shape]
         and len(tensors[f"y_{part}"]) == size
-        and tensors[f"y_{part}"].dtype == target
+        and tensors[f"y_{part}"].dtype in target
         for part, size in sizes.items()
     )
 

@@ -10,6 +10,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from optlab.catalogue.tasks import CLASSIFICATION
 from optlab.errors import DataError
 from optlab.strata import stratified
 from optlab.training.batches import derived_seed
@@ -27,7 +28,7 @@ def of_seed(settings: Settings, data: Dataset, seed: int) -> Dataset:
         return data
     parts = [part for part in (data.train, data.validation) if part is not None]
     x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
-    labels = y.cpu() if data.classes is not None else None
+    labels = y.cpu() if data.task == CLASSIFICATION else None
     rows = torch.arange(len(y))
     if "subset" in settings.vary:
         rows = _subset(_shuffled(rows, "subset", seed), labels, settings, data)

@@ -1,25 +1,27 @@
-"""Evaluation of a network: the row that it makes, its loss, and its measurement on a split."""
+"""Evaluation of a network: the row that it makes, and its measurement on a split."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from optlab.training import networks
+from optlab.catalogue import tasks
+from optlab.training import losses, measures, networks, precision
 from optlab.training.datasets import Dataset, Split
+from optlab.training.settings import Settings
 from optlab.training.world import World
 
 BLOCK = 2**22  # input values per forward pass, which bounds its memory
-Loss = Callable[[Tensor, Tensor], Tensor]  # outputs, targets -> scalar
 
 
 @dataclass
 class Evaluation:
-    """One row of a seed: losses in the exercise's own loss, accuracies in [0, 1], else None."""
+    """One row of a seed: losses in the run's own loss, accuracies in [0, 1], else None.
+
+    ``more`` are the figures of other metrics by the names of their columns, such as ``val_r2``.
+    """
 
     epoch: int
     step: int
@@ -34,51 +36,81 @@ class Evaluation:
     best_epoch: int | None = None
     best_test_loss: float | None = None
     best_test_accuracy: float | None = None
+    more: dict[str, float] = field(default_factory=dict)
+
+    def put(self, part: str, found: "Measured") -> None:
+        """Fill in what was measured on a part: train, val, test or best_test."""
+        setattr(self, f"{part}_loss", found.loss)
+        setattr(self, f"{part}_accuracy", found.accuracy)
+        self.more |= {f"{part}_{metric}": value for metric, value in found.more.items()}
+
+    def cells(self) -> dict[str, Any]:
+        """Its figures by the names of their columns."""
+        own = {name: value for name, value in vars(self).items() if name != "more"}
+        return {**own, **self.more}
 
 
-def loss_function(data: Dataset, reduction: str = "mean") -> Loss:
-    """Cross entropy for classes, its mean or sum over the batch; else the sum of squared errors."""
-    if data.task == "classification":
-        return partial(functional.cross_entropy, reduction=reduction)
-    return partial(functional.mse_loss, reduction="sum")
+class Measured(NamedTuple):
+    """Loss, accuracy (None without classes) and other metrics on a split."""
+
+    loss: float
+    accuracy: float | None
+    more: dict[str, float]
 
 
-@torch.inference_mode()
-def measure(
-    model: nn.Module,
-    data: Dataset,
-    split: Split,
-    dtype: torch.dtype,
-    world: World,
-    name: str = "the network",
-) -> tuple[float, float | None]:
-    """Loss and accuracy (None for a regression) on a split of ``data``, in evaluation mode.
-
-    The ranks share the examples, and each of them gets the values of the whole split. The device
-    is synchronized once.
+class Judge:
+    """What is measured of a run's network: its loss and its metrics.
 
     Args:
-        dtype: the type of the model's weights.
-        name: of the network, for an error.
+        settings: the run.
+        data: the data set of its splits.
+        world: the ranks that share the examples; each of them gets the values of the whole split.
 
     Raises:
-        UserError: its outputs do not fit the targets.
+        UserError: the loss or a metric is none of the data set's task.
     """
-    classes, loss = data.task == "classification", loss_function(data, "sum")
-    block = _block(data)
-    total = torch.zeros(2, dtype=torch.float64, device=split.x.device)  # loss, correct outputs
-    model.eval()
-    shares = (world.share(values).split(block) for values in (split.x, split.y))
-    for x_rows, y_rows in zip(*shares, strict=True):
-        x, y = data.examples(x_rows, y_rows, dtype)
-        output = model(x)
-        networks.check(output, y, data, name)
-        total[0] += loss(output, y)
-        if classes:
-            total[1] += (output.argmax(1) == y).sum()
-    model.train()
-    summed, correct = world.sum(total).tolist()
-    return (summed / len(split.x), correct / len(split.x)) if classes else (summed, None)
+
+    def __init__(self, settings: Settings, data: Dataset, world: World):
+        self._data, self._world = data, world
+        self._name, self._dtype = settings.network_builder, precision.WEIGHTS[settings.precision]
+        self._loss = losses.of(settings, data)
+        self._others = measures.others(settings, data)
+        self._classes = data.task == tasks.CLASSIFICATION
+
+    @torch.inference_mode()
+    def measure(self, model: nn.Module, split: Split) -> Measured:
+        """What a network gives on a split, in evaluation mode.
+
+        The device is synchronized once, and once for each further metric.
+
+        Raises:
+            UserError: its outputs do not fit the targets.
+        """
+        # Loss and number of correct outputs.
+        total = torch.zeros(2, dtype=torch.float64, device=split.x.device)
+        more = {name: measures.of(name, self._data, split) for name in self._others}
+        model.eval()
+        for x, y in self._blocks(split):
+            output = model(x)
+            networks.check(output, y, self._data, self._name)
+            total[0] += self._loss.total(output, y)
+            if self._classes:
+                total[1] += (output.argmax(1) == y).sum()
+            for one in more.values():
+                one.add(output, y)
+        model.train()
+        summed, correct = self._world.sum(total).tolist()
+        count = len(split.x)
+        values = {tasks.column(name): one.value(self._world) for name, one in more.items()}
+        accuracy = correct / count if self._classes else None
+        return Measured(summed / self._loss.divisor(count), accuracy, values)
+
+    def _blocks(self, split: Split) -> Any:
+        """This rank's examples, a block at a time."""
+        block = _block(self._data)
+        shares = (self._world.share(values).split(block) for values in (split.x, split.y))
+        for x, y in zip(*shares, strict=True):
+            yield self._data.examples(x, y, self._dtype)
 
 
 @torch.inference_mode()
@@ -96,5 +128,6 @@ def correct(model: nn.Module, data: Dataset, split: Split, dtype: torch.dtype) -
 
 
 def _block(data: Dataset) -> int:
-    """The examples of one forward pass."""
-    return max(1, BLOCK // math.prod(data.shape))
+    """The examples of one forward pass; of a text each symbol has an output for every other."""
+    symbols = data.classes or 1 if data.task == tasks.NEXT_TOKEN else 1
+    return max(1, BLOCK // (math.prod(data.shape) * symbols))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from optlab import custom
-from optlab.training import batch_norm, optimizers, protocol, resumption, stacking, stepping
+from optlab.training import batch_norm, losses, optimizers, protocol, resumption, stacking, stepping
 from optlab.training.checkpoints import Checkpoints
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import Evaluation
@@ -132,11 +132,12 @@ class Trainer:
         return stacking.stack([replicate.model for replicate in self.replicates])
 
     def _gradient(self, data: Dataset, named: Mapping[str, Tensor]) -> stepping.Gradient:
+        loss = losses.of(self.settings, data, smoothed=True)
         if len(self.replicates) == 1:
             own = protocol.backward_of(self.optimizer)
-            return stepping.make_gradient(self.network, data, self.world, own)
+            return stepping.make_gradient(self.network, loss, self.world, own)
         randomness = "different" if "order" in self.settings.vary else "same"
-        return stacking.make_gradient(dict(named), self.network, data, randomness)
+        return stacking.make_gradient(dict(named), self.network, loss, randomness)
 
     def run(self, report: Report, checkpoints: Checkpoints) -> list[Outcome]:
         """Train from the current step to the end, or until every replicate has diverged."""

@@ -64,8 +64,8 @@ def check(output: Any, y: Tensor, data: Dataset, spec: str) -> None:
     if not isinstance(output, Tensor):
         raise UserError(f"{spec} returns {type(output).__name__}, not a tensor")
     found, count, classes = list(output.shape), len(y), data.classes
-    wanted = list(y.shape) if classes is None else [count, classes]
-    more = classes is not None and len(found) == 2 and found[0] == count and found[1] > classes
+    wanted = list(y.shape) if classes is None else [*y.shape, classes]
+    more = classes is not None and found[:-1] == wanted[:-1] and found[-1] > classes
     if found != wanted and not more:
         words = f"the shape {found} for {count} examples, where {wanted} is needed"
         raise UserError(f"{spec} returns {words}: {_KINDS[data.task]}")
@@ -74,6 +74,7 @@ def check(output: Any, y: Tensor, data: Dataset, spec: str) -> None:
 _KINDS = {
     "classification": "a value for each class",
     "regression": "as many values as there are targets",
+    "next_token": "a value for each symbol that may follow, at each place",
 }
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from optlab.training import draws, evaluation, networks, precision
+from optlab.training import draws, networks
 from optlab.training.batches import Batches
 from optlab.training.datasets import Dataset, Split
-from optlab.training.evaluation import Evaluation
+from optlab.training.evaluation import Evaluation, Judge
 from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
 
@@ -39,8 +39,7 @@ class Replicate:
         self.batches = Batches(settings, data, seed, world)
         self.rows: list[Evaluation] = []
         self._data, self._world, self._last_epoch = data, world, settings.epochs
-        self._name = settings.network_builder
-        self._dtype = precision.WEIGHTS[settings.precision]
+        self._judge = Judge(settings, data, world)
         sample = slice(settings.train_loss_examples)
         self._sample = Split(data.train.x[sample], data.train.y[sample])
         self._best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "weights": {}}
@@ -77,10 +76,11 @@ class Replicate:
     def _measured(self, epoch: int, step: int, seconds: float) -> Evaluation:
         """The row of the current weights."""
         self._world.broadcast(self.model.buffers())  # running averages differ between ranks
-        row = Evaluation(epoch, step, seconds, *self._measure(self._sample))
+        row = Evaluation(epoch, step, seconds, math.nan)
+        self._measure(row, "train", self._sample)
         if self._data.validation is not None:
-            row.val_loss, row.val_accuracy = self._measure(self._data.validation)
-            if row.val_loss < self._best["loss"]:
+            self._measure(row, "val", self._data.validation)
+            if row.val_loss is not None and row.val_loss < self._best["loss"]:
                 self._best = {"loss": row.val_loss, "epoch": epoch, "weights": self._weights()}
         row.status = self._status(row)
         if epoch == self._last_epoch and row.status == "ok" and self._data.test is not None:
@@ -97,17 +97,16 @@ class Replicate:
 
     def _test(self, row: Evaluation, test: Split) -> None:
         """Measure the test set for the last epoch and for the epoch that validation chose."""
-        row.test_loss, row.test_accuracy = self._measure(test)
+        self._measure(row, "test", test)
         if self._best["weights"]:
             last = self._weights()
             self.model.load_state_dict(self._best["weights"])
             row.best_epoch = self._best["epoch"]
-            row.best_test_loss, row.best_test_accuracy = self._measure(test)
+            self._measure(row, "best_test", test)
             self.model.load_state_dict(last)
 
-    def _measure(self, split: Split) -> tuple[float, float | None]:
-        model, name = self.model, self._name
-        return evaluation.measure(model, self._data, split, self._dtype, self._world, name)
+    def _measure(self, row: Evaluation, part: str, split: Split) -> None:
+        row.put(part, self._judge.measure(self.model, split))
 
     def _weights(self) -> dict[str, Any]:
         """A copy of the model's state. If weights are views, ``deepcopy`` would copy their base."""
@@ -116,7 +115,7 @@ class Replicate:
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to continue from here."""
-        rows = [vars(row) for row in self.rows]
+        rows = [dict(vars(row)) for row in self.rows]
         return {"rows": rows, "best": self._best, "model": self.model.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -128,4 +127,4 @@ class Replicate:
 
 def _limit(first: Evaluation) -> float:
     """The loss above which a replicate with this first row has diverged."""
-    return DIVERGED * max(first.train_loss, 1e-30)
+    return DIVERGED * max(abs(first.train_loss), 1e-30)  # a loss of the user's may be negative

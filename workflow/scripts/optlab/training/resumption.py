@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from optlab import custom
-from optlab.training import optimizers, protocol, stepping
+from optlab.training import losses, optimizers, protocol, stepping
 from optlab.training.datasets import Dataset
 from optlab.training.settings import Settings
 
@@ -48,11 +48,11 @@ def is_exact(
         parts = (other, named, context.epochs, context.steps, context.examples)
         restored = optimizers.build(settings, optimizers.Context(*parts))
         optimizers.restore(restored, copy.deepcopy(optimizer.state_dict()))
-        ends = []
+        loss, ends = losses.of(settings, data, smoothed=True), []
         for network, one in ((model, copied), (other, restored)):
             torch.set_rng_state(before[0])
             random.setstate(before[1])
-            ends.append(_stepped(network, one, data, batch))
+            ends.append(_stepped(network, one, loss, batch))
         return all(map(torch.equal, *ends)) and _same(_beside(copied), _beside(restored))
     except Exception:  # of the user's own code: it cannot be copied, or not be restored
         return False
@@ -92,10 +92,10 @@ def _copy(optimizer: Any, memo: dict[int, Any]) -> Any:
     return copied
 
 
-def _stepped(model: nn.Module, optimizer: Any, data: Dataset, batch: Any) -> list[Tensor]:
+def _stepped(model: nn.Module, optimizer: Any, loss: losses.Loss, batch: Any) -> list[Tensor]:
     """The weights after some steps."""
     parameters = list(model.parameters())
-    gradient = stepping.make_gradient(model, data, own=protocol.backward_of(optimizer))
+    gradient = stepping.make_gradient(model, loss, own=protocol.backward_of(optimizer))
     step = stepping.make_step(gradient, parameters, optimizer)
     for _ in range(STEPS):
         step(*batch)

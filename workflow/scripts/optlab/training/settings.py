@@ -40,6 +40,10 @@ class Settings:
         subset_validation: the number of validation examples among these.
         packages: the installed packages that its code is from, each with its version.
         sync_batch_norm: whether BatchNorm normalises a batch over all ranks, not each rank's share.
+        loss: what steps reduce, a loss of the data set's task or the user's own function of outputs
+            and targets; None for the usual one.
+        label_smoothing: of the cross entropy in steps; evaluations are without it.
+        metrics: what is measured beside the loss; None for the usual of the task.
         timed: whether the training time is compared with that of other world sizes.
     """
 
@@ -69,6 +73,9 @@ class Settings:
     subset_validation: int = 0
     packages: Mapping[str, str] = field(default_factory=dict)
     sync_batch_norm: bool = False
+    loss: str | None = None
+    label_smoothing: float = 0.0
+    metrics: Sequence[str] | None = None
     timed: bool = False
 
     @property
@@ -76,7 +83,8 @@ class Settings:
         """The code that the settings name."""
         base = self.base.get("class")
         found = (self.network_builder, self.optimizer_class, base, self.scheduler)
-        return [spec for spec in found if spec]
+        judged = (spec for spec in (self.loss, *(self.metrics or ())) if spec and ":" in spec)
+        return [*(spec for spec in found if spec), *judged]
 
     @property
     def varies_examples(self) -> bool:

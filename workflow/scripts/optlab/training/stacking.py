@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from optlab.training.batches import Batches
-from optlab.training.datasets import Dataset
-from optlab.training.evaluation import loss_function
+from optlab.training.losses import Loss
 from optlab.training.stepping import Gradient, backward
 
 Parameters = dict[str, Tensor]  # of all networks: name -> [replicates, ...]
@@ -31,7 +30,7 @@ def stack(networks: Sequence[nn.Module]) -> Parameters:
 
 
 def make_gradient(
-    joint: Parameters, network: nn.Module, data: Dataset, randomness: str = "different"
+    joint: Parameters, network: nn.Module, loss: Loss, randomness: str = "different"
 ) -> Gradient:
     """A function that leaves the gradients of one batch per replicate in the stacked parameters.
 
@@ -41,14 +40,14 @@ def make_gradient(
     Args:
         joint: the result of `stack`.
         network: any of the networks; only its structure is used.
-        data: determines the loss.
+        loss: of a batch of one replicate.
         randomness: of dropout between the replicates, ``different`` or ``same``.
     """
     first = next(iter(joint.values()))
-    ones, loss = first.new_ones(len(first)), loss_function(data)
+    ones = first.new_ones(len(first))
 
     def value(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return loss(functional_call(network, weights, (x,)), y)
+        return loss.mean(functional_call(network, weights, (x,)), y)
 
     values: Callable[..., Tensor] = vmap(value, randomness=randomness)
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from optlab.training import graphs, protocol
-from optlab.training.datasets import Dataset
-from optlab.training.evaluation import loss_function
+from optlab.training.losses import Loss
 from optlab.training.world import ALONE, World
 
 # A batch -> its loss, a scalar or one per stacked replicate; gradients are left in the parameters.
@@ -20,7 +19,7 @@ Step = Callable[..., Tensor]  # a batch -> its loss before the step
 
 def make_gradient(
     model: nn.Module,
-    data: Dataset,
+    loss: Loss,
     world: World = ALONE,
     own: Callable[[Tensor], None] | None = None,
 ) -> Gradient:
@@ -34,7 +33,7 @@ def make_gradient(
     shared, and the losses of all ranks add up to that of the batch.
     """
     one = next(model.parameters()).new_ones(())
-    mean, total = loss_function(data), loss_function(data, "sum")
+    mean, total = loss.mean, loss.total
 
     def gradient(x: Tensor, y: Tensor) -> Tensor:
         value = mean(model(x), y)
@@ -49,7 +48,7 @@ def make_gradient(
     def shared_gradient(x: Tensor, y: Tensor, examples: int) -> Tensor:
         # Summed, not averaged, since a share may be empty; times the world size, since
         # DistributedDataParallel averages over the ranks.
-        value = total(model(x), y) / (examples if data.task == "classification" else 1)
+        value = total(model(x), y) / loss.divisor(examples)
         (value * world.size).backward()
         return value.detach()
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optlab.catalogue import optimizers
-from optlab.data import known
+from optlab.catalogue import optimizers, tasks
+from optlab.catalogue.datasets import SOURCES
 from optlab.errors import Mistake, below
 from optlab.study import names
 from optlab.study.claims import scalings as claims
@@ -90,7 +90,7 @@ def points(study: Mapping[str, Any], name: str) -> Iterator[Point]:
     exercise, make = study["exercises"][name], maker(study, name)
     ((optimizer, grid),) = exercise["optimizers"].items()
     knobs = {knob: values[0] for knob, values in grid.items()}
-    summed = {name: _summed(study, name, optimizer) for name in exercise["datasets"]}
+    summed = {one: _summed(study, exercise, one, optimizer) for one in exercise["datasets"]}
     axes = ("datasets", "models", "scaling", "batch_sizes", "epochs", "gpus")
     for dataset, model, scaling, batch, epochs, gpus in itertools.product(
         *(exercise[axis] for axis in axes)
@@ -115,7 +115,7 @@ def points(study: Mapping[str, Any], name: str) -> Iterator[Point]:
 def scaled(rate: float, rule: str, factor: int, summed: bool = False) -> float:
     """The learning rate, to six digits, for a global batch that is ``factor`` times as large.
 
-    The gradient of a loss that is the sum over the batch, as that of a regression is, grows with
+    The gradient of a loss that is the sum over the batch, as that of exercise 1 is, grows with
     the batch, and with it the steps of an optimizer that are proportional to the gradient: the rate
     is divided by the factor, so that the steps are those of the rule for the mean.
     """
@@ -123,10 +123,13 @@ def scaled(rate: float, rule: str, factor: int, summed: bool = False) -> float:
     return float(f"{rate * growth:.6g}") if growth != 1 else rate
 
 
-def _summed(study: Mapping[str, Any], dataset: str, optimizer: str) -> bool:
+def _summed(
+    study: Mapping[str, Any], exercise: Mapping[str, Any], dataset: str, optimizer: str
+) -> bool:
     """Whether the steps of an optimizer on a data set grow with the batch."""
-    regression = known.source(study["datasets"][dataset]).task == "regression"
-    return regression and optimizers.of(optimizer).proportional
+    usual = SOURCES[study["datasets"][dataset]["source"]].loss
+    loss = exercise.get("loss") or usual
+    return loss == tasks.SQUARED_ERROR_SUM and optimizers.of(optimizer).proportional
 
 
 def runs(study: Mapping[str, Any], name: str) -> list[Run]:

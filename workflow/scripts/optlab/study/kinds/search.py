@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files, triggers
-from optlab.catalogue import networks, optimizers
+from optlab.catalogue import networks, optimizers, tasks
 from optlab.catalogue.knobs import FLAG, whole
 from optlab.catalogue.optimizers import Use
 from optlab.data import identity, known
@@ -207,7 +207,7 @@ def _unfit(
     if not validation:
         yield ("datasets",), "has no validation examples, on which a search must judge its trials"
         return
-    if task == "regression" and exercise["metric"] == "val_accuracy":
+    if task != tasks.CLASSIFICATION and exercise["metric"] == "val_accuracy":
         yield ("datasets",), "has no classes, so no accuracy; use metric: val_loss"
     sizes = space.extremes(drawn, "batch_size", exercise["batch_size"])
     wanted = {

@@ -1,0 +1,151 @@
+"""Tasks: what data sets are for, with the losses and the metrics that a study may name for each.
+
+A loss of the user's own is named ``path/to/file.py:function`` or ``package.module:function``, as a
+metric is. As in scikit-learn, the name of a metric says which values are better: of one that ends
+in ``_score`` or ``_accuracy`` the high ones, of ``_error``, ``_loss`` or ``_deviance`` the low.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from optlab import custom
+from optlab.errors import allowed
+
+CLASSIFICATION, REGRESSION, NEXT_TOKEN = "classification", "regression", "next_token"
+
+SQUARED_ERROR_SUM = "squared_error_sum"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Attributes:
+        losses: those that it can be trained with and their names in figures; the first is usual.
+        metrics: those that are measured beside the loss unless a study names others.
+    """
+
+    losses: Mapping[str, str]
+    metrics: tuple[str, ...] = ()
+
+    @property
+    def loss(self) -> str:
+        """The usual loss."""
+        return next(iter(self.losses))
+
+
+TASKS = {
+    CLASSIFICATION: Task({"cross_entropy": "cross entropy"}, ("accuracy",)),
+    REGRESSION: Task(
+        {
+            "mse": "mean squared error",
+            "mae": "mean absolute error",
+            "huber": "Huber loss",
+            SQUARED_ERROR_SUM: "sum of squared errors",
+        },
+        ("r2",),
+    ),
+    NEXT_TOKEN: Task({"cross_entropy": "cross entropy"}, ("bits_per_character",)),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        label: its name in figures and tables.
+        tasks: of which it is one; empty where nobody knows.
+        higher: whether high values are better.
+        least, most: the values that are possible.
+        meaning: in words.
+    """
+
+    label: str
+    tasks: tuple[str, ...] = ()
+    higher: bool = False
+    least: float = float("-inf")
+    most: float = float("inf")
+    meaning: str = ""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a fraction of the examples, which people read in per cent."""
+        return self.label.endswith("accuracy")
+
+
+METRICS = {
+    "accuracy": Metric(
+        "accuracy", (CLASSIFICATION,), True, 0, 1, "share of the examples classified correctly"
+    ),
+    "r2": Metric(
+        "R²", (REGRESSION,), True, most=1, meaning="explained share of the variance of the targets"
+    ),
+    "rmse": Metric("RMSE", (REGRESSION,), least=0, meaning="root of the mean squared error"),
+    "bits_per_character": Metric(
+        "bits per character", (NEXT_TOKEN,), least=0, meaning="cross entropy to the base of 2"
+    ),
+    "perplexity": Metric("perplexity", (NEXT_TOKEN,), least=1, meaning="e to the cross entropy"),
+}
+TOP = re.compile(r"top_([1-9][0-9]{0,3})_accuracy")
+_HIGHER, _LOWER = ("_score", "_accuracy"), ("_error", "_loss", "_deviance")
+ENDINGS = (*_HIGHER, *_LOWER)
+_PARTS = re.compile(r"(?:retrained_)?(?:best_)?(?:train|val|test)_(.+)")
+
+
+def metric_named(name: str) -> Metric | None:
+    """The metric of this name in the columns of a table; None if that is not one."""
+    if name in METRICS:
+        return METRICS[name]
+    if found := TOP.fullmatch(name):
+        meaning = f"share of the examples whose class is among the first {found[1]}"
+        return Metric(f"top-{found[1]} accuracy", (CLASSIFICATION,), True, 0, 1, meaning)
+    if name.isidentifier() and name.endswith(ENDINGS):
+        return Metric(name.replace("_", " "), higher=name.endswith(_HIGHER))
+    return None
+
+
+def column(metric: str) -> str:
+    """The name of a metric in the columns of a table: of the user's own, its function's."""
+    return metric.rpartition(":")[2]
+
+
+def of_figure(figure: str) -> Metric | None:
+    """The metric of a column such as ``val_accuracy``; None for a loss and for other columns."""
+    found = _PARTS.fullmatch(figure)
+    return None if found is None or found[1] == "loss" else metric_named(found[1])
+
+
+def more_figures(columns: Iterable[str]) -> list[str]:
+    """Those of the columns that are figures of metrics other than the accuracy."""
+    return [name for name in columns if of_figure(name) and not _is_accuracy(name)]
+
+
+def _is_accuracy(figure: str) -> bool:
+    found = _PARTS.fullmatch(figure)
+    return found is not None and found[1] == "accuracy"
+
+
+def is_share(figure: str) -> bool:
+    """Whether a column holds shares of examples, such as accuracies."""
+    return figure.endswith("accuracy")
+
+
+def sign(figure: str) -> int:
+    """1 where lower values of a column are better, -1 where higher ones are."""
+    metric = of_figure(figure)
+    return -1 if is_share(figure) or (metric is not None and metric.higher) else 1
+
+
+def refuses_metric(metric: str) -> str | None:
+    """Why a metric cannot be measured, whatever the data; None where it can."""
+    if custom.is_custom(metric):
+        if column(metric).endswith(ENDINGS):
+            return None
+        words = "whose ending says which values are better"
+        return f"name the function *_score or *_error, {words}, as scikit-learn does"
+    if metric in METRICS or TOP.fullmatch(metric):
+        return None
+    known = allowed(metric, [*METRICS, "top_5_accuracy"])
+    return f"unknown metric {metric}; {known}, or your own as path/to/file.py:name_score"
