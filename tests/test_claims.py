@@ -13,6 +13,7 @@ from optlab.errors import UserError
 from optlab.results import scaling
 from optlab.results.reading import FIGURES
 from optlab.study import claims, reading, schema, table
+from optlab.study.claims import sweeps
 from optlab.study.kinds import search
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -134,7 +135,7 @@ WRONG = {
     f"{{claim: a, reaches: [{SGD_}], target: {{}}}}": ".target: is empty; give at least one",
     f"{{claim: a, reaches: [{SGD_}], target: {{train_los: 1}}}}": (
         ".target.train_los: unknown key; did you mean 'train_loss'? allowed: train_loss, "
-        "val_loss, train_accuracy, val_accuracy"
+        "train_accuracy, val_loss, val_accuracy"
     ),
     f"{{claim: a, reaches: [{SGD_}], target: {{train_loss: 1, val_loss: 1}}}}": (
         '.target: {"train_loss": 1, "val_loss": 1} are several figures; a target has one'
@@ -150,7 +151,7 @@ WRONG = {
     f"{{claim: a, equivalent: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: val_accuracy, "
     "within: 5}": ".within: 5 is 500 points of 100; write 5 points, or use at most 0.2",
     f"{{claim: a, equivalent: [{SGD_}, {{optimizer: sgd, lr: 0.01}}], figure: seconds, "
-    "within: 3}": ".figure: only losses and accuracies have a margin",
+    "within: 3}": ".figure: only losses and metrics have a margin",
     # -- settings
     "{claim: a, best: {optimizer: adm, lr: 0.01}}": (
         ".best.optimizer: 'adm' is not in this exercise; allowed: sgd"
@@ -307,10 +308,9 @@ def test_claims_of_the_other_kinds():
 
 def test_figures_are_those_of_the_tables():
     levels = schema.load("config")["$defs"]
-    figures = {name: tuple(levels[name]["properties"]["figure"]["enum"]) for name in levels
-               if name.endswith("claim")}  # fmt: skip
-    assert figures["claim"] == (*FIGURES, "steps", "epochs")
-    assert set(figures["scaling_claim"]) <= set(scaling.COLUMNS)
+    assert (*FIGURES, "steps", "epochs") == sweeps.FIGURES
+    figures = levels["scaling_claim"]["properties"]["figure"]["enum"]
+    assert set(figures) <= set(scaling.COLUMNS)
 
 
 def test_table():

@@ -42,12 +42,13 @@ TASKS = {
             "mse": "mean squared error",
             "mae": "mean absolute error",
             "huber": "Huber loss",
-            SQUARED_ERROR_SUM: "sum of squared errors",
+            SQUARED_ERROR_SUM: "sum of squares",
         },
         ("r2",),
     ),
     NEXT_TOKEN: Task({"cross_entropy": "cross entropy"}, ("bits_per_character",)),
 }
+LOSSES = {name: words for task in TASKS.values() for name, words in task.losses.items()}
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ METRICS = {
     ),
     "perplexity": Metric("perplexity", (NEXT_TOKEN,), least=1, meaning="e to the cross entropy"),
 }
+OF_SYMBOLS = [name for name, one in METRICS.items() if NEXT_TOKEN in one.tasks]
 TOP = re.compile(r"top_([1-9][0-9]{0,3})_accuracy")
 _HIGHER, _LOWER = ("_score", "_accuracy"), ("_error", "_loss", "_deviance")
 ENDINGS = (*_HIGHER, *_LOWER)
-_PARTS = re.compile(r"(?:retrained_)?(?:best_)?(?:train|val|test)_(.+)")
+_PARTS = re.compile(r"(?:retrained_)?((?:best_)?(?:train|val|test))_(.+)")
 
 
 def metric_named(name: str) -> Metric | None:
@@ -111,25 +113,33 @@ def column(metric: str) -> str:
     return metric.rpartition(":")[2]
 
 
+def measured_in(figure: str) -> str | None:
+    """What a column such as ``val_accuracy`` holds: loss, the name of a metric, or None."""
+    found = _PARTS.fullmatch(figure)
+    known = found and (found[2] == "loss" or metric_named(found[2]))
+    return found[2] if found and known else None
+
+
 def of_figure(figure: str) -> Metric | None:
     """The metric of a column such as ``val_accuracy``; None for a loss and for other columns."""
-    found = _PARTS.fullmatch(figure)
-    return None if found is None or found[1] == "loss" else metric_named(found[1])
+    name = measured_in(figure)
+    return metric_named(name) if name and name != "loss" else None
 
 
 def more_figures(columns: Iterable[str]) -> list[str]:
     """Those of the columns that are figures of metrics other than the accuracy."""
-    return [name for name in columns if of_figure(name) and not _is_accuracy(name)]
-
-
-def _is_accuracy(figure: str) -> bool:
-    found = _PARTS.fullmatch(figure)
-    return found is not None and found[1] == "accuracy"
+    return [name for name in columns if measured_in(name) not in (None, "loss", "accuracy")]
 
 
 def is_share(figure: str) -> bool:
     """Whether a column holds shares of examples, such as accuracies."""
     return figure.endswith("accuracy")
+
+
+def tops_at_one(figure: str) -> bool:
+    """Whether a column holds shares, of examples or of a variance, whose distance from 1 counts."""
+    metric = of_figure(figure)
+    return is_share(figure) or (metric is not None and metric.most == 1)
 
 
 def sign(figure: str) -> int:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from optlab.catalogue import tasks
 from optlab.figures import limits, looks, ranked, words
 from optlab.figures.axes import (
     entry,
@@ -35,8 +36,7 @@ def draw(picture: Picture, reader: Reader) -> Figure:
     if rows.empty:
         return looks.nothing(picture.title, "a single optimizer")
     figure = rows["chosen_on"].iloc[0]
-    label = words.figure(figure)
-    label = label if figure.endswith("accuracy") else reader.label(first, label)
+    label = reader.label(first, words.figure(figure))
     way = ranked.way(rows["optimizer"].nunique(), _together, _panels, _ranking)
     return way(picture, rows, label)
 
@@ -120,7 +120,7 @@ def _shown(own: pd.DataFrame, axes: Axes) -> Array:
 
 
 def _accuracies(rows: pd.DataFrame) -> bool:
-    return rows["chosen_on"].iloc[0].endswith("accuracy")
+    return tasks.tops_at_one(rows["chosen_on"].iloc[0])
 
 
 def _scales(axes: Axes, rows: pd.DataFrame) -> None:

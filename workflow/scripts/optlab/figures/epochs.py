@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
+from optlab.catalogue import tasks
 from optlab.figures import lettering, limits, looks, ranked, words
 from optlab.figures.axes import (
     CROWD,
@@ -139,8 +140,7 @@ def _ranking(title: str, runs: list[Run], reader: Reader) -> Figure:
     names = [f"{label}, {words.knobs(run)}" for label, run in named]
     series = [ranked.Series(f"after {runs[0].epochs} epochs", ranked.DOT,
                             [[value] for value in mean], low, high)]  # fmt: skip
-    label = words.figure(name)
-    label = label if name.endswith("accuracy") else reader.label(runs[0], label)
+    label = reader.label(runs[0], words.figure(name))
     return ranked.draw(title, label, names, series, list(rows["diverged"] > 0))
 
 
@@ -242,14 +242,21 @@ def _name(run: Run) -> str:
     return "SGD" if run.optimizer == "sgd" else words.label(run)
 
 
+def measure(metric: str) -> str:
+    """The label of an axis with a metric."""
+    found = tasks.metric_named(metric)
+    label = found.label if found else metric
+    return f"{label} (fraction correct)" if metric == "accuracy" else label
+
+
 def curves(picture: Picture, reader: Reader) -> Figure:
-    """Loss and accuracy of the best run against epoch, on training and on validation data."""
+    """Loss and metric of the best run against epoch, on training and on validation data."""
     (group,) = picture.groups
     run = reader.best(group)
     final = reader.rows([run]).iloc[0]
     labels = {"loss": reader.label(run, "loss")}
-    if not np.isnan(final["train_accuracy"]):
-        labels["accuracy"] = "accuracy (fraction correct)"
+    if metric := reader.beside_loss([run]):
+        labels[metric] = measure(metric)
     title = f"{picture.title}\n{words.settings(run)}"
     figure, every = looks.figure(title, ratios=(1,) * len(labels))
     for axes, (name, label) in zip(every, labels.items(), strict=True):
@@ -269,6 +276,7 @@ def curves(picture: Picture, reader: Reader) -> Figure:
             entries += axes.plot(training.epoch[-1:], at, "D", ms=5, color="#000000",
                                  mfc="none", clip_on=False, zorder=4,
                                  label="test, at the end")  # fmt: skip
-            axes.set_title(f"test {name} {test:.4g}", loc="right", fontsize=8)
+            title = f"{words.figure(f'test_{name}')} {test:.4g}"
+            axes.set_title(title, loc="right", fontsize=8)
     legend(figure, entries)
     return figure

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
+from optlab.catalogue import tasks
 from optlab.catalogue.datasets import SOURCES
+from optlab.data import known
 from optlab.figures import words
 from optlab.study import table
 from optlab.study.kinds.scaling import WEAK
@@ -140,19 +142,32 @@ def _of_problem(study: Study, settings: Mapping[str, Any], runs: list[Run]) -> I
         yield from (_loss(line, names) for line in _split(group, _all_but_lr))
     if rates:
         yield _picture("final-loss", "final loss", lines)
-    classes = SOURCES[study["datasets"][runs[0].dataset]["source"]].task != "regression"
-    if classes and several and rates:
-        yield _picture("accuracy", "validation accuracy of each optimizer", rated)
+    metric = _beside_loss(study, settings, runs[0])
+    if metric and several and rates:
+        shown = _picture("accuracy", f"{words.figure(f'val_{metric}')} of each optimizer", rated)
+        yield replace(shown, name=_safe(metric))
     if several:
         yield _picture("comparison-best", "each optimizer at its best", by_optimizer)
     matching = [[run for run in runs if run.matches(wanted)] for wanted in settings["compare"]]
     if any(matching):
         title = "the settings compared by the lab"
         yield _picture("comparison-lab", title, filter(None, matching))
-    if classes:
+    if metric:
         model = runs[0].model
         curves = _picture("curves", f"best run of {model}", [runs])
         yield replace(curves, name=f"curves-{_safe(model)}")
+
+
+def _beside_loss(study: Study, settings: Mapping[str, Any], run: Run) -> str | None:
+    """The metric that is shown beside the loss; None where there is none."""
+    if settings["metric"] not in ("auto", "loss"):
+        return tasks.column(settings["metric"])
+    definition = study["datasets"][run.dataset]
+    if run.metrics:
+        return tasks.column(run.metrics[0])
+    if (run.loss or SOURCES[definition["source"]].loss) == tasks.SQUARED_ERROR_SUM:
+        return None
+    return tasks.TASKS[known.source(definition).task].metrics[0]
 
 
 def _picture(kind: str, title: str, groups: Iterable[list[Run]]) -> Picture:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from optlab.catalogue import tasks
 from optlab.figures import limits, looks, ranked, words
 from optlab.figures.axes import (
     CROWD,
@@ -36,9 +37,11 @@ LEAST_ERROR = 1e-4  # drawn for an accuracy of 1, which a logarithmic axis of er
 
 
 def accuracy(picture: Picture, reader: Reader) -> Figure:
-    """Validation accuracy at the end of training, a panel for each optimizer."""
-    label = f"validation accuracy after {picture.groups[0][0].epochs} epochs"
-    return _panels(picture, reader, "val_accuracy", label)
+    """Validation accuracy, or another metric, at the end of training: a panel an optimizer."""
+    runs = [run for group in picture.groups for run in group]
+    figure = f"val_{reader.beside_loss(runs) or 'accuracy'}"
+    label = f"{words.figure(figure)} after {runs[0].epochs} epochs"
+    return _panels(picture, reader, figure, label)
 
 
 def final_loss(picture: Picture, reader: Reader) -> Figure:
@@ -46,7 +49,7 @@ def final_loss(picture: Picture, reader: Reader) -> Figure:
     first = picture.groups[0][0]
     on = summary.loss_shown(reader.rows([run for group in picture.groups for run in group]))
     label = reader.label(first, "validation loss" if on == "val_loss" else "training loss")
-    before = float(reader.curves(first)[0].values[on][0])
+    before = float(reader.curves(first)[0].of(on)[0])
     if len(picture.groups) > LINES:
         return _panels(picture, reader, on, label, before)
     return _together(picture, reader, on, f"{label}\nafter {first.epochs} epochs", before)
@@ -146,8 +149,8 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
 def _points(rows: pd.DataFrame, name: str, cut: float) -> Array:
     """Learning rate, mean, and the ends of its interval, for each run that has the figure.
 
-    Accuracies become errors, which a logarithmic axis spreads. Intervals end at the mean divided by
-    ``cut``, since no loss and no error is below zero. That of a single seed has no length.
+    Accuracies, and R², become errors, which a logarithmic axis spreads. Intervals end at the mean
+    divided by ``cut``, since no loss and no error is below zero. That of one seed has no length.
 
     Returns:
         [points, 4], for ``rows`` of `summary.summarise`.
@@ -155,7 +158,7 @@ def _points(rows: pd.DataFrame, name: str, cut: float) -> Array:
     found = rows[["lr", *(name + end for end in ENDS)]].to_numpy(np.float64)
     rate, mean, low, high = found[~np.isnan(found[:, 1])].T
     low, high = (np.where(np.isnan(end), mean, end) for end in (low, high))
-    if name.endswith("accuracy"):
+    if tasks.tops_at_one(name):
         mean, low, high = np.maximum(LEAST_ERROR, 1 - mean), 1 - high, np.minimum(1.0, 1 - low)
     return np.stack([rate, mean, np.maximum(low, mean / cut), np.maximum(high, mean)], axis=1)
 
@@ -273,7 +276,7 @@ def _panel_scales(axes: Axes, rates: Sequence[float], values: Sequence[float], n
         axes.xaxis.set_major_locator(ticker.LogLocator(numticks=5))
         axes.xaxis.set_minor_locator(ticker.NullLocator())
         axes.xaxis.set_major_formatter(lambda v, _: looks.power(v))
-    if name.endswith("accuracy"):  # downwards, since errors are drawn
+    if tasks.tops_at_one(name):  # downwards, since errors are drawn
         low, high = error_ends(values)
         axes.set_ylim(min(1.0, high * (high / low) ** 0.05), low / (high / low) ** 0.12)
         error_ticks(axes)

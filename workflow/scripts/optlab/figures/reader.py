@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optlab import custom
+from optlab.catalogue import tasks
+from optlab.catalogue.datasets import SOURCES
 from optlab.results import reading, summary, theory
 from optlab.results.reading import Curve
 from optlab.results.theory import Array
@@ -60,12 +63,31 @@ class Reader:
 
     def has(self, runs: Sequence[Run], name: str) -> bool:
         """Whether the figure ``name`` was measured in any of these runs."""
-        return any(np.isfinite(c.values[name]).any() for run in runs for c in self.curves(run))
+        return any(np.isfinite(c.of(name)).any() for run in runs for c in self.curves(run))
 
-    def label(self, run: Run, loss: str) -> str:
-        """The name of a loss with its unit, which depends on the run's data set."""
-        classes = self.has([run], "train_accuracy")
-        return f"{loss} ({'cross entropy, nats' if classes else 'sum of squares'})"
+    def beside_loss(self, runs: Sequence[Run]) -> str | None:
+        """The metric that is shown beside the loss: the exercise's, or the first there is."""
+        wanted = self.metric(runs[0])
+        names = ["accuracy", *(self.curves(runs[0])[0].metrics)]
+        if wanted not in (summary.AUTO, "loss"):
+            names.insert(0, tasks.column(wanted))
+        return next((name for name in names if self.has(runs, f"train_{name}")), None)
+
+    def label(self, run: Run, figure: str) -> str:
+        """The name of a figure; of a loss with its kind, which depends on the run's data set."""
+        return figure if not figure.endswith("loss") else f"{figure} ({self._loss(run)})"
+
+    def _loss(self, run: Run) -> str:
+        source = SOURCES.get(self._study["datasets"][run.dataset]["source"])
+        name = run.loss or (source.loss if source else None)
+        if name and custom.is_custom(name):
+            return tasks.column(name)
+        if name and name != "cross_entropy":
+            return tasks.LOSSES[name]
+        if self.has([run], "train_accuracy"):
+            return "cross entropy, nats"
+        symbols = any(self.has([run], f"train_{metric}") for metric in tasks.OF_SYMBOLS)
+        return "cross entropy, nats per symbol" if symbols else tasks.LOSSES["mse"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +142,7 @@ def _line(curves: Sequence[Curve], name: str, steps_per_epoch: float) -> Line:
     lost = sorted((c for c in curves if c.diverged), key=lambda c: c.step[-1])
     shown = [c for c in curves if not c.diverged] or lost[:1]
     rows = min(len(c.epoch) for c in shown)
-    values = np.stack([c.values[name][:rows] for c in shown])
+    values = np.stack([c.of(name)[:rows] for c in shown])
     epoch, step = shown[0].epoch[:rows].copy(), shown[0].step[:rows]
     if shown[0].diverged:
         # The epoch is that of the next evaluation, the step that of the divergence.

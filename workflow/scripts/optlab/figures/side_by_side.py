@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from optlab.figures import looks, words
 from optlab.figures.axes import frame, legend, plot
+from optlab.figures.epochs import measure
 from optlab.figures.reader import Reader
 from optlab.study.run import Run
 
@@ -14,9 +15,11 @@ WIDTH, HEIGHT = 8.0, 2.9  # inches, of the picture and of a row
 
 
 def curves(title: str, runs: Sequence[Run], reader: Reader) -> Figure:
-    """A row of panels for the loss, one for the accuracy; a column for each part of the data."""
-    measures = {"loss": reader.label(runs[0], "loss"), "accuracy": "accuracy (fraction correct)"}
-    rows = [name for name in measures if reader.has(runs, f"train_{name}")]
+    """A row of panels for the loss, one for the metric; a column for each part of the data."""
+    measures = {"loss": reader.label(runs[0], "loss")}
+    if metric := reader.beside_loss(runs):
+        measures[metric] = measure(metric)
+    rows = list(measures)
     columns = [part for part in PARTS if reader.has(runs, f"{part}_loss")]
     figure = Figure(figsize=(WIDTH, 0.7 + HEIGHT * len(rows)), layout="constrained")
     every = figure.subplots(len(rows), len(columns), sharex=True, sharey="row", squeeze=False)

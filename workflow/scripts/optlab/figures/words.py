@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from optlab.catalogue import optimizers, schedules
+from optlab.catalogue import optimizers, schedules, tasks
 from optlab.study.run import Run
 from optlab.values import text
 
@@ -24,9 +24,13 @@ def plain(text: str) -> str:
 
 def figure(name: str) -> str:
     """A figure of the tables in words: validation loss for ``val_loss``."""
-    part, _, rest = name.partition("_")
-    parts = {"train": "training", "val": "validation", "test": "test"}
-    return f"{parts[part]} {rest}"
+    measured = tasks.measured_in(name) or ""
+    metric = tasks.of_figure(name)
+    place = name.removesuffix(f"_{measured}").split("_")
+    parts = {"train": "training", "val": "validation"}
+    return " ".join(
+        [*(parts.get(part, part) for part in place), metric.label if metric else "loss"]
+    )
 
 
 def values(run: Run) -> dict[str, Any]:

@@ -97,7 +97,14 @@ class SoFar:
         found = {"runs": tables.runs(every)}
         if self.study["exercises"][exercise]["kind"] == "sweep":
             best = summary.best(every, summary.metrics(self.study))
-            shown = ["chosen_on", "seeds", "status", "settings", "lr_at_edge", *summary.CELLS]
+            shown = [
+                "chosen_on",
+                "seeds",
+                "status",
+                "settings",
+                "lr_at_edge",
+                *summary.cells_in(best),
+            ]
             columns = [*every.columns[1 : every.columns.get_loc("device") + 1], *shown]
             found["best"] = best[columns].assign(path=best.index).reset_index(drop=True)
         return written.as_written(found, runs), runs

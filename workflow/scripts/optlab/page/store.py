@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optlab.catalogue.tasks import sign
 from optlab.errors import UserError
 from optlab.figures import looks, words
 from optlab.figures.reader import Reader
@@ -111,7 +112,7 @@ def _problems(
                 "key": key,
                 "title": f"{title}: {cards.subject(run.model, run.dataset)}",
                 "figure": column,
-                "higher": summary.sign(column) < 0,
+                "higher": sign(column) < 0,
             }
     return list(found.values())
 
@@ -187,7 +188,7 @@ def _block(reader: Reader | None, run: Run, bands: bool, state: str) -> tuple[np
     parts: list[np.ndarray] = []
     mask, rows = 0, np.empty(0, int)
     for bit, name in enumerate(CURVES):
-        if not any(np.isfinite(curve.values[name]).any() for curve in curves):
+        if not any(np.isfinite(curve.of(name)).any() for curve in curves):
             continue
         (line,) = reader.lines([run], name)
         if not parts:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from optlab.catalogue.tasks import sign
 from optlab.figures import words
 from optlab.page.cards import (
     ASK,
@@ -109,7 +110,7 @@ def _lowest(card: Card, rows: pd.DataFrame, runs: Sequence[Run]) -> None:
     equal = ordered[ordered[column] == first[column]]
     card.answer = listed(list(equal["label"]))
     card.setting = words.knobs(first["run"]) if len(equal) == 1 else ""
-    what = "highest" if summary.sign(column) < 0 else "lowest"
+    what = "highest" if sign(column) < 0 else "lowest"
     several = len(ordered) > 1
     among = "optimizers" if several else f"{first['settings']} settings"
     card.verdict = f"The {what} {name_of(column)} of {among}."
@@ -131,5 +132,5 @@ def _lowest(card: Card, rows: pd.DataFrame, runs: Sequence[Run]) -> None:
 
 def _order(table: pd.DataFrame, column: str) -> list[Any]:
     """The index of the rows from the best to the worst, those without a figure last."""
-    values = summary.sign(column) * table[column].astype(float)
+    values = sign(column) * table[column].astype(float)
     return list(values.sort_values(kind="stable", na_position="last").index)

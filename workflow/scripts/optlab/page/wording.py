@@ -2,6 +2,7 @@
 
 import math
 
+from optlab.catalogue import tasks
 from optlab.figures import words
 from optlab.results import pairs
 from optlab.runs import progress
@@ -37,7 +38,7 @@ def figure(name: str, value: float) -> str:
     """The value of a column of the tables: an accuracy in per cent, else four digits."""
     if value is None or math.isnan(value):
         return NONE
-    return f"{100 * value:.2f} %" if name.endswith("accuracy") else number(value)
+    return f"{100 * value:.2f} %" if tasks.is_share(name) else number(value)
 
 
 def number(value: float) -> str:
@@ -49,7 +50,7 @@ def interval(name: str, low: float, high: float) -> str:
     """An interval in brackets; nothing where there is none."""
     if math.isnan(low) or math.isnan(high):
         return ""
-    if name.endswith("accuracy"):
+    if tasks.is_share(name):
         return f"[{100 * low:.2f}, {100 * high:.2f}]"
     return f"[{number(low)}, {number(high)}]"
 
@@ -58,7 +59,7 @@ def difference(name: str, value: float) -> str:
     """A difference of a figure, with its sign."""
     if math.isnan(value):
         return ""
-    if name.endswith("accuracy"):
+    if tasks.is_share(name):
         size = pairs.amount(abs(float(f"{value:.2g}")), name)
     else:
         size = f"{abs(value):.2g}"
@@ -67,8 +68,7 @@ def difference(name: str, value: float) -> str:
 
 def name_of(column: str) -> str:
     """A column of the tables in words."""
-    parts = column.partition("_")[0]
-    if parts in ("train", "val", "test"):
+    if tasks.measured_in(column):
         return words.figure(column)
     return NAMES.get(column, column.replace("_", " "))
 

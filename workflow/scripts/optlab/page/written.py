@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from optlab.catalogue import tasks
 from optlab.errors import DamagedError, UserError
 from optlab.page.cards import Tables
-from optlab.results import comparison, pairs, reading, summary, tables
+from optlab.results import comparison, pairs, summary, tables
 from optlab.results.statistics import with_ends
 from optlab.study import kinds
 from optlab.study.run import Run
@@ -42,9 +43,8 @@ NEEDED: Mapping[str, Sequence[str]] = {
 }
 CHOICES = {
     ("pairs", "verdict"): {pairs.BETTER, pairs.WORSE, pairs.EQUIVALENT, pairs.OPEN},
-    ("pairs", "judged_by"): set(reading.FIGURES),
-    ("best", "chosen_on"): set(reading.FIGURES),
 }
+FIGURES = (("pairs", "judged_by"), ("best", "chosen_on"))  # columns that name a figure
 
 
 def read(folder: Path, runs: Sequence[Run], names: Collection[str] = ()) -> dict[str, pd.DataFrame]:
@@ -88,8 +88,9 @@ def _problem(name: str, frame: pd.DataFrame, paths: list[str]) -> str:
         cells = frame[column]
         if column not in TEXTS and not pd.api.types.is_numeric_dtype(cells):
             return f"'{column}' holds other than numbers"
-        choices = CHOICES.get((name, column))
-        if choices and not set(cells.dropna()) <= choices:
+        choices, words = CHOICES.get((name, column)), set(cells.dropna())
+        figures = (name, column) not in FIGURES or all(map(tasks.measured_in, words))
+        if not figures or (choices and not words <= choices):
             return f"'{column}' holds other words"
     if name == "runs" and list(frame["path"]) != paths:
         return "it has other runs than the study"

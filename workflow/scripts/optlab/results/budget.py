@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from optlab.catalogue import optimizers
+from optlab.catalogue.tasks import is_share, sign
 from optlab.results import reading, summary
 from optlab.results.anytime import p_value
 from optlab.results.comparison import paired
 from optlab.results.statistics import LEVEL, holm
-from optlab.results.summary import AUTO, PROBLEM, sign
+from optlab.results.summary import AUTO, PROBLEM
 from optlab.study.run import Run
 
 COLUMNS = [
@@ -98,20 +99,21 @@ def _rounded(value: float) -> float:
 def _figures(table: pd.DataFrame, figure: str) -> pd.Series:
     """The figure of each setting; one that failed or has a diverged seed has the worst.
 
-    For an accuracy that is 0. For a loss it is the highest of the problem: before the first step,
-    or after the last epoch of any setting.
+    For an accuracy that is 0. For another figure it is the worst of the problem: before the first
+    step, or after the last epoch of any setting.
     """
     lost = (table["diverged"] > 0) | table[figure].isna()
     found = table[figure].astype(float).mask(lost)
     if not lost.any():
         return found
-    if figure.endswith("accuracy"):
+    if is_share(figure):
         return found.fillna(0.0)
     starts = [
-        curve.values[figure][0] for curve in reading.curves(summary.ordered(table)["run"].iloc[0])
+        curve.of(figure)[0] for curve in reading.curves(summary.ordered(table)["run"].iloc[0])
     ]
-    known = [value for value in (*starts, *found) if not math.isnan(value)]
-    return found.fillna(max(known, default=math.inf))
+    worse = sign(figure)
+    known = [worse * value for value in (*starts, *found) if not math.isnan(value)]
+    return found.fillna(worse * max(known, default=math.inf))
 
 
 # -- optimizers that contain others ------------------------------------------------------------

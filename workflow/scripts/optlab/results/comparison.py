@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from optlab.catalogue.tasks import sign
 from optlab.results import clocks, pairs, reading, summary
 from optlab.results.pairs import BETTER, EQUIVALENT, OPEN, Contestant, Pair
 from optlab.results.reading import Curve
 from optlab.results.statistics import Estimate, cells, geometric, with_ends
-from optlab.results.summary import sign
 from optlab.runs import failures
 from optlab.study import table
 from optlab.study.confirmation import Confirmed

@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
+from optlab.catalogue.tasks import is_share, measured_in, sign
 from optlab.results import anytime, examples, reading
 from optlab.results.anytime import More
 from optlab.results.statistics import LEVEL, Estimate, cells
-from optlab.results.summary import sign
 from optlab.runs import record
 from optlab.study import confirmation
 from optlab.study.run import Run
@@ -177,7 +177,7 @@ def seconds(run: Run) -> float:
 
 def margin(given: Mapping[str, Any], figure: str, best: float) -> float | None:
     """The margin of a figure: a percentage is relative to the best one's mean."""
-    found = confirmation.margin(given, figure.partition("_")[2])
+    found = confirmation.margin(given, measured_in(figure) or "")
     if found is None:
         return None
     amount, relative = found
@@ -263,7 +263,7 @@ def words(pair: Pair) -> str:
 
 def amount(value: float, figure: str) -> str:
     """A margin in words: accuracies in points."""
-    if figure.endswith("accuracy"):
+    if is_share(figure):
         return counted(float(f"{100 * value:.3g}"), "point")
     return f"{value:.3g}"
 

@@ -11,18 +11,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optlab.catalogue import tasks
 from optlab.errors import DamagedError, UserError
 from optlab.runs import metrics, record
 from optlab.study import confirmation
 from optlab.study.run import Run
 
-# Figures of a run, taken from the last row of each of its seeds.
+# Figures of a run, taken from the last row of each of its seeds; those of other metrics than the
+# accuracy follow where they were measured.
 FIGURES = (
     *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
     *("best_epoch", "best_test_loss", "best_test_accuracy", "seconds"),
 )
 CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-_COLUMNS = ("seed", "status", "epoch", "step", "seconds", *CURVES)
+_COLUMNS = ("seed", "status", "epoch", "step", "seconds")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,28 @@ class Curve:
     @property
     def diverged(self) -> bool:
         return self.status == "diverged"
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that were measured on training data, besides the accuracy."""
+        named = (tasks.measured_in(name) for name in self.values if name.startswith("train_"))
+        return [name for name in named if name not in (None, "loss", "accuracy")]
+
+    def of(self, figure: str) -> NDArray[np.float64]:
+        """The values of a figure; NaN where it was not measured."""
+        found = self.values.get(figure)
+        return np.full(len(self.epoch), np.nan) if found is None else found
+
+
+def figures_in(columns: Iterable[str]) -> list[str]:
+    """The figures of runs whose metrics have these columns."""
+    return [*FIGURES, *tasks.more_figures(columns)]
+
+
+def curves_in(columns: Iterable[str]) -> list[str]:
+    """The figures that are measured at every evaluation of runs with these columns."""
+    more = tasks.more_figures(columns)
+    return [*CURVES, *(name for name in more if name.startswith(("train_", "val_")))]
 
 
 def finals(runs: Iterable[Run]) -> pd.DataFrame:
@@ -116,7 +140,7 @@ def curves(run: Run) -> list[Curve]:
     try:
         header, *lines, _ = content.split(b"\n")
         names = _names(header)
-        column = {name: names.index(name) for name in _COLUMNS}
+        column = {name: names.index(name) for name in (*_COLUMNS, *curves_in(names))}
         rows = [line.split(b"\t") for line in lines]
         blocks = groupby(rows, key=lambda row: int(row[column["seed"]]))
         return [
@@ -136,7 +160,7 @@ def _curve(seed: int, rows: list[list[bytes]], column: Mapping[str, int]) -> Cur
         epoch=values("epoch"),
         step=values("step"),
         seconds=values("seconds"),
-        values={name: values(name) for name in CURVES},
+        values={name: values(name) for name in column if name not in _COLUMNS},
     )
 
 
@@ -148,7 +172,7 @@ def grain(run: Run, figure: str) -> float:
     part, _, metric = figure.removeprefix("best_").partition("_")
     sizes = record.read(run.folder).get("sizes", {})
     size = sizes.get({"val": "validation"}.get(part, part), 0)
-    if metric != "accuracy" or not size:
+    if not tasks.is_share(metric) or not size:
         return 0.0
     return 1 / (min(size, run.train_loss_examples) if part == "train" else size)
 

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from optlab.catalogue import tasks
+
 LEVEL = 0.95  # of every interval in tables and figures
 ENDS = ("", "_low", "_high")  # of the columns of a figure: its mean, and the ends of its interval
 _POSITIVE = ("loss", "seconds", "epoch", "_to_target")  # endings of figures that are at least 0
@@ -27,8 +29,10 @@ class Estimate(NamedTuple):
 
 def possible(name: str) -> tuple[float, float]:
     """The lowest and the highest value that a figure of this name can have."""
-    if name.endswith("accuracy"):
+    if tasks.is_share(name):
         return 0.0, 1.0
+    if metric := tasks.of_figure(name):
+        return metric.least, metric.most
     return (0.0 if name.endswith(_POSITIVE) else -math.inf), math.inf
 
 

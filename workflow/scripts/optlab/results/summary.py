@@ -6,16 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optlab.catalogue import schedules
+from optlab.catalogue import schedules, tasks
 from optlab.catalogue.knobs import SHOWN
 from optlab.results import reading
-from optlab.results.reading import FIGURES
-from optlab.results.statistics import intervals, with_ends
+from optlab.results.statistics import ENDS, intervals, with_ends
 from optlab.runs import failures
 from optlab.study.run import Run
 
 PROBLEM = ["exercise", "dataset", "model"]
-CELLS = with_ends(*FIGURES)
+CELLS = with_ends(*reading.FIGURES)
 AUTO = "auto"  # the metric of an exercise that names none
 
 
@@ -44,9 +43,17 @@ def summarise(runs: Sequence[Run]) -> pd.DataFrame:
     )
     found["status"] = np.where(found["diverged"] > 0, "diverged", "ok")
     found.loc[failed.groupby("path", sort=False).any(), "status"] = failures.STATUS
-    figures = last.loc[good, list(FIGURES)].astype(float)
+    names = reading.figures_in(last.columns)
+    figures = last.loc[good, names].astype(float)
     table = settings(runs).join(found).join(intervals(figures, "path"))
-    return table[[*table.columns.drop(CELLS), *CELLS]]
+    cells = with_ends(*names)
+    return table[[*table.columns.drop(cells), *cells]]
+
+
+def cells_in(table: pd.DataFrame) -> list[str]:
+    """The columns of a table of runs that hold figures and the ends of their intervals."""
+    more = tasks.more_figures(name for name in table.columns if not name.endswith(ENDS[1:]))
+    return [*CELLS, *with_ends(*more)]
 
 
 def sound(table: pd.DataFrame) -> pd.DataFrame:
@@ -85,18 +92,20 @@ def chosen_on(table: pd.DataFrame, metric: str = AUTO) -> str:
     """The figure that decides between runs: the metric on validation data, else a loss.
 
     Args:
-        metric: accuracy, loss, or auto: accuracy where there are classes.
+        metric: accuracy, loss, another metric, or auto: accuracy where there are classes.
     """
-    accuracies = metric != "loss" and _measured(table, "val_accuracy")
-    return "val_accuracy" if accuracies else loss_shown(table)
+    figure = f"val_{'accuracy' if metric == AUTO else tasks.column(metric)}"
+    return figure if metric != "loss" and _measured(table, figure) else loss_shown(table)
 
 
 def _measured(table: pd.DataFrame, figure: str) -> bool:
     """Whether the data have a figure; where every seed diverged, evaluations before that tell."""
+    if figure not in table:
+        return False
     if (table["diverged"] < table["seeds"]).any():
         return table[figure].notna().any()
     return any(
-        not np.isnan(curve.values[figure]).all() for curve in reading.curves(table["run"].iloc[0])
+        not np.isnan(curve.of(figure)).all() for curve in reading.curves(table["run"].iloc[0])
     )
 
 
@@ -107,14 +116,10 @@ def ordered(table: pd.DataFrame, metric: str = AUTO) -> pd.DataFrame:
     """
     figure = chosen_on(table, metric)
     keys = (
-        sign(name) * table[name].fillna(np.inf * sign(name)) for name in (loss_shown(table), figure)
+        tasks.sign(name) * table[name].fillna(np.inf * tasks.sign(name))
+        for name in (loss_shown(table), figure)
     )
     return table.iloc[np.lexsort((*keys, table["diverged"], table["status"] == failures.STATUS))]
-
-
-def sign(figure: str) -> int:
-    """1 where lower is better, -1 where higher is."""
-    return -1 if figure.endswith("accuracy") else 1
 
 
 def metrics(study: Mapping[str, Any]) -> dict[str, str]:

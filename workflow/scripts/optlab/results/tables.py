@@ -19,7 +19,7 @@ from optlab.results import (
 )
 from optlab.results.comparison import Contest
 from optlab.results.statistics import with_ends
-from optlab.results.summary import CELLS, PROBLEM
+from optlab.results.summary import PROBLEM
 from optlab.runs import failures
 from optlab.study import kinds, table
 from optlab.study.kinds import search
@@ -65,7 +65,8 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
 def runs(every: pd.DataFrame) -> pd.DataFrame:
     """A row a run; ``every`` is what `summary.summarise` gives."""
     told = clocks_told(failures_told(every))
-    return _select(told, ["seeds", "diverged", "status", "reason", clocks.COLUMN, *CELLS])
+    cells = summary.cells_in(told)
+    return _select(told, ["seeds", "diverged", "status", "reason", clocks.COLUMN, *cells])
 
 
 def clocks_told(every: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +92,7 @@ def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found = comparison.contests(study, best)
     chosen = ["chosen_on", "seeds", "diverged", "status", "reason", *TRIED]
     return {
-        "best": _select(clocks_told(best), [*chosen, clocks.COLUMN, *CELLS]),
+        "best": _select(clocks_told(best), [*chosen, clocks.COLUMN, *summary.cells_in(best)]),
         "optimizers": _optimizers(study, found, best, grids),
         "pairs": _pairs(found),
         "budget": budget.frame(grids, metrics),
@@ -128,7 +129,8 @@ def _optimizers(
     # The settings as in the other tables: a knob that only a later problem has, the schedule.
     settings = grids.columns[: grids.columns.get_loc("device")]
     rest = frame.columns.difference(settings, sort=False)
-    return _select(grids.loc[frame.index, settings].join(frame[rest]), COMPARED)
+    more = [name for name in summary.cells_in(frame) if name not in (*COMPARED, *summary.CELLS)]
+    return _select(grids.loc[frame.index, settings].join(frame[rest]), [*COMPARED, *more])
 
 
 def _select(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files, values
-from optlab.errors import Mistake, UserError, show
+from optlab.catalogue import tasks
+from optlab.errors import Mistake, UserError, allowed, show
 from optlab.study.run import CONFIRMATION, Run
 
 FEWEST = 4  # seeds with which the evidence can reach 20 at all: see `results.anytime.fewest`
-UNITS = {"accuracy": ("points", "point"), "loss": ("%",)}  # of margins; a number needs none
+# Units of margins; a number needs none.
+UNITS = {True: ("points", "point"), False: ("%",)}  # of a share of examples, and of another figure
 LARGEST = 0.2  # margin of an accuracy: more was meant as points, or shows nothing
 
 Study = Mapping[str, Any]
@@ -259,15 +261,15 @@ def margin_mistakes(given: Any) -> Iterator[Mistake]:
         yield ("margin",), f"{show(given)} is a margin of nothing; name the metric, {example}"
         return
     for metric, value in given.items():
-        if metric not in ("accuracy", "loss"):
-            yield ("margin", metric), "unknown key; allowed: accuracy, loss"
+        if metric != "loss" and not tasks.metric_named(str(metric)):
+            yield ("margin", metric), f"unknown key; {allowed(metric, ['loss', *tasks.METRICS])}"
         elif (amount := margin(given, metric)) is None:
-            forms = {"accuracy": "0.005 or 0.5 points", "loss": "0.01 or 1%"}
+            form = "0.005 or 0.5 points" if tasks.is_share(metric) else "0.01 or 1%"
             yield (
                 ("margin", metric),
-                f"{show(value)} is not a margin; use a form like {forms[metric]}",
+                f"{show(value)} is not a margin; use a form like {form}",
             )
-        elif metric == "accuracy" and amount[0] > LARGEST:
+        elif tasks.is_share(metric) and amount[0] > LARGEST:
             points = not isinstance(value, str) and value <= 100 * LARGEST
             meant = f"write {value} points, or " if points else ""
             message = f"{show(value)} is {100 * amount[0]:g} points of 100; {meant}use at most"
@@ -278,7 +280,7 @@ def margin(given: Mapping[str, Any], metric: str) -> tuple[float, bool] | None:
     """The margin of a metric, and whether it is relative to the best; None if there is none."""
     value = given.get(metric)
     text = values.text(value) if isinstance(value, str | int | float) else ""
-    unit = next((unit for unit in UNITS[metric] if text.endswith(unit)), "")
+    unit = next((unit for unit in UNITS[tasks.is_share(metric)] if text.endswith(unit)), "")
     try:
         amount = float(text.removesuffix(unit)) / (100 if unit else 1)
     except ValueError:

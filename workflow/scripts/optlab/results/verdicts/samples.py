@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from optlab.catalogue.tasks import sign
 from optlab.results import reading
 from optlab.results.reading import Curve
 from optlab.results.statistics import Estimate, cells, estimate, exp, geometric, predicted
-from optlab.results.summary import sign
 from optlab.runs import failures
 from optlab.study.run import Run
 from optlab.values import text
@@ -116,7 +116,7 @@ def at_end(name: str, run: Run, figure: str) -> Sample:
     good = last["status"] == "ok"
     if (last["status"] == failures.STATUS).any():
         raise NotTrained(run)
-    values = last.loc[good, figure].astype(float).dropna()
+    values = last.reindex(columns=[figure]).loc[good, figure].astype(float).dropna()
     return Sample(values=dict(values), missing=int((~good).sum()), **_of(name, run, figure))
 
 
@@ -146,7 +146,7 @@ def _at(curve: Curve, figure: str, epoch: int) -> float | None:
     here = (curve.epoch == epoch).nonzero()[0]
     if not len(here) or (curve.diverged and here[-1] == len(curve.epoch) - 1):
         return None
-    return float((curve.seconds if figure == "seconds" else curve.values[figure])[here[-1]])
+    return float((curve.seconds if figure == "seconds" else curve.of(figure))[here[-1]])
 
 
 def to_target(name: str, run: Run, figure: str, target: Mapping[str, float]) -> Sample:
@@ -155,7 +155,7 @@ def to_target(name: str, run: Run, figure: str, target: Mapping[str, float]) -> 
     values: dict[int, float] = {}
     curves = _curves(run)
     for curve in curves:
-        reached = sign(measured) * curve.values[measured] <= sign(measured) * goal
+        reached = sign(measured) * curve.of(measured) <= sign(measured) * goal
         if reached.any():
             times = {"steps": curve.step, "epochs": curve.epoch, "seconds": curve.seconds}
             values[curve.seed] = float(times[figure][int(reached.argmax())])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from optlab.catalogue import tasks
 from optlab.results import summary, theory
 from optlab.results.verdicts import differences, published, samples
 from optlab.results.verdicts.differences import FAILS, HOLDS
@@ -87,9 +88,8 @@ class Sweep:
 
     def margin(self, figure: str) -> differences.Margin:
         """The exercise's margin for a figure."""
-        metric = figure.rpartition("_")[2]
-        known = metric in ("accuracy", "loss")
-        return confirmation.margin(self._exercise["margin"], metric) if known else None
+        metric = tasks.measured_in(figure)
+        return confirmation.margin(self._exercise["margin"], metric) if metric else None
 
     def summaries(self, runs: Iterable[Run]) -> list[pd.Series]:
         """The rows of `summary.summarise` of these runs."""
@@ -187,7 +187,7 @@ def _order(sweep: Sweep, claim: Claim) -> Row:
 def _equivalent(sweep: Sweep, claim: Claim) -> Row:
     """Settings that differ by less than a margin."""
     found = sweep.stated(claim)
-    metric = claim["figure"].rpartition("_")[2]
+    metric = tasks.measured_in(claim["figure"]) or ""
     margin = confirmation.margin({metric: claim["within"]}, metric)
     return {
         "published": f"{' = '.join(_named(claim))} within {text(claim['within'])}",

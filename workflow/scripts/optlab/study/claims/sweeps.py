@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from optlab.catalogue import tasks
 from optlab.errors import Key, Mistake, allowed, below, show
 from optlab.study import confirmation
 from optlab.study.claims import (
@@ -34,6 +35,10 @@ BELONGS = {
 }
 AT_AN_EPOCH = ("value", "order", "ratio", "equivalent")  # kinds whose settings may have an epoch
 IN_CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
+FIGURES = (
+    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
+    *("best_epoch", "best_test_loss", "best_test_accuracy", "seconds", "steps", "epochs"),
+)
 
 
 def mistakes(
@@ -61,6 +66,9 @@ def misplaced(settings: Settings, known: Sequence[str], runs: Sequence[Run]) -> 
 def _of_figure(claim: Claim) -> Iterator[Mistake]:
     """Figures that do not go with the target, or with its absence."""
     own, figure, target = kind(claim), claim.get("figure"), claim.get("target")
+    if figure is not None and figure not in FIGURES and not tasks.of_figure(figure):
+        yield ("figure",), f"{show(figure)} is not known; {allowed(figure, FIGURES)}"
+        return
     if target is None:
         if figure in ("steps", "epochs"):
             yield ("figure",), f"{figure} until what? Add a target, as in {{val_accuracy: 0.9}}"
@@ -72,18 +80,26 @@ def _of_figure(claim: Claim) -> Iterator[Mistake]:
     if len(target) > 1:
         yield ("target",), f"{show(target)} are several figures; a target has one"
     for name, value in target.items():
-        if not 0 < value <= (1 if name.endswith("accuracy") else float("inf")):
-            most = " up to 1" if name.endswith("accuracy") else ""
+        if tasks.measured_in(name) is None or not name.startswith(("train_", "val_")):
+            yield ("target", name), f"unknown key; {allowed(name, IN_CURVES[:-1])}"
+        elif not 0 < value <= (1 if tasks.is_share(name) else float("inf")):
+            most = " up to 1" if tasks.is_share(name) else ""
             yield ("target", name), f"{show(value)} is never reached, or always; above 0{most}"
+
+
+def _in_curves(figure: str) -> bool:
+    """Whether a figure is measured at every evaluation."""
+    more = tasks.of_figure(figure) and figure.startswith(("train_", "val_"))
+    return figure in IN_CURVES or bool(more)
 
 
 def _of_within(claim: Claim) -> Iterator[Mistake]:
     """A margin that is none."""
-    metric = str(claim.get("figure")).rpartition("_")[2]
     if "within" not in claim:
         return
-    if metric not in ("accuracy", "loss"):
-        yield ("figure",), "only losses and accuracies have a margin"
+    metric = tasks.measured_in(str(claim.get("figure")))
+    if metric is None:
+        yield ("figure",), "only losses and metrics have a margin"
         return
     for _, message in confirmation.margin_mistakes({metric: claim["within"]}):
         yield ("within",), message
@@ -109,7 +125,7 @@ def _of_epoch(claim: Claim, epoch: object, runs: Sequence[Run]) -> Iterator[Mist
         yield (), f"only claims with the key {' or '.join(AT_AN_EPOCH)} have it"
     elif "target" in claim:
         yield (), "a target says when; leave one of the two"
-    elif claim.get("figure", "val_loss") not in IN_CURVES:
+    elif not _in_curves(claim.get("figure", "val_loss")):
         yield (), f"{claim['figure']} is known at the end only; use {', '.join(IN_CURVES)}"
     elif not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 <= epoch <= last:
         yield (), f"{show(epoch)} is not an epoch; a whole number from 0 to {last}"
