@@ -19,7 +19,7 @@ errors.say_interrupts()  # also during the imports that follow
 
 from optlab import triggers
 from optlab.catalogue import optimizers
-from optlab.data import identity
+from optlab.data import identity, known
 from optlab.figures import plan
 from optlab.machine import cluster, owner
 from optlab.machine import resources as machine
@@ -94,6 +94,12 @@ def tidy():
 
 if workflow.is_main_process:
     tidy()
+
+
+# Here and not when jobs start, so that a plan (`-n`) has them, too.
+if workflow.is_main_process:
+    for line in known.notes(STUDY):
+        logger.info(f"note: {line}", extra={"answer": True})
 
 
 def probe():

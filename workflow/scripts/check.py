@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import command_line
+from optlab.data import known
 from optlab.errors import UserError, in_one_line
 from optlab.probe import answers
 from optlab.study import reading, table
@@ -39,6 +40,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(page(folder))
         return 0
     check_results(folder)
+    for line in known.notes(study):
+        print(f"note: {line}", file=sys.stderr)
     if arguments.probe:
         tried(study, arguments.study)
     trials = sum(one.trials for one in search.every(study))

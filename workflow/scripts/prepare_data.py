@@ -4,9 +4,9 @@ In:   the source (archives of a published data set, downloaded if they are not i
       or your own .npz file) and how to split it.
 Out:  OUTPUT, a description in JSON, and beside it a .pt file with the tensors.
 
-Your own .npz file holds x_train, y_train, x_test and y_test. Images are uint8 [N, H, W],
-[N, H, W, 1 or 3] or [N, 1 or 3, H, W]; any other x is float [N, ...]. Integer y are classes
-from 0; float y are the targets of a regression.
+Your own .npz file holds x_train and y_train, and may hold x_val and y_val, and x_test and
+y_test. Images are uint8 [N, H, W], [N, H, W, 1 or 3] or [N, 1 or 3, H, W]; any other x is float
+[N, ...]. Integer y are classes from 0; float y are the targets of a regression.
 """
 
 import argparse
@@ -69,7 +69,10 @@ def main() -> int:
         signal.signal(number, stop)
     owner.follow()
     prepare.prepare(name, definition, options.output, options.archives)
-    print(f"{name}: {json.loads(options.output.read_text())['split']}")
+    description = json.loads(options.output.read_text())
+    print(f"{name}: {description['split']}")
+    for note in description.get("notes", []):
+        print(f"note: {note}")
     return 0
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from optlab import command_line
+from optlab.data import known
 from optlab.errors import UserError, in_one_line, visible
 from optlab.machine import hardware
 from optlab.runs import failures, progress
@@ -35,6 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
     lines += [unit_line(one) for one in table.units(study)]
     lines += [search_line(one) for one in search.every(study)]
     lines += left_out(table.skipped(study))
+    lines += [f"  note {note}" for note in known.notes(study)]
     print(*map(visible, lines), sep="\n")
     return 0
 

@@ -1,12 +1,12 @@
 """Data sets: the sources that a study may name, and what is known of each before it is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optlab.catalogue import tasks
 
-# A data set of a study: source, file, validation, split_seed, subset.
+# A data set of a study: source, validation, split_seed, subset, and what its source needs or takes.
 Definition = Mapping[str, Any]
 
 
@@ -24,6 +24,8 @@ class Source:
         published: torchvision's class for it; None where torchvision does not have it.
         per_class: the examples of each class.
         loss: the usual loss where it is not that of the task.
+        needs: further keys of its definition that must be given, with what each is, in words.
+        takes: further keys that may be given.
     """
 
     label: str
@@ -35,6 +37,8 @@ class Source:
     published: str | None = None
     per_class: tuple[int, ...] = ()
     loss: str | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
+    takes: tuple[str, ...] = ()
 
     @property
     def trained(self) -> int:
@@ -108,10 +112,19 @@ SOURCES: dict[str, Source] = {
         per_class=(5_000,) * 10,
     ),
     # Examples and shape are a guess until the file has been read.
-    NPZ: Source("", None, 60_000, (1_000,), 1 / 6, "as in the file"),
+    NPZ: Source(
+        "",
+        None,
+        60_000,
+        (1_000,),
+        1 / 6,
+        "as in the file",
+        needs={"file": "the path of your .npz file"},
+    ),
 }
 
-BUILT_IN = [name for name in SOURCES if name != NPZ]  # those that need no definition
+BUILT_IN = [name for name, source in SOURCES.items() if not source.needs]  # no definition needed
+FURTHER = ("file",)  # keys that only some sources need or take
 
 
 def built_in(source: str) -> dict[str, Any]:

@@ -4,15 +4,18 @@ Every array of a user's file is checked. An error is one line that names the fil
 what is allowed.
 """
 
+import itertools
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from optlab.data import headers
-from optlab.data.headers import NPZ_ARRAYS, Header
+from optlab.data import division, headers, notes, splits
+from optlab.data.headers import Header
 from optlab.errors import DataError
 
 
@@ -22,7 +25,9 @@ class Arrays:
 
     x_train, x_test: uint8 [N, C, H, W] or float32 [N, ...]; y_train, y_test: int64 [N] (classes
     from 0) or float32 [N, ...]. The test arrays are empty if there is no test set. Multiplied by
-    `scale`, the pixels of images are in [0, 1].
+    `scale`, the pixels of images are in [0, 1]. `x_val`, `y_val`: a validation set of its own, else
+    None. `test`: where its test set comes from, in words, if it is not as the catalogue says.
+    `notes`: what was done as documented, but perhaps not as meant, in a line each.
     """
 
     x_train: np.ndarray
@@ -30,6 +35,10 @@ class Arrays:
     x_test: np.ndarray
     y_test: np.ndarray
     scale: float
+    x_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
+    test: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int | None:
@@ -38,7 +47,10 @@ class Arrays:
 
 
 def read_npz(file: Path) -> Arrays:
-    """Read and check a user's `.npz` file with the arrays x_train, y_train, x_test and y_test.
+    """Read and check a user's `.npz` file with the arrays x_train and y_train.
+
+    x_val and y_val, and x_test and y_test, may be in it; without the latter, examples of the
+    training set are the test set.
 
     x: uint8 images, stored as [N, C, H, W], or floats [N, ...], stored as float32 ([N] as [N, 1]).
     y: integers 0..classes-1 [N] (classification) or floats (regression, [N] as [N, 1]).
@@ -47,17 +59,37 @@ def read_npz(file: Path) -> Arrays:
         DataError: the file cannot be read, or an array is not allowed.
     """
     try:
-        found = _load(file)
+        found, unread = _load(file)
         clean = {n: (inputs if n.startswith("x") else _targets)(n, a) for n, a in found.items()}
         _check_pairs(clean)
+        seen = {name: _header(array) for name, array in found.items()}
+        told = [*notes.of_headers(seen, unread), *notes.of_values(found, clean)]
+        scale = 1 / 255 if clean["x_train"].dtype == np.uint8 else 1.0
+        none = {f"{letter}_test": clean[f"{letter}_train"][:0] for letter in "xy"}
+        every: dict[str, Any] = {**none, **clean}
+        read = Arrays(**every, scale=scale, notes=tuple(told))
+        return read if "x_test" in clean else held_out(read)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-    scale = 1 / 255 if clean["x_train"].dtype == np.uint8 else 1.0
-    return Arrays(**clean, scale=scale)
 
 
-def _load(file: Path) -> dict[str, np.ndarray]:
-    """The four arrays by name."""
+def held_out(data: Arrays) -> Arrays:
+    """A data set without a test set, whose training set loses some examples to one."""
+    count = len(data.x_train)
+    chosen, x, y = splits.test_set(data.x_train, data.y_train, division.tested(count))
+    how = division.tested_words(count, data.classes is None)
+    return replace(
+        data,
+        x_train=x[~chosen],
+        y_train=y[~chosen],
+        x_test=x[chosen],
+        y_test=y[chosen],
+        test=how,
+    )
+
+
+def _load(file: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays that are read by name, and the names of the others."""
     try:
         archive = np.load(file, allow_pickle=False)
     except OSError as error:
@@ -68,8 +100,8 @@ def _load(file: Path) -> dict[str, np.ndarray]:
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise DataError("holds a single array, not a .npz file; write it with numpy.savez")
     with archive:
-        headers.missing(dict.fromkeys(archive.files))
-        return {name: _member(archive, name) for name in NPZ_ARRAYS}
+        needed, unread = headers.divided(dict.fromkeys(archive.files))
+        return {name: _member(archive, name) for name in needed}, unread
 
 
 def _member(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
@@ -123,26 +155,27 @@ def _floats(name: str, values: np.ndarray) -> np.ndarray:
 
 def _check_pairs(arrays: dict[str, np.ndarray]) -> None:
     """Check what arrays must have in common: rows, types, shapes and classes."""
-    for part in ("train", "test"):
+    others = headers.parts(arrays)[1:]
+    for part in headers.parts(arrays):
         x, y = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
         if x != y:
             raise DataError(f"x_{part} has {x} rows and y_{part} {y}; they must be equal")
-    for letter in "xy":
-        train, test = (arrays[f"{letter}_{part}"] for part in ("train", "test"))
-        stored = [f"{array.dtype} {list(array.shape[1:])}" for array in (train, test)]
+    for letter, part in itertools.product("xy", others):
+        train, other = arrays[f"{letter}_train"], arrays[f"{letter}_{part}"]
+        stored = [f"{array.dtype} {list(array.shape[1:])}" for array in (train, other)]
         if stored[0] != stored[1]:
             raise DataError(
-                f"an example of {letter}_train is stored as {stored[0]} and one of {letter}_test "
+                f"an example of {letter}_train is stored as {stored[0]} and one of {letter}_{part} "
                 f"as {stored[1]}; they must have one type and shape"
             )
     if arrays["y_train"].dtype.kind == "i":
-        _check_labels(arrays["y_train"], arrays["y_test"])
+        _check_labels(arrays["y_train"], {f"y_{part}": arrays[f"y_{part}"] for part in others})
 
 
-def _check_labels(train: np.ndarray, test: np.ndarray) -> None:
+def _check_labels(train: np.ndarray, others: Mapping[str, np.ndarray]) -> None:
     """Check that the labels are 0..classes-1, and that every class is in the training data."""
-    for name, least in (("y_train", train.min()), ("y_test", test.min())):
-        if least < 0:
+    for name, labels in {"y_train": train, **others}.items():
+        if (least := labels.min()) < 0:
             raise DataError(f"array {name} holds the label {least}; classes are counted from 0")
     present = np.unique(train)
     last = int(present[-1])
@@ -152,6 +185,7 @@ def _check_labels(train: np.ndarray, test: np.ndarray) -> None:
         missing = np.flatnonzero(present != np.arange(len(present)))[0]
         needed = f"it needs all classes up to its highest label {last}"
         raise DataError(f"array y_train has no example of class {missing}; {needed}")
-    if test.max() > last:
-        classes = f"the classes of y_train are 0..{last}"
-        raise DataError(f"array y_test holds the label {test.max()}; {classes}")
+    for name, labels in others.items():
+        if labels.max() > last:
+            classes = f"the classes of y_train are 0..{last}"
+            raise DataError(f"array {name} holds the label {labels.max()}; {classes}")

@@ -7,7 +7,6 @@ import numpy as np
 
 from optlab.data import splits
 from optlab.data.arrays import Arrays
-from optlab.strata import stratified
 
 
 def line() -> Arrays:
@@ -54,10 +53,7 @@ def _divided(x: np.ndarray, labels: np.ndarray, test: int, scale: float = 1.0) -
 
     It is the same for every seed of the split, like a published one.
     """
-    y = labels.astype(np.int64)
-    order = splits.shuffled(x, y, splits.TEST_SEED)
-    x, y = x[order], y[order]
-    held_out = stratified(y, test)
+    held_out, x, y = splits.test_set(x, labels.astype(np.int64), test)
     return Arrays(x[~held_out], y[~held_out], x[held_out], y[held_out], scale)
 
 

@@ -40,6 +40,20 @@ def check(
             raise DataError(f"validation: {error}") from error
 
 
+TESTED = 0.2  # of the examples of a source without a test set
+
+
+def tested(examples: int) -> int:
+    """How many of the examples of a source without a test set are one."""
+    return held_out(TESTED, examples)
+
+
+def tested_words(examples: int, regression: bool) -> str:
+    """The same in words."""
+    how = "drawn at random" if regression else "stratified by class"
+    return f"{tested(examples):,} of the {examples:,} examples, {how}, the same for every seed"
+
+
 def held_out(validation: float, examples: int) -> int:
     """The number of validation examples, which leaves some to train on."""
     if isinstance(validation, float) and 0 < validation < 1:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from optlab.errors import DataError
 
-NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+NPZ_PARTS = ("train", "val", "test")  # the first is needed
+NPZ_ARRAYS = tuple(f"{letter}_{part}" for part in NPZ_PARTS for letter in "xy")
 IMAGES = "uint8 images [N, H, W], [N, H, W, 1 or 3] or [N, 1 or 3, H, W]"
 _TYPES = {"i": "int", "u": "uint", "f": "float", "c": "complex"}
 
@@ -45,7 +46,12 @@ class Header(NamedTuple):
 
 
 def of_file(file: str) -> dict[str, Header]:
-    """The headers of the four arrays.
+    """The headers of the arrays that are read; see `arrays_of`."""
+    return arrays_of(file)[0]
+
+
+def arrays_of(file: str) -> tuple[dict[str, Header], list[str]]:
+    """The headers of the arrays that are read, and the names of those that are not.
 
     Raises:
         DataError: there is no such file, it is damaged, or an array is missing or not allowed.
@@ -60,17 +66,17 @@ def of_file(file: str) -> dict[str, Header]:
 
 
 @functools.lru_cache
-def _read(file: str, _size: int, _mtime_ns: int) -> dict[str, Header]:
+def _read(file: str, _size: int, _mtime_ns: int) -> tuple[dict[str, Header], list[str]]:
     try:
         with zipfile.ZipFile(file) as archive:
             held = {Path(name).stem: name for name in archive.namelist() if name.endswith(".npy")}
-            missing(held)
-            found = {name: _header(archive, held[name]) for name in NPZ_ARRAYS}
+            needed, unread = divided(held)
+            found = {name: _header(archive, held[name]) for name in needed}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         problem = "not a .npz file, or a truncated one; write it with numpy.savez"
         raise DataError(problem) from error
     check(found)
-    return found
+    return found, unread
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> Header:
@@ -89,12 +95,23 @@ def _header(archive: zipfile.ZipFile, member: str) -> Header:
         raise DataError(f"array {Path(member).stem} is damaged; write the file again") from error
 
 
-def missing(held: Mapping[str, Any]) -> None:
-    """Raise DataError if one of the four arrays is not among these."""
-    for name in NPZ_ARRAYS:
-        if name not in held:
-            found, needed = ", ".join(sorted(held)) or "nothing", ", ".join(NPZ_ARRAYS)
-            raise DataError(f"array {name} is missing (it holds {found}); needed: {needed}")
+def divided(held: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The names of the arrays that are read, and of those that are not.
+
+    Raises:
+        DataError: one is missing: those of the training set, or one of another pair.
+    """
+    found = [name for name in NPZ_ARRAYS if name in held]
+    for first in range(0, len(NPZ_ARRAYS), 2):
+        pair = NPZ_ARRAYS[first : first + 2]
+        lacking = [name for name in pair if name not in held]
+        if lacking and (first == 0 or len(lacking) == 1):
+            needed = "x_train and y_train; x_val and y_val, x_test and y_test each both or neither"
+            words = (
+                f"array {lacking[0]} is missing (it holds {', '.join(sorted(held)) or 'nothing'})"
+            )
+            raise DataError(f"{words}; needed: {needed}")
+    return found, sorted(held.keys() - set(found))
 
 
 def check(found: Mapping[str, Header]) -> None:
@@ -103,10 +120,15 @@ def check(found: Mapping[str, Header]) -> None:
         if 0 in header.shape:
             raise DataError(f"array {name} is empty (shape {list(header.shape)})")
         (inputs if name.startswith("x") else targets)(name, header)
-    for part in ("train", "test"):
+    for part in parts(found):
         x, y = found[f"x_{part}"].shape[0], found[f"y_{part}"].shape[0]
         if x != y:
             raise DataError(f"x_{part} has {x} rows and y_{part} {y}; they must be equal")
+
+
+def parts(found: Mapping[str, Any]) -> list[str]:
+    """The parts of the data set of which there are arrays."""
+    return [part for part in NPZ_PARTS if f"x_{part}" in found]
 
 
 def inputs(name: str, header: Header) -> None:

@@ -3,13 +3,14 @@
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from optlab import files
-from optlab.catalogue.datasets import NPZ, SOURCES, Definition
+from optlab.catalogue.datasets import FURTHER, NPZ, SOURCES, Definition
+from optlab.data import headers
 from optlab.errors import DataError, Mistake, allowed, show
 
 FOLDER = Path("results/data")
@@ -24,13 +25,25 @@ def prepared_path(name: str, definition: Definition) -> str:
     Raises:
         DataError: the file cannot be read.
     """
-    identity = {
-        "format": FORMAT,
-        "content": _digest(Path(definition["file"])) if definition.get("file") else None,
-        **{key: definition.get(key) for key in ("source", "validation", "split_seed", "subset")},
-    }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return f"{FOLDER}/{name}-{digest[:12]}.json"
+    split = {key: definition.get(key) for key in ("validation", "split_seed", "subset")}
+    return f"{FOLDER}/{name}-{_hash({**whole_identity(definition), **split})}.json"
+
+
+def whole_identity(definition: Definition) -> dict[str, Any]:
+    """What the arrays of a definition depend on before they are split.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    source, file = definition["source"], definition.get("file")
+    found = {"format": FORMAT, "source": source, "content": _digest(Path(file)) if file else None}
+    if source == NPZ and file and "x_val" in headers.of_file(file):
+        found["validation_of_its_own"] = True  # once nothing read these arrays
+    return found
+
+
+def _hash(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def tensors(description: str) -> str:
@@ -53,27 +66,6 @@ def whole(definition: Definition) -> Definition:
     return {**definition, "subset": None}
 
 
-def drawn(definition: Definition) -> dict[str, int]:
-    """The settings of a run whose seeds draw subsets of the size that the definition has."""
-    return {"subset": definition["subset"], "subset_validation": held_out(definition)}
-
-
-def held_out(definition: Definition) -> int:
-    """The number of validation examples of a definition, as preparation counts them.
-
-    Without a subset it is exact where the source has its published size.
-    """
-    entry, subset = SOURCES[definition["source"]], definition["subset"]
-    validation = definition["validation"]
-    if validation is None:
-        validation = entry.validation
-        if isinstance(validation, int) and subset:
-            validation /= entry.examples
-    if isinstance(validation, float) and validation > 0:
-        return max(1, round(validation * (subset or entry.examples)))
-    return int(validation)
-
-
 def arguments(name: str, definition: Definition, archives: str | None) -> list[str]:
     """The options with which ``prepare_data.py`` prepares a data set."""
     options: dict[str, Any] = {"name": name, **definition, "archives": archives}
@@ -87,10 +79,8 @@ def mistakes(definition: Definition) -> Iterator[Mistake]:
     validation, subset = definition.get("validation"), definition.get("subset")
     if source not in SOURCES:
         yield ("source",), f"unknown source {show(source)}; {allowed(source, SOURCES)}"
-    elif source == NPZ and not definition.get("file"):
-        yield ("file",), "source npz needs the path of your .npz file"
-    elif source != NPZ and definition.get("file"):
-        yield ("file",), f"only source npz reads a file; source {source} has its own"
+    else:
+        yield from _further_mistakes(definition)
     if source == "line" and (validation or subset):
         yield (), "source line has four examples: neither validation nor subset can be set"
     if not (_is_whole(seed, 0) and seed < 2**32):
@@ -101,6 +91,24 @@ def mistakes(definition: Definition) -> Iterator[Mistake]:
     if validation is not None and not (fraction or _is_whole(validation, 0)):
         reason = "neither a number of examples (0, 1, ...) nor a fraction below 1"
         yield ("validation",), f"{validation} is {reason}"
+
+
+def _further_mistakes(definition: Definition) -> Iterator[Mistake]:
+    """Keys that the source needs and does not have, or has and does not take."""
+    source = definition["source"]
+    entry = SOURCES[source]
+    for key in FURTHER:
+        given = definition.get(key) not in (None, "")
+        if key in entry.needs and not given:
+            yield (key,), f"source {source} needs {entry.needs[key]}"
+        elif given and key not in (*entry.needs, *entry.takes):
+            users = [name for name, one in SOURCES.items() if key in (*one.needs, *one.takes)]
+            them = f"only source{'s' * (len(users) > 1)} {', '.join(users)}"
+            if key == "file":
+                do = "reads a file" if len(users) == 1 else "read a file"
+                yield (key,), f"{them} {do}; source {source} has its own"
+            else:
+                yield (key,), f"{them} {'takes' if len(users) == 1 else 'take'} it, not {source}"
 
 
 def _is_whole(value: object, least: int) -> bool:

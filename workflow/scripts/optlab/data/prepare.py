@@ -107,6 +107,10 @@ def _split(
         stored = {"x_train": whole.x_train, "y_train": whole.y_train}
     else:
         validation = known.validation(definition, len(whole.x_train))
+        if whole.x_val is not None:
+            if definition.get("validation") is not None:
+                raise DataError(known.OWN_VALIDATION)
+            validation = 0
         try:
             stored = splits.split(whole, validation, subset, seed)
         except DataError as error:
@@ -126,6 +130,10 @@ def _split(
         "seed": seed,
         "sha256": files.arrays_hash(stored),
     }
+    if whole.x_val is not None:
+        description["validation_of_its_own"] = True
+    if whole.notes:
+        description["notes"] = list(whole.notes)
     return stored, {**description, files.SEAL: files.seal(description)}
 
 
@@ -137,9 +145,11 @@ def _sentence(source: Source, definition: Definition, whole: Arrays, sizes: dict
     if definition["source"] == "line":
         return f"{counts} examples in their natural order; no validation or test set"
     held_out = f"validation {drawn}" if sizes["validation"] else "no validation set"
+    if whole.x_val is not None:
+        held_out = "validation set as in the file"
     if subset := definition.get("subset"):
         held_out = f"training set cut to {subset:,} of {len(whole.x_train):,}, {drawn}; {held_out}"
-    return f"{counts} examples; {held_out}; test set {source.test}"
+    return f"{counts} examples; {held_out}; test set {whole.test or source.test}"
 
 
 def _write(

@@ -4,11 +4,17 @@ Random numbers come from NumPy's RandomState, whose streams are frozen: every la
 draws the same split.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from optlab.data import division
-from optlab.data.arrays import Arrays
 from optlab.strata import stratified
+
+if TYPE_CHECKING:
+    from optlab.data.arrays import Arrays
 
 TEST_SEED = 0  # like a published test set, ours does not depend on the seed of the split
 
@@ -22,13 +28,25 @@ def shuffled(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
     return order[np.random.RandomState(seed).permutation(len(order))]
 
 
+def test_set(x: np.ndarray, y: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which examples are a test set of so many: a mask, and x and y in the order that it is of.
+
+    Like a published one it does not depend on the seed of the split, nor on the order of the rows.
+    It is stratified by class, where y are classes.
+    """
+    order = shuffled(x, y, TEST_SEED)
+    x, y = x[order], y[order]
+    return stratified(y, count) if y.dtype.kind == "i" else np.arange(len(y)) < count, x, y
+
+
 def split(
     arrays: Arrays, validation: float, subset: int | None, seed: int
 ) -> dict[str, np.ndarray]:
     """The arrays x_train, y_train, x_validation, ... as they are stored, without empty parts.
 
     validation: a number of examples, or a fraction (float below 1) of the training data;
-    subset: how many training examples to keep, including validation (None: all).
+    subset: how many training examples to keep, including validation (None: all). A validation set
+    of its own stays as it is.
     Raises DataError if there are too few examples, in all or of some class.
     """
     examples, labels = len(arrays.x_train), arrays.y_train
@@ -41,12 +59,14 @@ def split(
     held_out = np.arange(len(order)) < count
     if per_class is not None and count:
         held_out = stratified(labels[order], count, leave=1)
-    test_order = shuffled(arrays.x_test, arrays.y_test, TEST_SEED)
     parts = {
         "train": (arrays.x_train, arrays.y_train, order[~held_out]),
         "validation": (arrays.x_train, arrays.y_train, order[held_out]),
-        "test": (arrays.x_test, arrays.y_test, test_order),
+        "test": (arrays.x_test, arrays.y_test, shuffled(arrays.x_test, arrays.y_test, TEST_SEED)),
     }
+    if arrays.x_val is not None and arrays.y_val is not None:
+        given = shuffled(arrays.x_val, arrays.y_val, TEST_SEED)
+        parts["validation"] = (arrays.x_val, arrays.y_val, given)
     return {
         f"{letter}_{part}": values[rows]
         for part, (x, y, rows) in parts.items()

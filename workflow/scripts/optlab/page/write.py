@@ -14,6 +14,7 @@ from bokeh.document import Document
 from bokeh.resources import Resources
 from markupsafe import Markup
 
+from optlab.data import known
 from optlab.figures import plan, words
 from optlab.page import answers, cards, plots, store
 from optlab.page.wording import TERMS, seconds
@@ -63,6 +64,7 @@ def page(
         cards=told,
         marks=MARKS,
         live=live,
+        notes=[words.plain(note) for note in known.notes(study)],
         open_pairs=any(line.kind == cards.ASK for card in told for line in card.lines),
         problems={one["key"] for one in found["problems"]},
         bands=found["bands"],

@@ -50,9 +50,18 @@ def varied(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
                 continue  # reported elsewhere
             if what == "subset" and definition["subset"] is None:
                 yield ("vary", number), f"subset: the data set {name} has no subset to vary"
-            elif what == "split" and not identity.held_out(definition):
-                words = "has no validation examples to draw"
-                yield ("vary", number), f"split: the data set {name} {words}"
+            elif what == "split" and (reason := _undrawn(definition)):
+                yield ("vary", number), f"split: the data set {name} {reason}"
+
+
+def _undrawn(definition: Mapping[str, Any]) -> str | None:
+    """Why the validation examples of a data set cannot be drawn again."""
+    try:
+        if known.source(definition).validation is not None:
+            return "has a validation set of its own, which is not drawn"
+        return None if known.sizes(definition)[1] else "has no validation examples to draw"
+    except DataError:
+        return None  # reported elsewhere
 
 
 def judged(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:

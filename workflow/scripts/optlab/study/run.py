@@ -260,7 +260,7 @@ def _learned(
     exercise: Mapping[str, Any], name: str, definition: Definition, vary: Sequence[str]
 ) -> dict[str, Any]:
     """What runs on a data set learn from: its files, and loss and metrics that are not usual."""
-    drawn = identity.drawn(definition) if "subset" in vary else {}
+    drawn = known.drawn(definition) if "subset" in vary else {}
     prepared = identity.whole(definition) if "subset" in vary else definition
     metric, metrics = exercise.get("metric", "auto"), exercise.get("metrics")
     if metric not in ("auto", "loss", "accuracy"):

@@ -45,6 +45,7 @@ class Dataset:
         scale: factor that brings stored images to [0, 1].
         train, validation, test: the parts; the last two may be missing.
         loss: the usual loss of its source; None for that of its task.
+        own_validation: the validation set was not drawn from the training set.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Dataset:
     validation: Split | None = None
     test: Split | None = None
     loss: str | None = None
+    own_validation: bool = False
 
     def inputs(self, x: Tensor) -> Tensor:
         """Stored inputs as float32, images scaled to [0, 1]."""
@@ -101,7 +103,9 @@ def of(description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: st
     facts = {key: description[key] for key in _FACTS}
     source = SOURCES.get(description.get("source", ""))
     loss = source.loss if source else None
-    return Dataset(**facts, shape=tuple(description["shape"]), loss=loss, **splits)
+    own = bool(description.get("validation_of_its_own"))
+    shape = tuple(description["shape"])
+    return Dataset(**facts, shape=shape, loss=loss, own_validation=own, **splits)
 
 
 def _description(file: Path) -> dict[str, Any]:

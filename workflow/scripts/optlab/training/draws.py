@@ -26,14 +26,18 @@ def of_seed(settings: Settings, data: Dataset, seed: int) -> Dataset:
     """
     if not settings.varies_examples:
         return data
-    parts = [part for part in (data.train, data.validation) if part is not None]
+    if data.own_validation and "split" in settings.vary:
+        raise DataError(f"{data.name} has a validation set of its own, which is not drawn")
+    parts = [data.train]
+    if data.validation is not None and not data.own_validation:
+        parts.append(data.validation)
     x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
     labels = y.cpu() if data.task == CLASSIFICATION else None
     rows = torch.arange(len(y))
     if "subset" in settings.vary:
         rows = _subset(_shuffled(rows, "subset", seed), labels, settings, data)
     rows = _shuffled(rows, "split", settings.seed_of("split", seed))
-    held_out = sizes(settings, data)["validation"]
+    held_out = 0 if data.own_validation else sizes(settings, data)["validation"]
     if held_out >= len(rows):
         words = f"{held_out} of {len(rows)} examples for validation"
         raise DataError(f"{data.name}: {words} leave none to train on")
@@ -43,7 +47,7 @@ def of_seed(settings: Settings, data: Dataset, seed: int) -> Dataset:
         chosen = chosen.to(x.device)
         return Split(x.index_select(0, chosen), y.index_select(0, chosen))
 
-    drawn = split(validation) if held_out else None
+    drawn = split(validation) if held_out else data.validation if data.own_validation else None
     return dataclasses.replace(data, train=split(rest), validation=drawn)
 
 
@@ -53,7 +57,8 @@ def sizes(settings: Settings, data: Dataset) -> dict[str, int]:
     found = {name: 0 if part is None else len(part.x) for name, part in parts.items()}
     if settings.subset is not None:
         held_out = settings.subset_validation
-        found |= {"train": settings.subset - held_out, "validation": held_out}
+        found["train"] = settings.subset - held_out
+        found["validation"] = found["validation"] if data.own_validation else held_out
     return found
 
 

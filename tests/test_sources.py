@@ -1,0 +1,294 @@
+"""Data of the user's own: what is read, held out and noted, and trained as by a plain loop."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from handmade import resolved, settings, train_one
+from torch.nn import functional
+
+from optlab.data import identity, known, prepare
+from optlab.errors import UserError
+from optlab.study import table
+from optlab.training import datasets, draws
+from optlab.training.batches import Batches
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _folder(here):
+    identity._remembered_digest.cache_clear()
+
+
+def definition(source, **keys):
+    return {"source": source, "validation": None, "split_seed": 0, "subset": None, **keys}
+
+
+def prepared(what, name="mine"):
+    """The description and the opened data set, both where a study has them."""
+    path = Path(identity.prepared_path(name, what))
+    prepare.prepare(name, what, path, None)
+    return json.loads(path.read_text()), datasets.load(path)
+
+
+def refused(message):
+    return pytest.raises(UserError, match=rf"\A[^\n]*{re.escape(message)}[^\n]*\Z")
+
+
+def in_a_study(what, **exercise):
+    """A study with one sweep over the data set."""
+    one = {"datasets": ["mine"], "models": ["softmax"], "optimizers": {"sgd": {"lr": [0.1]}}}
+    one |= {"epochs": [1], "batch_sizes": [2], **exercise}
+    return resolved({"one": one}, datasets={"mine": {k: v for k, v in what.items() if v}})
+
+
+def trains_like_a_plain_loop(data, lr=0.1, loss=functional.cross_entropy):
+    """An epoch of SGD on softmax regression ends at the losses of a plain loop."""
+    size = max(2, len(data.train.x) // 3)
+    run = settings("softmax", "sgd", {"lr": lr}, batch_size=size, epochs=1)
+    last = train_one(run, data, 0).evaluations[-1]
+    inputs = [part.x.flatten(1).double() * data.scale for part in parts(data)]
+    weight = torch.zeros(data.classes, inputs[0].shape[1], dtype=torch.double)
+    bias = torch.zeros(data.classes, dtype=torch.double)
+    for rows in Batches(run, data, 0).order(1).split(size):
+        weight.requires_grad_(), bias.requires_grad_()
+        loss = functional.cross_entropy(inputs[0][rows] @ weight.T + bias, data.train.y[rows])
+        gradients = torch.autograd.grad(loss, (weight, bias))
+        weight, bias = (w.detach() - lr * g for w, g in zip((weight, bias), gradients, strict=True))
+    expected = [
+        float(functional.cross_entropy(x @ weight.T + bias, part.y))
+        for x, part in zip(inputs, parts(data), strict=True)
+    ]
+    assert [last.train_loss, last.val_loss, last.test_loss] == pytest.approx(expected, rel=1e-6)
+
+
+def parts(data):
+    return [data.train, data.validation, data.test]
+
+
+def counts(data):
+    return [len(part.x) for part in parts(data)]
+
+
+# -- arrays ------------------------------------------------------------------------------------
+
+
+def arrays(train=40, val=12, test=10, classes=2, seed=0):
+    """Random examples of four inputs; a part of size 0 is not there."""
+    random = np.random.default_rng(seed)
+    found = {}
+    for part, size in {"train": train, "val": val, "test": test}.items():
+        if size:
+            found[f"x_{part}"] = random.standard_normal((size, 4)).astype(np.float32)
+            found[f"y_{part}"] = np.arange(size) % classes
+    return found
+
+
+def saved(found, file="mine.npz"):
+    np.savez(file, **found)
+    return definition("npz", file=file)
+
+
+def rows(x):
+    return {row.tobytes() for row in np.asarray(x)}
+
+
+def test_a_validation_set_of_its_own_is_whole_and_nothing_is_held_out():
+    found = arrays()
+    description, data = prepared(saved(found))
+    assert counts(data) == [40, 12, 10] == list(description["sizes"].values())
+    for part, name in zip(parts(data), ("train", "val", "test"), strict=True):
+        assert rows(part.x) == rows(found[f"x_{name}"])
+    assert "validation set as in the file" in description["split"] and "notes" not in description
+    trains_like_a_plain_loop(data)
+
+
+def test_without_a_test_set_a_fifth_of_each_class_is_one_whatever_the_seed_and_the_order():
+    found = arrays(train=50, val=0, test=0)
+    what = saved(found)
+    description, data = prepared(what)
+    assert counts(data) == [33, 7, 10] and torch.bincount(data.test.y).tolist() == [5, 5]
+    assert "10 of the 50 examples, stratified by class" in description["split"]
+    (note,) = description["notes"]
+    assert note == "there is no test set, so that 10 of the 50 examples, stratified by class, " \
+        "the same for every seed, are one"  # fmt: skip
+    order = np.random.default_rng(1).permutation(50)
+    mixed = saved({name: array[order] for name, array in found.items()}, "mixed.npz")
+    for other in ({**what, "split_seed": 3}, {**mixed, "split_seed": 3}):
+        again = prepared(other)[1]
+        assert torch.equal(again.test.x, data.test.x)
+        assert not torch.equal(again.validation.x, data.validation.x)
+    assert not rows(data.test.x) & (rows(data.train.x) | rows(data.validation.x))
+    trains_like_a_plain_loop(data)
+
+
+@pytest.mark.parametrize(("val", "test"), [(12, 10), (12, 0), (0, 10), (0, 0)])
+@pytest.mark.parametrize("subset", [None, 20])
+def test_sizes_are_known_from_the_headers(val, test, subset):
+    what = {**saved(arrays(val=val, test=test)), "subset": subset}
+    _, data = prepared(what)
+    assert known.sizes(what) == (len(data.train.x), len(data.validation.x))
+    assert known.source(what).examples == 40 - (0 if test else 8)
+    if subset:
+        drawn = known.drawn(what)
+        assert drawn == {"subset": 20, "subset_validation": 0 if val else 3}
+
+
+def test_only_files_with_a_validation_set_have_another_path():
+    # Written down before there were validation sets of one's own.
+    found = arrays(val=0)
+    before = identity.prepared_path("mine", saved(found))
+    content = identity._digest(Path("mine.npz"))
+    plain = {"format": 1, "content": content, "source": "npz"}
+    plain |= {"validation": None, "split_seed": 0, "subset": None}
+    assert before == f"results/data/mine-{identity._hash(plain)}.json"
+    assert identity.prepared_path("d", definition("digits")) == "results/data/d-9eb7a8d24ade.json"
+    what = saved(arrays())
+    content = identity._digest(Path("mine.npz"))
+    ignored = f"results/data/mine-{identity._hash({**plain, 'content': content})}.json"
+    assert identity.prepared_path("mine", what) != ignored
+
+
+def test_a_subset_leaves_a_validation_set_of_its_own_whole():
+    what = {**saved(arrays()), "subset": 20}
+    description, data = prepared(what)
+    assert counts(data) == [20, 12, 10] and "cut to 20 of 40" in description["split"]
+    (run,) = table.runs(in_a_study(what, vary=["weights", "order", "subset"], seeds=1))
+    assert (run.subset, run.subset_validation) == (20, 0)
+    _, whole = prepared(identity.whole(what))
+    first, second = (draws.of_seed(run, whole, seed) for seed in (0, 1))
+    assert rows(first.train.x) != rows(second.train.x) and len(first.train.x) == 20
+    assert rows(first.train.x) <= rows(whole.train.x)
+    assert torch.equal(first.validation.x, whole.validation.x)
+    assert draws.sizes(run, whole) == {"train": 20, "validation": 12, "test": 10}
+
+
+def test_a_validation_set_of_its_own_is_neither_held_out_nor_drawn():
+    what = saved(arrays())
+    with refused("datasets.mine.validation: there is a validation set of its own"):
+        in_a_study({**what, "validation": 5})
+    with refused("validation: there is a validation set of its own"):
+        prepare.prepare("mine", {**what, "validation": 5}, Path("out/m.json"), None)
+    with refused("split: the data set mine has a validation set of its own, which is not drawn"):
+        in_a_study(what, vary=["split"])
+    _, data = prepared(what)
+    with refused("mine has a validation set of its own, which is not drawn"):
+        draws.of_seed(settings("softmax", "sgd", {"lr": 1}, vary=["split"]), data, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_val": None}, "array y_val is missing"),
+        ({"x_test": None}, "array x_test is missing"),
+        ({"y_val": np.arange(11) % 2}, "x_val has 12 rows and y_val 11; they must be equal"),
+        ({"y_val": np.arange(12)}, "array y_val holds the label 11; the classes of y_train are"),
+        (
+            {"x_val": np.zeros((12, 5), "f4")},
+            "an example of x_train is stored as float32 [4] and one of x_val as",
+        ),
+    ],
+)
+def test_a_broken_validation_set_is_told_in_one_line(change, message):
+    found = {name: array for name, array in {**arrays(), **change}.items() if array is not None}
+    with refused(f"mine.npz: {message}"):
+        prepare.prepare("mine", saved(found), Path("out/mine.json"), None)
+    assert os.listdir("out") == []
+
+
+# -- notes -------------------------------------------------------------------------------------
+
+FLOATS = {"y_train": np.arange(40.0) % 3, "y_val": None, "y_test": np.arange(10) / 2, "x_val": None}
+HOT = {"y_train": np.eye(3)[np.arange(40) % 3], "y_test": np.eye(3)[np.arange(10) % 3]}
+NOTED = {
+    "whole numbers": (FLOATS, "y_train holds whole numbers as floats: a regression; integers are"),
+    "one-hot": (
+        {**HOT, "x_val": None, "y_val": None},
+        "y_train holds one-hot rows of floats: a regression with 3 outputs; integers [N] are",
+    ),
+    "64 bits": (
+        {"x_train": np.random.default_rng(0).random((40, 4))},
+        "64-bit floats of x_train are rounded to float32",
+    ),
+    "unread": (
+        {"x_valid": np.zeros(3), "z": np.zeros(2)},
+        "nothing reads x_valid, z in the file; did you mean 'x_val'?",
+    ),
+    "channels": (
+        {f"x_{p}": np.zeros((n, 5, 6, 3), "u1") for p, n in (("train", 40), ("test", 10))}
+        | {"x_val": None, "y_val": None},
+        "x_train is uint8 [N, 5, 6, 3]: the last axis is taken for the channels, and stored first",
+    ),
+    "float channels": (
+        {f"x_{p}": np.zeros((n, 5, 6, 3), "f4") for p, n in (("train", 40), ("test", 10))}
+        | {"x_val": None, "y_val": None},
+        "x_train is float32 [N, 5, 6, 3]: floats are used unchanged, so that networks take 5 chan",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NOTED)
+def test_what_may_be_meant_otherwise_is_noted_in_a_line(kind):
+    change, expected = NOTED[kind]
+    found = {name: array for name, array in {**arrays(), **change}.items() if array is not None}
+    notes = prepared(saved(found))[0]["notes"]
+    assert len(notes) == 1 and notes[0].startswith(expected), notes
+
+
+def test_nothing_is_noted_of_what_can_only_be_meant_in_one_way():
+    found = arrays()
+    found["x_train"] = found["x_train"].astype(np.float64)  # float32 holds these values
+    assert "notes" not in prepared(saved(found))[0]
+
+
+@pytest.mark.slow
+def test_notes_are_in_the_plan_the_status_the_log_the_check_and_the_page():
+    found = arrays(train=50, test=0) | {"spare": np.zeros(3)}
+    np.savez("mine.npz", **found)
+    Path("s.yaml").write_text(NOTED_STUDY)
+    unread = "note: datasets.mine: nothing reads spare in the file"
+    tested = "note: datasets.mine: there is no test set, so that 10 of the 50 examples"
+
+    def call(*command):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout + done.stderr
+
+    snakemake = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+    snakemake += ["--configfile", "s.yaml", "--cores", "1"]
+    programs = ROOT / "workflow/scripts"
+    plan = call(*snakemake, "-n")
+    assert plan.count(unread) == plan.count(tested) == 1
+    log = call(*snakemake)
+    assert log.count(unread) == log.count(tested) == 1
+    status = call(sys.executable, str(programs / "status.py"), "--study", "s.yaml")
+    assert status.count(unread.replace("note:", "  note")) == 1
+    checked = call(sys.executable, str(programs / "check.py"), "--study", "s.yaml")
+    assert checked.count(unread) == 1
+    (prepared_log,) = Path("results/data/logs").glob("mine-*.log")
+    assert "note: nothing reads spare in the file" in prepared_log.read_text()
+    answers = Path("results/noted/index.html").read_text()
+    assert answers.count("nothing reads spare in the file") == 1
+
+
+NOTED_STUDY = """\
+study: noted
+seeds: 1
+device: cpu
+datasets:
+  mine: {source: npz, file: mine.npz}
+exercises:
+  one:
+    datasets: [mine]
+    models: [softmax]
+    epochs: [1]
+    batch_sizes: [20]
+    optimizers:
+      sgd: {lr: [0.1]}
+"""
