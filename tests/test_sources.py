@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from handmade import resolved, settings, train_one
+from sklearn.datasets import load_diabetes
+from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
 from optlab.data import identity, known, prepare
@@ -201,6 +203,42 @@ def test_a_broken_validation_set_is_told_in_one_line(change, message):
     with refused(f"mine.npz: {message}"):
         prepare.prepare("mine", saved(found), Path("out/mine.json"), None)
     assert os.listdir("out") == []
+
+
+# -- a regression ------------------------------------------------------------------------------
+
+
+def test_diabetes_is_standardised_by_what_is_not_tested():
+    description, data = prepared(definition("diabetes"), "diabetes")
+    assert counts(data) == [266, 88, 88] and data.shape == (10,) and data.task == "regression"
+    seen = [
+        torch.cat([data.train.x, data.validation.x]),
+        torch.cat([data.train.y, data.validation.y]),
+    ]
+    for values in seen:
+        torch.testing.assert_close(values.mean(0), torch.zeros(values.shape[1]), rtol=0, atol=1e-6)
+        torch.testing.assert_close(values.std(0, correction=0), torch.ones(values.shape[1]))
+    assert data.test.y.mean().abs() > 0.01  # nothing of theirs was used
+    # All are scikit-learn's, standardised by its own class on the examples that are not tested.
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    whole = np.concatenate(
+        [
+            *seen,
+        ],
+        axis=1,
+    )
+    tested = np.concatenate([data.test.x, data.test.y], axis=1)
+    theirs = np.column_stack([x, y])
+    scale = StandardScaler().fit(theirs)
+    ours = StandardScaler().fit(np.concatenate([whole, tested]))
+    found = ours.transform(np.concatenate([whole, tested]))
+    distances = np.abs(found[:, None] - scale.transform(theirs)[None]).max(axis=2)
+    assert distances.min(axis=1).max() < 1e-5 and len(set(distances.argmin(axis=1))) == 442
+    _, other = prepared(definition("diabetes", split_seed=1), "diabetes")
+    assert torch.equal(other.test.x, data.test.x)
+    assert not torch.equal(other.validation.x, data.validation.x)
+    assert "88 of the 442 examples, drawn at random" in description["split"]
+    assert known.sizes(definition("diabetes")) == (266, 88)
 
 
 # -- notes -------------------------------------------------------------------------------------

@@ -84,6 +84,15 @@ SOURCES: dict[str, Source] = {
         "standardised by mean and deviation of the other 142",
         per_class=(47, 57, 38),
     ),
+    "diabetes": Source(
+        "Diabetes",
+        "regression",
+        354,
+        (10,),
+        88,
+        "88 of the 442 examples, drawn at random, the same for every seed; inputs and targets "
+        "standardised by mean and deviation of the other 354",
+    ),
     "mnist": Source(
         "MNIST",
         tasks.CLASSIFICATION,

@@ -77,15 +77,8 @@ def held_out(data: Arrays) -> Arrays:
     """A data set without a test set, whose training set loses some examples to one."""
     count = len(data.x_train)
     chosen, x, y = splits.test_set(data.x_train, data.y_train, division.tested(count))
-    how = division.tested_words(count, data.classes is None)
-    return replace(
-        data,
-        x_train=x[~chosen],
-        y_train=y[~chosen],
-        x_test=x[chosen],
-        y_test=y[chosen],
-        test=how,
-    )
+    parts = {"x_train": x[~chosen], "y_train": y[~chosen], "x_test": x[chosen], "y_test": y[chosen]}
+    return replace(data, **parts, test=division.tested_words(count, data.classes is None))
 
 
 def _load(file: Path) -> tuple[dict[str, np.ndarray], list[str]]:
