@@ -27,7 +27,7 @@ import page as program
 import watch
 from optlab.errors import DamagedError
 from optlab.figures.reader import Reader
-from optlab.page import answers, store, write, written
+from optlab.page import answers, curves, store, write, written
 from optlab.page.so_far import SoFar
 from optlab.page.wording import difference, interval, seconds
 from optlab.results import tables
@@ -123,11 +123,11 @@ def test_the_store_holds_each_run_with_its_curves(compared):
 
 def test_many_evaluations_are_thinned_with_their_ends(here):
     for number in (1, 5, 24, 25, 300, 100_001):
-        shown = store.sampled(number)
+        shown = curves.sampled(number)
         assert shown[0] == 0 and shown[-1] == number - 1 and len(shown) <= max(24, 1)
         assert (np.diff(shown) > 0).all()
-    assert list(store.sampled(24)) == list(range(24))
-    assert 1 in store.sampled(1000) and store.sampled(1000)[-3] > 500
+    assert list(curves.sampled(24)) == list(range(24))
+    assert 1 in curves.sampled(1000) and curves.sampled(1000)[-3] > 500
 
 
 def test_the_pairs_are_those_of_the_table(compared):

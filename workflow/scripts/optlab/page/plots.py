@@ -4,6 +4,7 @@ All that show runs have one source, ``runs``, a row a run of the problem that is
 a selection in one picture is a selection in all.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from bokeh.models import (
@@ -35,12 +36,15 @@ SOURCES = {
 }
 
 
-def figures(runs: bool, scaling: bool, searches: bool) -> list[Any]:
-    """The figures that a study needs; the name of each is that of its place in the page."""
+def figures(kinds: Sequence[str], scaling: bool, searches: bool) -> list[Any]:
+    """The figures that a study needs; the name of each is that of its place in the page.
+
+    ``kinds`` are what runs are measured by: loss, accuracy, metric (any other); none of no runs.
+    """
     some = {name: _source(name) for name in SOURCES}
     found = []
-    if runs:
-        for kind in ("loss", "accuracy"):
+    if kinds:
+        for kind in kinds:
             found += [_curves(kind), _rates(kind, some["runs"])]
         found.append(_parallel("parallel", some["runs"], some["axes"]))
     found += [_speed(some)] if scaling else []
@@ -76,7 +80,7 @@ def _percent(axis: Any) -> None:
 
 
 def _curves(kind: str) -> Any:
-    """The loss or the accuracy of the selected runs over epochs, with bands over their seeds."""
+    """A kind of figure of the selected runs over epochs, with bands over their seeds."""
     log = {"y_axis_type": "log"} if kind == "loss" else {}
     plot = _figure(f"curves_{kind}", "epochs trained", kind, **log)
     lines, bands = (_source(name, f"{name}_{kind}") for name in ("lines", "bands"))

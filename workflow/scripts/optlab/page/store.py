@@ -12,23 +12,18 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from optlab.catalogue import tasks
 from optlab.catalogue.tasks import sign
-from optlab.errors import UserError
 from optlab.figures import looks, words
-from optlab.figures.reader import Reader
-from optlab.page import cards
+from optlab.page import cards, curves
 from optlab.page.wording import name_of
 from optlab.results import pairs, summary
-from optlab.results.reading import CURVES
+from optlab.results.reading import CURVES, curves_in
 from optlab.results.statistics import with_ends
-from optlab.runs import failures
 from optlab.study.run import Run
 
-POINTS = 24  # of a curve, at most
-BANDED = 1000  # runs, up to which curves have bands
 MATRIX = 40  # optimizers, up to which every pair is shown
 
 # Line styles and markers of the figures, as Bokeh names them.
@@ -61,14 +56,14 @@ def store(
     table = tables.get("runs", pd.DataFrame())
     problems = _problems(study, tables, runs)
     positions = {one["key"]: number for number, one in enumerate(problems)}
-    keys = [cards.key(run.exercise, run.dataset, run.model) for run in runs]
-    curves, places = _curves(study, runs, table.get("status", pd.Series(dtype=object)))
+    names, states = curves_in(table.columns), table.get("status", pd.Series(dtype=object))
+    drawn, places = curves.of_runs(study, runs, states, names)
     chosen = set(tables["best"]["path"]) if "best" in tables else set()
     found = {
         "columns": _columns(table),
         "problems": problems,
         "values": {name: _clean(table[name]) for name in _shown(table)},
-        "problem": [positions[one] for one in keys],
+        "problem": [positions[cards.key(run.exercise, run.dataset, run.model)] for run in runs],
         "id": [hashlib.sha1(run.path.encode()).hexdigest()[:8] for run in runs],
         "path": [run.path for run in runs],
         "label": [words.label(run) for run in runs],
@@ -76,14 +71,15 @@ def store(
         "command": [str(one.get("command", "")) for one in records],
         "chosen": [int(run.path in chosen) for run in runs],
         "look": _looks(runs),
-        "figures": list(CURVES),
+        **{"figures": names, "measured": _measured(table)},
+        "kinds": _kinds(names) if problems else [],
         "places": places,
-        "bands": len(runs) <= BANDED,
+        "bands": len(runs) <= curves.BANDED,
         "pairs": _pairs(tables, {run.path: run for run in runs}),
         "scaling": _scaling(tables),
         "trials": _trials(tables),
     }
-    return found, curves
+    return found, drawn
 
 
 def text(found: Mapping[str, Any]) -> bytes:
@@ -125,11 +121,27 @@ def _shown(table: pd.DataFrame) -> list[str]:
 
 def _columns(table: pd.DataFrame) -> list[dict[str, Any]]:
     def kind(name: str) -> str:
-        if name.endswith("accuracy"):
+        if tasks.is_share(name):
             return "percent"
         return "number" if pd.api.types.is_numeric_dtype(table[name]) else "text"
 
-    return [{"name": name, "label": name_of(name), "kind": kind(name)} for name in _shown(table)]
+    return [
+        {"name": name, "label": name_of(name), "kind": kind(name), "higher": sign(name) < 0}
+        for name in _shown(table)
+    ]
+
+
+def _measured(table: pd.DataFrame) -> list[str]:
+    """The figures after the last epoch, in the order in which the page shows them."""
+    parts = ("train", "val", "test")
+    names = [f"{part}_{what}" for part in parts for what in ("loss", "accuracy")]
+    more = [name for name in tasks.more_figures(table.columns) if name.startswith(parts)]
+    return [*names, *more, "seconds"]
+
+
+def _kinds(names: Sequence[str]) -> list[str]:
+    """The kinds of curves with these figures: loss, accuracy, and any other metric."""
+    return ["loss", "accuracy", *(["metric"] if len(names) > len(CURVES) else [])]
 
 
 def _clean(values: pd.Series) -> list[Any]:
@@ -152,61 +164,6 @@ def _looks(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 def _dash(line: Any) -> str:
     return DASHES.get(line, "dotdash") if isinstance(line, str) else "dotdash"
-
-
-# -- curves ------------------------------------------------------------------------------------
-
-
-def _curves(
-    study: Mapping[str, Any], runs: Sequence[Run], status: pd.Series
-) -> tuple[bytes, list[list[int]]]:
-    """The curves, and for each run where they begin, how many points, and which figures they have.
-
-    A block is the epochs, then of each figure the means over the seeds and, with bands, the lowest
-    and the highest value of a seed.
-    """
-    sound = [run for run, state in zip(runs, status, strict=True) if state != failures.STATUS]
-    reader = Reader(study, sound) if sound else None
-    blocks: list[np.ndarray] = []
-    places, at = [], 0
-    for run, state in zip(runs, status, strict=True):
-        block, points, mask = _block(reader, run, len(runs) <= BANDED, state)
-        places.append([at, points, mask])
-        blocks.append(block)
-        at += len(block)
-    return np.concatenate(blocks or [np.empty(0)]).astype("<f4").tobytes(), places
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def _block(reader: Reader | None, run: Run, bands: bool, state: str) -> tuple[np.ndarray, int, int]:
-    if reader is None or state == failures.STATUS:
-        return np.empty(0), 0, 0
-    try:
-        curves = reader.curves(run)
-    except UserError:
-        return np.empty(0), 0, 0
-    parts: list[np.ndarray] = []
-    mask, rows = 0, np.empty(0, int)
-    for bit, name in enumerate(CURVES):
-        if not any(np.isfinite(curve.of(name)).any() for curve in curves):
-            continue
-        (line,) = reader.lines([run], name)
-        if not parts:
-            rows = sampled(len(line.epoch))
-            parts.append(line.epoch[rows])
-        mask |= 1 << bit
-        parts += [
-            part[rows] for part in ((line.mean, line.low, line.high) if bands else (line.mean,))
-        ]
-    return (np.concatenate(parts) if parts else np.empty(0)), len(rows), mask
-
-
-def sampled(number: int) -> np.ndarray:
-    """The evaluations that are shown: all of a few, else some of the beginning and some of all."""
-    if number <= POINTS:
-        return np.arange(number)
-    early, even = np.geomspace(1, number, POINTS // 2), np.linspace(1, number, POINTS // 2)
-    return np.unique(np.concatenate([early, even]).round().astype(int)) - 1
 
 
 # -- pairs, scaling and trials -----------------------------------------------------------------
@@ -235,7 +192,8 @@ def _pairs(tables: cards.Tables, known: Mapping[str, Run]) -> dict[str, Any]:
             "names": words.labels(some),
             "optimizers": [run.optimizer for run in some],
             "whole": whole,
-            "figure": group["judged_by"].iloc[0],
+            "figure": name_of(group["judged_by"].iloc[0]),
+            "percent": tasks.is_share(group["judged_by"].iloc[0]),
             "rows": [
                 [place[one], place[two], CODES[verdict], *map(_finite, rest)]
                 for one, two, verdict, *rest in rows[columns].itertuples(index=False)

@@ -79,7 +79,7 @@ def page(
 
 def _parts(found: Mapping[str, Any], curves: bytes) -> dict[str, Markup]:
     """The parts of the page that are no words: styles, scripts, and what these need."""
-    shown = plots.figures(*(bool(found[part]) for part in ("problems", "scaling", "trials")))
+    shown = plots.figures(found["kinds"], bool(found["scaling"]), bool(found["trials"]))
     parts = {
         "css": _text("page.css"),
         "script": "\n".join(_text(f"{name}.js") for name in SCRIPTS),

@@ -12,7 +12,7 @@ function drawMatrix(found, choose) {
     cells.set(`${one} ${two}`, { verdict, difference, p, seeds });
     cells.set(`${two} ${one}`, { verdict: turned[verdict] ?? verdict, difference: difference === null ? null : -difference, p, seeds });
   }
-  const names = found.names, cell = (one, two) => pairCell(names[one], names[two], cells.get(`${one} ${two}`), found.figure, () => choose(found.optimizers[one], found.optimizers[two]));
+  const names = found.names, cell = (one, two) => pairCell(names[one], names[two], cells.get(`${one} ${two}`), found, () => choose(found.optimizers[one], found.optimizers[two]));
   if (!found.whole) {
     by("matrix").replaceChildren(...firstAgainst(names, cell));
     return;
@@ -32,10 +32,10 @@ function firstAgainst(names, cell) {
   return [head, element("tbody", {}, ...lines)];
 }
 
-function pairCell(name, other, found, figure, choose) {
+function pairCell(name, other, found, judged, choose) {
   if (!found) return element("td", {}, "");
-  const [mark, word] = MARKS[found.verdict], percent = figure.endsWith("accuracy");
-  const size = found.difference === null ? "" : `, difference in ${figure.replace("_", " ")} ${percent ? (100 * found.difference).toPrecision(3) + " points" : shown(found.difference)}`;
+  const [mark, word] = MARKS[found.verdict];
+  const size = found.difference === null ? "" : `, difference in ${judged.figure} ${judged.percent ? (100 * found.difference).toPrecision(3) + " points" : shown(found.difference)}`;
   const text = `${name} against ${other}: ${word}${size}, p ${shown(found.p)} after correction, ${found.seeds} common seeds`;
   return element("td", {}, element("button", { type: "button", class: found.verdict, title: text, "aria-label": text, on: { click: () => { by("pair").textContent = text + "."; choose(); } } }, mark));
 }

@@ -30,6 +30,11 @@ function page(store, curves, models) {
     return names.filter((name) => rows.some((run) => values[name][run] !== values[name][rows[0]]));
   }
 
+  // Of a figure such as val_accuracy: what it measures, by which plot it is shown, and its name.
+  const metricOf = (figure) => figure.replace(/^(train|val|test)_/, "");
+  const kindOf = (metric) => (metric === "loss" ? "loss" : metric.endsWith("accuracy") ? "accuracy" : "metric");
+  const nameOf = (metric) => column[`train_${metric}`].label.replace("training ", "");
+
   // -- drawing a problem ---------------------------------------------------------------------------
 
   function show() {
@@ -39,14 +44,18 @@ function page(store, curves, models) {
     const constant = settings.filter((name) => !state.varied.includes(name) && values[name][here[0]] !== null);
     by("constants").textContent = constant.length ? "The same in all of its runs: " + constant.map((name) => `${column[name].label} ${shown(values[name][here[0]])}`).join(", ") + "." : "";
     const has = (name) => name in values && here.some((run) => values[name][run] !== null);
-    state.figures = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "seconds"].filter(has);
+    state.figures = store.measured.filter(has);
     state.validated = has("val_loss");
     by("part").disabled = !state.validated;
     if (!state.validated) state.part = by("part").value = "train";
-    const percent = problem().figure.endsWith("accuracy");
-    by("rates_loss").hidden = percent;
-    by("rates_accuracy").hidden = !percent;
-    by("accuracies").hidden = !has("train_accuracy") && !has("val_accuracy");
+    const known = store.figures.filter(has).map(metricOf), own = metricOf(problem().figure);
+    state.metric = own !== "loss" && known.includes(own) ? own : known.find((name) => name !== "loss");
+    for (const kind of store.kinds) {
+      by(`rates_${kind}`).hidden = kind !== kindOf(own);
+      if (kind !== "loss") by(`curves_${kind}`).hidden = !state.metric || kind !== kindOf(state.metric);
+    }
+    by("accuracies").hidden = !state.metric;
+    if (state.metric) by("accuracies-words").textContent = `The ${nameOf(state.metric)} of the selected runs.`;
     drawRuns();
     drawTable();
     drawMatrix(store.pairs[problem().key], (...two) => select(chosenRuns().filter((run) => two.includes(values.optimizer[run]))));
@@ -54,13 +63,13 @@ function page(store, curves, models) {
   }
 
   function drawRuns() {
-    const rows = state.rows, figure = problem().figure, kind = column[figure].kind;
+    const rows = state.rows, figure = problem().figure, kind = column[figure].kind, log = figure.endsWith("loss");
     // On a logarithmic axis a loss of 0 is drawn below all others.
     // A result far worse than all others is drawn at the edge: it would squeeze them.
     const floor = lowest(rows.map((run) => values[figure][run])) / 10;
-    const [low, high] = fences(rows.map((run) => values[figure][run]), kind !== "percent");
+    const [low, high] = fences(rows.map((run) => values[figure][run]), log);
     const near = (value) => (problem().higher ? Math.max(low, value) : Math.min(high, value));
-    const drawn = (value) => near(value === 0 && kind !== "percent" ? floor : value);
+    const drawn = (value) => near(value === 0 && log ? floor : value);
     const axes = rails(rows, figure, drawn);
     const data = {
       run: rows,
@@ -78,7 +87,7 @@ function page(store, curves, models) {
     model("runs").data = data;
     model("axes").data = axes.words;
     fit("parallel", model("figure parallel"), axes.xs.length);
-    for (const kind of ["loss", "accuracy"]) {
+    for (const kind of store.kinds) {
       model(`ways_${kind}`).data = ways(rows, figure, drawn);
       model(`figure rates_${kind}`).left[0].axis_label = column[figure].label;
     }
@@ -133,10 +142,11 @@ function page(store, curves, models) {
   }
 
   function drawCurves(runs) {
-    for (const kind of ["loss", "accuracy"]) {
+    for (const kind of store.kinds) {
+      const metric = kind === "loss" ? "loss" : state.metric && kindOf(state.metric) === kind ? state.metric : kind;
       const lines = { xs: [], ys: [], color: [], dash: [], text: [] }, bands = { xs: [], ys: [], color: [] };
       for (const run of runs.slice(0, CURVES)) {
-        const found = curve(run, `${state.part}_${kind}`);
+        const found = curve(run, `${state.part}_${metric}`);
         if (!found) continue;
         const floor = kind === "loss" ? lowest(found.mean) / 10 : -Infinity;
         const keep = [...found.x.keys()].filter((i) => Number.isFinite(found.mean[i]));
@@ -150,7 +160,7 @@ function page(store, curves, models) {
       }
       model(`bands_${kind}`).data = bands;
       model(`lines_${kind}`).data = lines;
-      model(`figure curves_${kind}`).left[0].axis_label = `${state.part === "val" ? "validation" : "training"} ${kind}`;
+      model(`figure curves_${kind}`).left[0].axis_label = `${state.part === "val" ? "validation" : "training"} ${metric === kind ? kind : nameOf(metric)}`;
     }
   }
 
@@ -216,7 +226,7 @@ function page(store, curves, models) {
 
   function sortBy(name) {
     const now = state.sort ?? { name: problem().figure, down: problem().higher };
-    state.sort = { name, down: now.name === name ? !now.down : name.endsWith("accuracy") };
+    state.sort = { name, down: now.name === name ? !now.down : Boolean(column[name]?.higher) };
     drawTable();
     address();
   }
