@@ -6,6 +6,7 @@ What only its authors know, such as the claims of theorems or the consent of per
 import math
 from typing import Any
 
+from optlab.catalogue import tasks
 from optlab.figures import words
 from optlab.page.cards import Tables
 from optlab.page.wording import seconds
@@ -85,11 +86,12 @@ def _measures(tables: Tables) -> str:
     if "runs" in tables:
         parts = ("train", "val", "test")
         names = [f"{part}_{what}" for what in ("accuracy", "loss") for part in parts]
+        names += tasks.more_figures(tables["runs"].columns)
         found = [words.figure(one) for one in names if tables["runs"][one].notna().any()]
     found += ["speed-up, efficiency"] if "scaling" in tables else []
     if "search" in tables and not found:
         found = ["validation and test accuracy and loss"]
-    return f"{', '.join(found)}; losses and accuracies after the last epoch"
+    return f"{', '.join(found)}; all after the last epoch"
 
 
 def _variation(facts: Facts) -> str:

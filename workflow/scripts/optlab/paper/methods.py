@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from optlab.catalogue import networks, optimizers
+from optlab.catalogue import networks, optimizers, tasks
 from optlab.catalogue.datasets import SOURCES
 from optlab.catalogue.knobs import SHOWN
 from optlab.figures import words
@@ -93,6 +93,7 @@ def training(facts: Facts) -> str:
     names = list(dict.fromkeys(VARIED[one] for some in vary for one in some))
     found = [f"Training. Each setting is trained with {seeds}"]
     found[0] += ", depending on the exercise." if len(numbers) > 1 else "."
+    found += _losses(facts)
     found.append(
         f"A seed varies {joined(names)}; seed k gives every optimizer of an exercise the same. "
         f"Weights and arithmetic: {joined(facts.stated('precision'))}. Device: "
@@ -102,6 +103,15 @@ def training(facts: Facts) -> str:
         "means."
     )
     return " ".join(found)
+
+
+def _losses(facts: Facts) -> list[str]:
+    """The losses that the exercises name; the usual ones are said with the data sets."""
+    named = [one for one in facts.stated("loss") if one]
+    if not named:
+        return []
+    names = [tasks.LOSSES.get(one, tasks.column(one)) for one in dict.fromkeys(named)]
+    return [f"Where an exercise names a loss, it is {joined(names)}."]
 
 
 # -- the values tried --------------------------------------------------------------------------
@@ -212,8 +222,12 @@ def choice(facts: Facts) -> Iterator[str]:
 def _deciding(facts: Facts, kind: str, where: str) -> list[str]:
     """The metrics that decide in the exercises of a kind, in words."""
     called = {"auto": "the accuracy for classes, else the loss"}
-    names = [one.removeprefix("val_") for one in facts.stated("metric", (kind,))]
-    return [called.get(one, f"the {one}") + where for one in dict.fromkeys(names)]
+    names = [tasks.column(one.removeprefix("val_")) for one in facts.stated("metric", (kind,))]
+    named = {one: tasks.metric_named(one) for one in dict.fromkeys(names)}
+    return [
+        called.get(one, f"the {metric.label if metric else one}") + where
+        for one, metric in named.items()
+    ]
 
 
 def _compared(facts: Facts) -> bool:

@@ -86,7 +86,7 @@ def _ranked(
 ) -> Table:
     """The optimizers of a problem by rank."""
     column = rows["judged_by"].iloc[0]
-    column = column if isinstance(column, str) else "test_accuracy"
+    column = column if isinstance(column, str) else "test_accuracy"  # of failures alone
     labels = words.labels(runs)
     cells = [
         (
@@ -127,7 +127,9 @@ def _chosen(
 ) -> Table:
     """The best setting of each optimizer of a problem on which no ranks are given."""
     column = rows["chosen_on"].iloc[0]
-    tests = [one for one in ("test_accuracy", "test_loss") if rows[one].notna().any()][:1]
+    own = column.replace("val_", "test_")
+    known = [one for one in (own, "test_accuracy", "test_loss") if one in rows]
+    tests = [one for one in known if rows[one].notna().any()][:1]
     figures = list(dict.fromkeys([column, *tests]))
     cells = [
         (label, chosen, *(of_row(row, one) for one in figures), _tried(row), seeds(row))
