@@ -25,7 +25,7 @@ def main(data_file: str, jobs_file: str, output: str) -> None:
         trainer = loop.Trainer(run, data, [0], world)
         trainer.steps = steps
         (outcome,) = trainer.run(lambda seed, row: None, Checkpoints(None, "", world=world))
-        losses = [row.train_loss for row in outcome.evaluations]
+        losses = [x for row in outcome.evaluations for x in (row.train_loss, *row.more.values())]
         found[name] = (outcome.model.state_dict(), losses)
     if world.rank == 0:
         torch.save(found, output)

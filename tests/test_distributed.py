@@ -80,6 +80,20 @@ def norms(folder):
     return [*found, ("Images float32", single, 6)]
 
 
+def judged(folder):
+    """A loss and metrics of one's own; the last batch of two, which some ranks have no share of."""
+    file = folder / "judged.py"
+    file.write_text(
+        "from torch.nn.functional import multi_margin_loss as loss, softmax\n"
+        "def sure_score(output, y):\n    return softmax(output, 1).max(1).values.median()\n"
+    )
+    more = {"batch_size": 100, "epochs": 3, "epoch_examples": 202, "precision": "float64"}
+    run = settings("mlp", "momentum", {"lr": 0.01}, {"hidden": [8]}, **more)
+    named = ["top_3_accuracy", f"{file}:sure_score"]
+    own = replace(run, loss=f"{file}:loss", metrics=named)
+    return [("own loss", own, 9), ("smoothed", replace(run, label_smoothing=0.2), 9)]
+
+
 def jobs(examples):
     """Every optimizer that takes mini-batches, in both precisions, and a convolution."""
     size = (examples - 1) // 3  # three batches and one of a single example
@@ -101,7 +115,8 @@ def jobs(examples):
 
 @pytest.fixture(scope="module")
 def every_job(digits):
-    return [*jobs(len(load(digits).train.x)), *norms(digits.parent)]
+    own = judged(digits.parent)
+    return [*jobs(len(load(digits).train.x)), *norms(digits.parent), *own]
 
 
 def run_of(jobs, wanted):
@@ -110,7 +125,7 @@ def run_of(jobs, wanted):
 
 @pytest.fixture(scope="module")
 def alone(digits, every_job):
-    """Weights and losses of one process after its steps."""
+    """Weights and figures of one process after its steps."""
     data = load(digits)
     torch.set_num_threads(1)
     found = {}
@@ -118,9 +133,13 @@ def alone(digits, every_job):
         trainer = loop.Trainer(run, data, [0])
         trainer.steps = steps
         (outcome,) = trainer.run(lambda seed, row: None, Checkpoints(None, ""))
-        losses = [row.train_loss for row in outcome.evaluations]
-        found[name] = (outcome.model.state_dict(), losses)
+        found[name] = (outcome.model.state_dict(), figures(outcome))
     return found
+
+
+def figures(outcome):
+    """The training loss and all other metrics of each evaluation."""
+    return [x for row in outcome.evaluations for x in (row.train_loss, *row.more.values())]
 
 
 @pytest.mark.slow

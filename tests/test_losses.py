@@ -82,6 +82,25 @@ def test_the_mean_is_usual_and_exercise_1_keeps_its_sum():
     assert loss.divisor(40) == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["mse", "mae", "huber", "squared_error_sum", "cross_entropy", None]
+)
+def test_sums_over_parts_are_the_mean_over_all(name):
+    """So ranks can share a batch, and evaluations can take blocks."""
+    generator = torch.Generator().manual_seed(0)
+    if name == "cross_entropy":
+        data, output = classes(), torch.randn(42, 7, generator=generator)
+    elif name is None:
+        y = torch.randint(0, 5, (42, 4), generator=generator)
+        data = Dataset("text", "text", "next_token", 5, (4,), 1.0, Split(y, y))
+        output = torch.randn(42, 4, 5, generator=generator)
+    else:
+        data, output = regression(), torch.randn(40, 2, generator=generator)
+    loss, y = losses.of(run_of(loss=name), data), data.train.y
+    parts = [loss.total(output[rows], y[rows]) for rows in (slice(0, 9), slice(9, None))]
+    assert float(sum(parts)) / loss.divisor(len(y)) == pytest.approx(float(loss.mean(output, y)))
+
+
 def test_metrics_of_a_regression_are_those_of_scikit_learn():
     data = regression()
     (outcome,) = train(run_of(metrics=["r2", "rmse"]), data, [0])
