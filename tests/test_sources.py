@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from handmade import resolved, settings, train_one
@@ -239,6 +240,186 @@ def test_diabetes_is_standardised_by_what_is_not_tested():
     assert not torch.equal(other.validation.x, data.validation.x)
     assert "88 of the 442 examples, drawn at random" in description["split"]
     assert known.sizes(definition("diabetes")) == (266, 88)
+
+
+# -- tables ------------------------------------------------------------------------------------
+
+
+def table_of(rows=60, seed=0):
+    """Numbers with missing ones, texts with missing ones, a name and a target of three classes."""
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "age": random.normal(40, 9, rows).round(2),
+            "city": random.choice(["Bern", "Aarau", "Chur"], rows),
+            "id": [f"row {n}" for n in range(rows)],
+            "member": random.random(rows) < 0.5,
+            "kind": random.choice(["b", "c", "a"], rows),
+        }
+    )
+    frame.loc[[3, 8], "age"] = np.nan
+    frame.loc[[5, 20, 33], "city"] = None
+    return frame
+
+
+def saved_table(frame, file="mine.csv", **keys):
+    if file.endswith("csv"):
+        frame.to_csv(file, index=False)
+    else:
+        frame.to_parquet(file)
+    return definition(Path(file).suffix[1:], file=file, **{"target": "kind", **keys})
+
+
+@pytest.mark.parametrize("file", ["mine.csv", "mine.parquet"])
+def test_a_table_becomes_what_pandas_and_scikit_learn_make_of_it(file):
+    frame = table_of()
+    description, data = prepared(saved_table(frame, file, drop=["id"]))
+    assert counts(data) == [40, 8, 12] and description["class_names"] == ["a", "b", "c"]
+    assert data.shape == (1 + 1 + 4 + 2,)
+    whole = torch.cat([part.x for part in parts(data)]).numpy()
+    y = torch.cat([part.y for part in parts(data)]).numpy()
+    # Which rows are tested is all that is taken from ours.
+    hot = pd.get_dummies(frame[["city", "member"]], columns=["city", "member"])
+    flags = np.column_stack([frame["age"].isna(), frame["city"].isna(), hot]).astype("f4")
+    order = [
+        [at for at in range(60) if (flags[at] == row[1:]).all() and kinds[at] == label]
+        for kinds in [frame["kind"].map({"a": 0, "b": 1, "c": 2}).to_numpy()]
+        for row, label in zip(whole, y, strict=True)
+    ]
+    assert all(order)
+    ages = frame["age"].to_numpy()
+    seen = np.sort(whole[:48, 0][whole[:48, 1] == 0])
+    assert abs(seen.mean()) < 1e-6 and seen.std() == pytest.approx(1, abs=1e-6)
+    # Standardising is one line through all numbers, the same for the test set.
+    known_ages = np.sort(ages[~np.isnan(ages)])
+    ours = np.sort(whole[:, 0][whole[:, 1] == 0].astype(np.float64))
+    slope, shift = np.polyfit(known_ages, ours, 1)
+    assert np.abs(slope * known_ages + shift - ours).max() < 1e-5
+    assert (whole[:, 0][whole[:, 1] == 1] == 0).all()  # the mean stands for what is missing
+    assert torch.bincount(data.test.y).sum() == 12
+    trains_like_a_plain_loop(data)
+
+
+def test_a_regression_of_a_table_is_standardised_and_can_be_undone():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": random.normal(size=50), "price": random.normal(9, 2, 50)})
+    description, data = prepared(saved_table(frame, target="price"))
+    assert (data.task, data.classes, data.shape) == ("regression", None, (1,))
+    note = description["notes"][-1]
+    mean, deviation = map(float, re.findall(r"minus (\S+), divided by (\S+)", note)[0])
+    whole = torch.cat([part.y for part in parts(data)]).double() * deviation + mean
+    np.testing.assert_allclose(np.sort(whole.numpy()[:, 0]), np.sort(frame["price"]), rtol=1e-5)
+    seen = torch.cat([data.train.y, data.validation.y]).double()
+    assert abs(float(seen.mean())) < 1e-6 and float(seen.std(correction=0)) == pytest.approx(1)
+
+
+def test_the_order_of_a_tables_rows_does_not_matter():
+    frame = table_of()
+    first, _ = prepared(saved_table(frame, drop=["id"]))
+    mixed, _ = prepared(saved_table(frame.sample(frac=1, random_state=0), "m.csv", drop=["id"]))
+    assert first == mixed
+
+
+def test_a_table_may_have_a_test_set_in_a_file_of_its_own():
+    frame = table_of(80).drop(columns="id")
+    frame[60:].to_csv("test.csv", index=False)
+    frame.loc[70, "city"] = "Uster"  # in no example that is seen
+    frame[60:].to_csv("test.csv", index=False)
+    description, data = prepared(saved_table(frame[:60], test_file="test.csv"))
+    assert counts(data) == [50, 10, 20] and "test set of its own file" in description["split"]
+    assert any("'city' in the test set that no other" in note for note in description["notes"])
+    labels = frame["kind"][60:].map({"a": 0, "b": 1, "c": 2})
+    assert torch.bincount(data.test.y).tolist() == np.bincount(labels).tolist()
+
+
+def test_a_table_is_known_before_it_is_prepared_and_looked_at_once(monkeypatch):
+    what = saved_table(table_of(), drop=["id"])
+    study = in_a_study(what)
+    assert len([*Path("results/data").glob(".known-*.json")]) == 1
+    found = known.source(what)
+    known._seen.clear()
+    monkeypatch.setattr(known, "PROGRAM", "nowhere.py")  # it is not called again
+    assert known.source(what) == found
+    description, data = prepared(what)
+    assert (found.shape, found.task) == (data.shape, data.task)
+    assert list(found.notes) == description["notes"]
+    assert known.sizes(what) == (len(data.train.x), len(data.validation.x))
+    assert found.per_class == tuple(torch.bincount(torch.cat([data.train.y, data.validation.y])))
+    told = known.notes(study)
+    assert told[0].startswith("datasets.mine: missing values in 'age' (2), 'city' (3): numbers")
+    assert told[1].startswith("datasets.mine: there is no test set, so that 12 of the 60 examples")
+    prepared_run = table.runs(study)[0]
+    assert prepared_run.data == identity.prepared_path("mine", what)
+
+
+WHOLE = {"a": np.arange(60) / 3, "kind": np.arange(60) % 4}
+GUESSED = {
+    "few": ({}, {}, "classification", "holds 4 different whole numbers, which are taken for cl"),
+    "many": ({"kind": np.arange(60)}, {}, "regression", "holds 60 different whole numbers, which"),
+    "said": ({}, {"task": "regression"}, "regression", "the target 'kind' is standardised"),
+}
+
+
+@pytest.mark.parametrize("kind", GUESSED)
+def test_a_guess_about_the_target_is_noted(kind):
+    change, keys, task, note = GUESSED[kind]
+    description, data = prepared(saved_table(pd.DataFrame({**WHOLE, **change}), **keys))
+    assert data.task == task and sum(note in one for one in description["notes"]) == 1
+    assert data.classes == (4 if task == "classification" else None)
+
+
+def no_value(frame):
+    frame.loc[6, "kind"] = None
+
+
+def infinite(frame):
+    frame.loc[6, "age"] = np.inf
+
+
+TABLES = {
+    "target": ({"target": "knid"}, None, "target: mine.csv has no column 'knid'; did you mean 'ki"),
+    "drop": ({"drop": ["idd"]}, None, "drop: mine.csv has no column 'idd'; did you mean 'id'?"),
+    "drop target": ({"drop": ["kind"]}, None, "drop: 'kind' is the target"),
+    "task": ({"task": "regression"}, None, "task: the target 'kind' holds texts, not numbers"),
+    "no value": ({}, no_value, "mine.csv: row 7 has no value of the target 'kind'; remove such"),
+    "infinite": ({}, infinite, "mine.csv: column 'age' holds inf in row 7"),
+    "no file": ({"file": "gone.csv"}, None, "file: there is no file gone.csv"),
+    "no target": ({"target": None}, None, "target: source csv needs the name of the target's col"),
+    "size": ({"validation": 48}, None, "validation: 48 examples asked for"),
+    "foreign": ({"source": "npz"}, None, "target: only sources csv, parquet take it, not npz"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_what_is_wrong_with_a_table_is_told_in_one_line_before_anything_runs(kind):
+    keys, spoil, message = TABLES[kind]
+    frame = table_of()
+    if spoil:
+        spoil(frame)
+    with refused(f"datasets.mine{'.' if keys else ': '}{message}"):
+        in_a_study({**saved_table(frame), **keys})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,kind\n1,x\n2,y,3\n", "mine.csv: is no such table: Error tokenizing data."),
+        ("", "mine.csv: is no such table: No columns to parse"),
+        ("a;kind\n1;x\n2;y\n", "target: mine.csv has no column 'kind'; did you mean 'a;kind'?"),
+        ("a,kind\n1,x\n", "mine.csv: has 1 rows; two or more are needed"),
+        ("kind\nx\ny\n", "mine.csv: there is no column besides the target"),
+        ("a,kind\n1,x\n2,x\n", "mine.csv: the target 'kind' holds a single class"),
+        ("a,kind\n,x\n,y\n", "mine.csv: column 'a' holds no value; name it under `drop`"),
+        ("a,kind\n\xff,x\n,y\n", "mine.csv: is no such table: 'utf-8' codec"),
+    ],
+)
+def test_a_file_that_is_no_table_is_told_in_one_line(text, message):
+    Path("mine.csv").write_bytes(text.encode("latin-1"))
+    with refused(message):
+        prepare.prepare(
+            "mine", definition("csv", file="mine.csv", target="kind"), Path("out/m.json"), None
+        )
+    assert os.listdir("out") == []
 
 
 # -- notes -------------------------------------------------------------------------------------

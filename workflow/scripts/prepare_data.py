@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from optlab import command_line, files
-from optlab.catalogue.datasets import SOURCES
+from optlab.catalogue.datasets import FURTHER, SOURCES
 from optlab.data import prepare
 from optlab.errors import UserError, in_one_line
 from optlab.machine import owner
@@ -36,15 +36,27 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--name", help="name of the data set (default: the source)")
     add("--source", required=True, choices=list(SOURCES), help="where the data come from")
-    add("--file", help="your .npz file, with --source npz")
+    add("--file", help="your file, with a source that reads one")
+    add("--test-file", metavar="FILE", help="of a table, its test set")
+    add("--target", metavar="COLUMN", help="of a table, the column of targets")
+    add(
+        "--task",
+        choices=("classification", "regression"),
+        help="of a table (default: by its target)",
+    )
+    add("--drop", action="append", metavar="COLUMN", help="of a table, a column that is no input")
     held_out = "validation examples, or a fraction such as 0.1 (default: by source; 1/6 of .npz)"
     add("--validation", type=size, metavar="SIZE", help=held_out)
     add("--split-seed", type=int, default=0, metavar="SEED", help="seed of split and order (0)")
     add("--subset", type=int, metavar="N", help="training and validation examples (default: all)")
     archives = "folder of downloaded archives, only read (default: the variable OPTLAB_ARCHIVES)"
     add("--archives", metavar="FOLDER", default=os.environ.get("OPTLAB_ARCHIVES"), help=archives)
-    add("--output", required=True, type=Path, help="the .json file to write")
-    return parser.parse_args()
+    add("--output", type=Path, help="the .json file to write")
+    add("--look", action="store_true", help="only print what is known of the source, as JSON")
+    found = parser.parse_args()
+    if not (found.output or found.look):
+        parser.error("--output is missing: the .json file to write")
+    return found
 
 
 def stop(number: int, _frame: object) -> None:
@@ -59,12 +71,16 @@ def stop(number: int, _frame: object) -> None:
 @in_one_line
 def main() -> int:
     options = arguments()
+    keys = ("source", "validation", "split_seed", "subset", *FURTHER)
+    definition = {key: getattr(options, key) for key in keys}
+    if options.look:
+        owner.follow()
+        print(json.dumps(prepare.look(definition)._asdict()))
+        return 0
     if options.output.suffix != ".json":
         raise UserError(f"--output: {options.output} does not end in .json; tensors go beside it")
     files.check(options.output, options.output.with_suffix(".pt"))
     name = options.name or options.source
-    keys = ("source", "file", "validation", "split_seed", "subset")
-    definition = {key: getattr(options, key) for key in keys}
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     owner.follow()

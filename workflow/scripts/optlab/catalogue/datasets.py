@@ -26,6 +26,7 @@ class Source:
         loss: the usual loss where it is not that of the task.
         needs: further keys of its definition that must be given, with what each is, in words.
         takes: further keys that may be given.
+        looked: whether it is looked at before it is prepared, since nothing is known of it here.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Source:
     loss: str | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
     takes: tuple[str, ...] = ()
+    looked: bool = False
 
     @property
     def trained(self) -> int:
@@ -50,6 +52,14 @@ class Source:
 
 
 NPZ = "npz"  # the source that reads a file of the user's
+SIXTH = 1 / 6  # of the training examples of a user's file are for validation
+
+
+def _table(name: str) -> Source:
+    needs = {"file": f"the path of your .{name} file", "target": "the name of the target's column"}
+    takes = ("test_file", "task", "drop")
+    return Source("", None, 60_000, (100,), SIXTH, needs=needs, takes=takes, looked=True)
+
 
 SOURCES: dict[str, Source] = {
     "line": Source(
@@ -126,14 +136,16 @@ SOURCES: dict[str, Source] = {
         None,
         60_000,
         (1_000,),
-        1 / 6,
+        SIXTH,
         "as in the file",
         needs={"file": "the path of your .npz file"},
     ),
+    **{name: _table(name) for name in ("csv", "parquet")},
 }
 
 BUILT_IN = [name for name, source in SOURCES.items() if not source.needs]  # no definition needed
-FURTHER = ("file",)  # keys that only some sources need or take
+FILES = ("file", "test_file")  # keys that name files
+FURTHER = (*FILES, "target", "task", "drop")  # keys that only some sources need or take
 
 
 def built_in(source: str) -> dict[str, Any]:

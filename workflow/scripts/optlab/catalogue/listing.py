@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from optlab.catalogue.datasets import BUILT_IN
+from optlab.catalogue.datasets import BUILT_IN, SOURCES
 from optlab.catalogue.networks import NETWORKS
 from optlab.catalogue.optimizers import OPTIMIZERS
 from optlab.catalogue.schedules import OPTIONS, SCHEDULES
@@ -23,9 +23,11 @@ def listing() -> str:
     lines += [f"  {name:<10}{_values(e.options, '')}" for name, e in NETWORKS.items()]
     lines += ["  or your own: path/to/file.py:name", "", "data sets:"]
     lines += [f"  {name}" for name in BUILT_IN]
-    return "\n".join(
-        line.rstrip() for line in [*lines, "  or arrays of your own, by prepare_data.py"]
-    )
+    lines.append("  or your own, by prepare_data.py, with these keys (in brackets, if you like):")
+    for name, source in SOURCES.items():
+        if keys := [*source.needs, *(f"[{key}]" for key in source.takes)]:
+            lines.append(f"  {name:<14}{', '.join(keys)}")
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _values(options: Mapping[str, Any], before: str = "; ") -> str:

@@ -27,7 +27,8 @@ class Arrays:
     from 0) or float32 [N, ...]. The test arrays are empty if there is no test set. Multiplied by
     `scale`, the pixels of images are in [0, 1]. `x_val`, `y_val`: a validation set of its own, else
     None. `test`: where its test set comes from, in words, if it is not as the catalogue says.
-    `notes`: what was done as documented, but perhaps not as meant, in a line each.
+    `notes`: what was done as documented, but perhaps not as meant, in a line each. `class_names`:
+    of the classes, where they are not numbers.
     """
 
     x_train: np.ndarray
@@ -39,6 +40,7 @@ class Arrays:
     y_val: np.ndarray | None = None
     test: str = ""
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int | None:

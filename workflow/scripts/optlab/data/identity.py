@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files
-from optlab.catalogue.datasets import FURTHER, NPZ, SOURCES, Definition
+from optlab.catalogue.datasets import FILES, FURTHER, NPZ, SOURCES, Definition
 from optlab.data import headers
 from optlab.errors import DataError, Mistake, allowed, show
 
@@ -37,9 +37,17 @@ def whole_identity(definition: Definition) -> dict[str, Any]:
     """
     source, file = definition["source"], definition.get("file")
     found = {"format": FORMAT, "source": source, "content": _digest(Path(file)) if file else None}
+    for key in FURTHER[1:]:
+        if (value := definition.get(key)) is not None:
+            found[key] = _digest(Path(value)) if key in FILES else value
     if source == NPZ and file and "x_val" in headers.of_file(file):
         found["validation_of_its_own"] = True  # once nothing read these arrays
     return found
+
+
+def mark(definition: Definition) -> str:
+    """A hash of what the arrays of a definition depend on before they are split."""
+    return _hash(whole_identity(definition))
 
 
 def _hash(identity: Mapping[str, Any]) -> str:
@@ -70,7 +78,13 @@ def arguments(name: str, definition: Definition, archives: str | None) -> list[s
     """The options with which ``prepare_data.py`` prepares a data set."""
     options: dict[str, Any] = {"name": name, **definition, "archives": archives}
     given = {key.replace("_", "-"): value for key, value in options.items() if value is not None}
-    return [word for key, value in given.items() for word in (f"--{key}", str(value))]
+    words = [(key, one) for key, v in given.items() for one in (v if isinstance(v, list) else [v])]
+    return [word for key, value in words for word in _option(key, str(value))]
+
+
+def _option(key: str, value: str) -> list[str]:
+    """An option as words of a command line: one, where the value could be taken for an option."""
+    return [f"--{key}={value}"] if value.startswith("-") else [f"--{key}", value]
 
 
 def mistakes(definition: Definition) -> Iterator[Mistake]:

@@ -1,6 +1,10 @@
 """What is known of a data set before it is prepared, from the catalogue or a user's file."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +14,8 @@ from optlab.data import division, headers, identity
 from optlab.data import notes as noted
 from optlab.errors import DataError
 
+_seen: dict[str, Any] = {}  # by the mark of what has been looked at
+PROGRAM = Path(__file__).parents[2] / "prepare_data.py"
 OWN_VALIDATION = "validation: there is a validation set of its own; nothing else can be held out"
 
 
@@ -40,6 +46,8 @@ def source(definition: Definition) -> Known:
         DataError: the user's file cannot be read, or does not hold what it should.
     """
     entry = SOURCES[definition["source"]]
+    if entry.looked:
+        return _looked(definition)
     if definition["source"] != NPZ:
         assert entry.task is not None
         return Known(entry.examples, entry.per_class or None, entry.shape, entry.task)
@@ -54,6 +62,34 @@ def source(definition: Definition) -> Known:
         found["x_val"].shape[0] if "x_val" in found else None,
         tuple(noted.of_headers(found, unread)),
     )
+
+
+def _looked(definition: Definition) -> Known:
+    """What a look at the source has found, in a process of its own: the first time, then kept."""
+    mark = identity.mark(definition)
+    if mark not in _seen:
+        _seen[mark] = _look(definition, identity.FOLDER / f".known-{mark}.json")
+    return _seen[mark]
+
+
+def _look(definition: Definition, file: Path) -> Known:
+    with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        found = files.read_sealed(file)  # there is none yet, or it is damaged
+        return Known(**{name: _frozen(found[name]) for name in Known._fields})
+    whole = {**definition, **dict.fromkeys(("validation", "split_seed", "subset"))}
+    command = [sys.executable, str(PROGRAM), *identity.arguments("", whole, None), "--look"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2] or f"status {done.returncode}"
+        raise DataError(last.removeprefix("error: "))
+    content = json.loads(done.stdout)
+    with suppress(OSError):  # a folder that cannot be written costs only time
+        files.write(file, json.dumps({**content, files.SEAL: files.seal(content)}), durable=False)
+    return Known(**{name: _frozen(value) for name, value in content.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def validation(definition: Definition, examples: int) -> int | float:

@@ -69,6 +69,28 @@ def in_memory(
     return _split(name, definition, _read(definition, None, Path()))
 
 
+def look(definition: Definition) -> known.Known:
+    """What is known of a source once it has been read; see `known`.
+
+    Raises:
+        DataError: as `prepare`.
+    """
+    identity.check(definition)
+    whole = _read(definition, None, Path())
+    return known.Known(
+        examples=len(whole.x_train),
+        per_class=None if whole.classes is None else tuple(np.bincount(whole.y_train).tolist()),
+        shape=whole.x_train.shape[1:],
+        task=_task(whole),
+        validation=None if whole.x_val is None else len(whole.x_val),
+        notes=whole.notes,
+    )
+
+
+def _task(whole: Arrays) -> str:
+    return "regression" if whole.classes is None else "classification"
+
+
 def abandon() -> None:
     """Remove the temporary folders of this process; also called when a signal ends it."""
     for temporary, opened in tuple(_unfinished.items()):
@@ -94,6 +116,10 @@ def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays
         return archives.read(published, folder, temporary)
     if definition["source"] == NPZ:
         return arrays.read_npz(Path(definition["file"]))
+    if definition["source"] in ("csv", "parquet"):
+        from optlab.data import tables  # pandas, which other sources do not need
+
+        return tables.read(definition)
     return getattr(builtin, definition["source"])()
 
 
@@ -121,7 +147,7 @@ def _split(
         "name": name,
         "source": definition["source"],
         "label": f"{label}, {subset:,}-example subset" if subset else label,
-        "task": "regression" if whole.classes is None else "classification",
+        "task": _task(whole),
         "classes": whole.classes,
         "shape": list(whole.x_train.shape[1:]),
         "scale": whole.scale,
@@ -132,6 +158,8 @@ def _split(
     }
     if whole.x_val is not None:
         description["validation_of_its_own"] = True
+    if whole.class_names:
+        description["class_names"] = list(whole.class_names)
     if whole.notes:
         description["notes"] = list(whole.notes)
     return stored, {**description, files.SEAL: files.seal(description)}

@@ -36,7 +36,7 @@ def test_set(x: np.ndarray, y: np.ndarray, count: int) -> tuple[np.ndarray, np.n
     """
     order = shuffled(x, y, TEST_SEED)
     x, y = x[order], y[order]
-    return stratified(y, count) if y.dtype.kind == "i" else np.arange(len(y)) < count, x, y
+    return stratified(y, count, leave=1) if y.dtype.kind == "i" else np.arange(len(y)) < count, x, y
 
 
 def split(

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from optlab.catalogue import networks
+from optlab.catalogue.datasets import SOURCES
 from optlab.catalogue.networks import Shape, Work
-from optlab.data import identity
+from optlab.data import identity, known
 from optlab.errors import UserError
 from optlab.machine import devices, nodes
 from optlab.study.confirmation import Unit
@@ -248,7 +249,11 @@ class Problem:
     def of(
         cls, network: str, options: Mapping[str, Any], data: str, definition: Mapping[str, Any]
     ) -> Problem:
-        examples, shape = identity.size(data, definition["source"], definition.get("subset"))
+        source, subset = definition["source"], definition.get("subset")
+        if SOURCES[source].looked:
+            examples, shape = known.sizes(definition)[0], known.source(definition).shape
+        else:
+            examples, shape = identity.size(data, source, subset)
         entry = networks.of(network)
         return cls(examples, shape, entry.work(shape, {**entry.options, **options}))
 

@@ -11,7 +11,7 @@ from typing import Any
 from optlab import custom
 from optlab.catalogue import knobs as knob_rules
 from optlab.catalogue import networks, optimizers, schedules, tasks
-from optlab.catalogue.datasets import BUILT_IN
+from optlab.catalogue.datasets import BUILT_IN, FILES
 from optlab.data import identity, known
 from optlab.errors import DataError, Key, Mistake, UserError, allowed, below, show
 
@@ -20,10 +20,14 @@ Mistakes = Iterator[Mistake]
 
 def data_set(name: str, definition: Mapping[str, Any]) -> Mistakes:
     """A data set that the study defines."""
-    if found := list(identity.mistakes(definition)):
+    if (found := list(identity.mistakes(definition))) or (
+        found := [
+            ((key,), missing)
+            for key in FILES
+            if definition.get(key) and (missing := _missing(definition[key]))
+        ]
+    ):
         yield from found
-    elif definition["file"] and (missing := _missing(definition["file"])):
-        yield ("file",), missing
     else:
         try:
             identity.prepared_path(name, definition)
