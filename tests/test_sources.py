@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -12,11 +13,12 @@ import pandas as pd
 import pytest
 import torch
 from handmade import resolved, settings, train_one
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import dump_svmlight_file, load_diabetes
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from optlab.data import identity, known, prepare
+from optlab.data import identity, known, prepare, topics
 from optlab.errors import UserError
 from optlab.study import table
 from optlab.training import datasets, draws
@@ -356,7 +358,7 @@ WHOLE = {"a": np.arange(60) / 3, "kind": np.arange(60) % 4}
 GUESSED = {
     "few": ({}, {}, "classification", "holds 4 different whole numbers, which are taken for cl"),
     "many": ({"kind": np.arange(60)}, {}, "regression", "holds 60 different whole numbers, which"),
-    "said": ({}, {"task": "regression"}, "regression", "the target 'kind' is standardised"),
+    "said": ({}, {"task": "regression"}, "regression", "the target is standardised"),
 }
 
 
@@ -383,21 +385,30 @@ TABLES = {
     "task": ({"task": "regression"}, None, "task: the target 'kind' holds texts, not numbers"),
     "no value": ({}, no_value, "mine.csv: row 7 has no value of the target 'kind'; remove such"),
     "infinite": ({}, infinite, "mine.csv: column 'age' holds inf in row 7"),
-    "no file": ({"file": "gone.csv"}, None, "file: there is no file gone.csv"),
+    "no file": ({"file": "gone.csv"}, None, "gone.csv: cannot be read"),
     "no target": ({"target": None}, None, "target: source csv needs the name of the target's col"),
-    "size": ({"validation": 48}, None, "validation: 48 examples asked for"),
+    "size": ({"validation": 48}, None, "data set mine: validation: 48 examples asked for"),
     "foreign": ({"source": "npz"}, None, "target: only sources csv, parquet take it, not npz"),
 }
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_what_is_wrong_with_a_table_is_told_in_one_line_before_anything_runs(kind):
+def test_what_is_wrong_with_a_table_is_told_in_one_line(kind):
     keys, spoil, message = TABLES[kind]
     frame = table_of()
     if spoil:
         spoil(frame)
-    with refused(f"datasets.mine{'.' if keys else ': '}{message}"):
-        in_a_study({**saved_table(frame), **keys})
+    with refused(message):
+        prepare.prepare("mine", {**saved_table(frame), **keys}, Path("out/mine.json"), None)
+    assert not Path("out").exists() or os.listdir("out") == []
+
+
+@pytest.mark.parametrize("kind", ["target", "no file", "no target"])
+def test_what_is_wrong_with_a_table_is_told_before_anything_runs(kind):
+    keys, _, message = TABLES[kind]
+    message = message.replace("gone.csv: cannot be read", "file: there is no file gone.csv")
+    with refused(f"datasets.mine.{message}"):
+        in_a_study({**saved_table(table_of()), **keys})
 
 
 @pytest.mark.parametrize(
@@ -408,7 +419,7 @@ def test_what_is_wrong_with_a_table_is_told_in_one_line_before_anything_runs(kin
         ("a;kind\n1;x\n2;y\n", "target: mine.csv has no column 'kind'; did you mean 'a;kind'?"),
         ("a,kind\n1,x\n", "mine.csv: has 1 rows; two or more are needed"),
         ("kind\nx\ny\n", "mine.csv: there is no column besides the target"),
-        ("a,kind\n1,x\n2,x\n", "mine.csv: the target 'kind' holds a single class"),
+        ("a,kind\n1,x\n2,x\n", "mine.csv: the target holds a single class"),
         ("a,kind\n,x\n,y\n", "mine.csv: column 'a' holds no value; name it under `drop`"),
         ("a,kind\n\xff,x\n,y\n", "mine.csv: is no such table: 'utf-8' codec"),
     ],
@@ -420,6 +431,134 @@ def test_a_file_that_is_no_table_is_told_in_one_line(text, message):
             "mine", definition("csv", file="mine.csv", target="kind"), Path("out/m.json"), None
         )
     assert os.listdir("out") == []
+
+
+# -- bags of words -----------------------------------------------------------------------------
+
+
+def texts(rows=60, seed=0):
+    random = np.random.default_rng(seed)
+    words = {"sea": ["wave", "ship", "salt", "blue"], "sky": ["cloud", "bird", "blue", "wind"]}
+    lines = []
+    for number in range(rows):
+        label = ["sea", "sky"][number % 2]
+        lines.append(f"{label}\t{' '.join(random.choice(words[label], 5))} the {number % 7}x.\n")
+    return lines
+
+
+def saved_texts(lines, file="mine.txt", **keys):
+    Path(file).write_text("".join(lines))
+    return definition("words", file=file, **keys)
+
+
+@pytest.mark.parametrize("weights", ["counts", "tfidf"])
+def test_texts_become_what_scikit_learn_makes_of_them(weights):
+    lines = texts()
+    description, data = prepared(saved_texts(lines, words=6, weights=weights))
+    assert counts(data) == [40, 8, 12] and data.shape == (6,)
+    assert description["class_names"] == ["sea", "sky"]
+    # With a file of its own for the test set, scikit-learn does all of it.
+    what = saved_texts(lines[:40], weights=weights)
+    Path("test.txt").write_text("".join(lines[40:]))
+    _, data = prepared({**what, "test_file": "test.txt"})
+    assert counts(data) == [33, 7, 20]
+    kind = CountVectorizer if weights == "counts" else TfidfVectorizer
+    vectorizer = kind().fit([line.partition("\t")[2] for line in lines[:40]])
+    expected = vectorizer.transform([line.partition("\t")[2] for line in lines]).toarray()
+    expected = np.sort(expected, axis=1)  # the words are in another order
+    seen = np.sort(torch.cat([data.train.x, data.validation.x]).numpy(), axis=1)
+    for ours, theirs in ((seen, expected[:40]), (np.sort(data.test.x, axis=1), expected[40:])):
+        ours, theirs = (one[np.lexsort(one.round(5).T)] for one in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    trains_like_a_plain_loop(data)
+
+
+def test_the_most_frequent_words_are_those_of_the_texts_that_are_not_tested():
+    lines = ["a\tone one two\n", "b\tone two three\n"] * 5
+    what = saved_texts(lines, words=2, weights="counts")
+    Path("test.txt").write_text("a\tfour four four\nb\tone\n")
+    description, data = prepared({**what, "test_file": "test.txt"})
+    assert sorted(map(tuple, data.test.x.tolist())) == [(0, 0), (1, 0)]
+    assert "1 texts hold none of the words, and are all zeros" in description["notes"]
+
+
+def test_the_order_of_texts_does_not_matter_and_their_sizes_are_known():
+    what = saved_texts(texts())
+    first, data = prepared(what)
+    mixed, _ = prepared(saved_texts(texts()[::-1], "mixed.txt"))
+    assert first == mixed
+    assert known.sizes(what) == (len(data.train.x), len(data.validation.x))
+    assert known.source(what).shape == data.shape
+
+
+@pytest.mark.parametrize("rows", [40, None])
+def test_a_file_of_libsvm_is_read_as_it_is(rows):
+    random = np.random.default_rng(0)
+    x = random.random((60, 9)) * (random.random((60, 9)) < 0.3)
+    x[0] = 1
+    y = np.where(random.random(60) < 0.5, -1, 1)
+    dump_svmlight_file(x[:rows], y[:rows], "mine.svm")
+    what = definition("libsvm", file="mine.svm")
+    if rows:
+        dump_svmlight_file(x[rows:], y[rows:], "test.svm")
+        what["test_file"] = "test.svm"
+    description, data = prepared(what)
+    assert counts(data) == ([33, 7, 20] if rows else [40, 8, 12])
+    ours = torch.cat([part.x for part in parts(data)]).numpy()
+    labels = torch.cat([part.y for part in parts(data)]).numpy() * 2 - 1
+    stored = [tuple(one) for one in np.column_stack([ours, labels])]
+    wanted = [tuple(one) for one in np.column_stack([x, y]).astype(np.float32)]
+    assert sorted(stored) == sorted(wanted)
+    assert description["class_names"] == ["-1", "1"]
+    trains_like_a_plain_loop(data)
+
+
+BAGS = {
+    "no tab": ("words", "a\tone two\nno label\n", "mine.txt:2: has no label and tab before its"),
+    "no label": ("words", "a\tone two\n\tno label\n", "mine.txt:2: has no label and tab before"),
+    "one label": ("words", "a\tone two\na\tone\n", "mine.txt: the target holds a single class"),
+    "no words": ("words", "a\t1\nb\t2\n" * 9, "mine.txt: no text holds a word of two letters"),
+    "latin": ("words", "a\tone\nb\t\xff\n", "mine.txt:2: is not UTF-8"),
+    "empty": ("words", "", "mine.txt: has 0 texts; two or more are needed"),
+    "lone class": ("words", "a\tab\nb\tab\n", "1 of 2 examples as one would leave no"),
+    "libsvm": ("libsvm", "1 1:0.5\nx 2:1\n", "mine.txt: not in the format of libsvm: could not"),
+    "large": (
+        "libsvm",
+        "1 900000000:1\n2 1:1\n",
+        "mine.txt: 2 examples of 900,000,000 inputs are more than 250,000,000 values",
+    ),
+    "drop": ("words", "a\tb\n", "drop: only sources csv, parquet take it, not words"),
+}
+
+
+@pytest.mark.parametrize("kind", BAGS)
+def test_what_is_no_bag_of_words_is_told_in_one_line(kind):
+    source, text, message = BAGS[kind]
+    Path("mine.txt").write_bytes(text.encode("latin-1"))
+    what = definition(source, file="mine.txt", **({"drop": ["a"]} if kind == "drop" else {}))
+    with refused(message):
+        prepare.prepare("mine", what, Path("out/m.json"), None)
+    assert not Path("out").exists() or os.listdir("out") == []
+
+
+def test_topics_of_python_are_learned_in_a_second():
+    description, data = prepared(definition("topics"), "topics")
+    assert 1000 <= sum(counts(data)) <= 3000 and data.shape == (2000,) and data.classes == 6
+    assert f"Python {platform.python_version()}" in description["split"]
+    everything = torch.cat([part.x for part in parts(data)])
+    assert len(rows(everything)) > 0.97 * len(everything)  # a paragraph is in one part only
+    run = settings("softmax", "adam", {"lr": 0.03}, batch_size=100, epochs=5)
+    last = train_one(run, data, 0).evaluations[-1]
+    most = float(torch.bincount(data.test.y).max() / len(data.test.y))
+    assert last.test_accuracy > most + 0.3
+    what = {"source": "topics", "validation": None, "split_seed": 0, "subset": None}
+    assert known.sizes(what) == tuple(counts(data)[:2])
+
+
+def test_another_text_of_python_is_noted(monkeypatch):
+    monkeypatch.setattr(topics, "USUAL", "0")
+    notes = prepared(definition("topics", words=10), "topics")[0]["notes"]
+    assert notes[0].startswith(f"the documentation of Python {platform.python_version()} is ano")
 
 
 # -- notes -------------------------------------------------------------------------------------

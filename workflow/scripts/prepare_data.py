@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     add("--name", help="name of the data set (default: the source)")
     add("--source", required=True, choices=list(SOURCES), help="where the data come from")
     add("--file", help="your file, with a source that reads one")
-    add("--test-file", metavar="FILE", help="of a table, its test set")
+    add("--test-file", metavar="FILE", help="of a table or of texts, the test set")
     add("--target", metavar="COLUMN", help="of a table, the column of targets")
     add(
         "--task",
@@ -45,6 +45,8 @@ def arguments() -> argparse.Namespace:
         help="of a table (default: by its target)",
     )
     add("--drop", action="append", metavar="COLUMN", help="of a table, a column that is no input")
+    add("--words", type=int, metavar="N", help="of texts, the most frequent words (2000)")
+    add("--weights", choices=("tfidf", "counts"), help="of words (default: tfidf)")
     held_out = "validation examples, or a fraction such as 0.1 (default: by source; 1/6 of .npz)"
     add("--validation", type=size, metavar="SIZE", help=held_out)
     add("--split-seed", type=int, default=0, metavar="SEED", help="seed of split and order (0)")

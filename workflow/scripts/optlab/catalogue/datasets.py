@@ -51,6 +51,8 @@ class Source:
         return self.examples - held_out
 
 
+WORDS = 2000  # the most frequent ones, of a bag of words
+COUNTS = "counts"  # the weights of words that are not tf-idf
 NPZ = "npz"  # the source that reads a file of the user's
 SIXTH = 1 / 6  # of the training examples of a user's file are for validation
 
@@ -103,6 +105,15 @@ SOURCES: dict[str, Source] = {
         "88 of the 442 examples, drawn at random, the same for every seed; inputs and targets "
         "standardised by mean and deviation of the other 354",
     ),
+    "topics": Source(
+        "Python's topics",
+        tasks.CLASSIFICATION,
+        1_255,
+        (WORDS,),
+        0.25,
+        takes=("words", "weights"),
+        looked=True,
+    ),
     "mnist": Source(
         "MNIST",
         tasks.CLASSIFICATION,
@@ -141,11 +152,32 @@ SOURCES: dict[str, Source] = {
         needs={"file": "the path of your .npz file"},
     ),
     **{name: _table(name) for name in ("csv", "parquet")},
+    "libsvm": Source(
+        "",
+        None,
+        60_000,
+        (1_000,),
+        SIXTH,
+        needs={"file": "the path of your file in the format of libsvm"},
+        takes=("test_file", "task"),
+        looked=True,
+    ),
+    "words": Source(
+        "",
+        tasks.CLASSIFICATION,
+        60_000,
+        (WORDS,),
+        SIXTH,
+        needs={"file": "the path of a text file, each line a label, a tab and a text"},
+        takes=("test_file", "words", "weights"),
+        looked=True,
+    ),
 }
 
 BUILT_IN = [name for name, source in SOURCES.items() if not source.needs]  # no definition needed
 FILES = ("file", "test_file")  # keys that name files
-FURTHER = (*FILES, "target", "task", "drop")  # keys that only some sources need or take
+# Keys that only some sources need or take.
+FURTHER = (*FILES, "target", "task", "drop", "words", "weights")
 
 
 def built_in(source: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -37,12 +38,22 @@ def whole_identity(definition: Definition) -> dict[str, Any]:
     """
     source, file = definition["source"], definition.get("file")
     found = {"format": FORMAT, "source": source, "content": _digest(Path(file)) if file else None}
+    if source == "topics":
+        found["content"] = _digest(_documentation())
     for key in FURTHER[1:]:
         if (value := definition.get(key)) is not None:
             found[key] = _digest(Path(value)) if key in FILES else value
     if source == NPZ and file and "x_val" in headers.of_file(file):
         found["validation_of_its_own"] = True  # once nothing read these arrays
     return found
+
+
+def _documentation() -> Path:
+    """The file of Python's documentation, which differs from one Python to another."""
+    found = importlib.util.find_spec("pydoc_data.topics")
+    if found is None or not found.origin:
+        raise DataError("source topics: this Python lacks its documentation (pydoc_data.topics)")
+    return Path(found.origin)
 
 
 def mark(definition: Definition) -> str:

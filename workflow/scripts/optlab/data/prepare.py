@@ -1,6 +1,7 @@
 """Preparation of a data set: read it, split it, and write tensors with a description."""
 
 import glob
+import importlib
 import io
 import json
 import os
@@ -19,6 +20,14 @@ from optlab.data import archives, arrays, builtin, identity, known, splits
 from optlab.data.arrays import Arrays
 from optlab.errors import DISK_FULL, DataError
 
+# Sources whose modules need what others do not, such as pandas.
+READERS = {
+    "csv": "tables:read",
+    "parquet": "tables:read",
+    "libsvm": "bags:libsvm",
+    "words": "bags:words",
+    "topics": "bags:about_python",
+}
 LOCK = "lock"  # in a temporary folder, held by its owner
 UNOWNED_SECONDS = 60.0  # after which a folder without it is one that nobody makes or removes
 _unfinished: dict[Path, int] = {}  # temporary folder -> its open, locked file
@@ -116,10 +125,9 @@ def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays
         return archives.read(published, folder, temporary)
     if definition["source"] == NPZ:
         return arrays.read_npz(Path(definition["file"]))
-    if definition["source"] in ("csv", "parquet"):
-        from optlab.data import tables  # pandas, which other sources do not need
-
-        return tables.read(definition)
+    if definition["source"] in READERS:
+        module, _, name = READERS[definition["source"]].partition(":")
+        return getattr(importlib.import_module(f"optlab.data.{module}"), name)(definition)
     return getattr(builtin, definition["source"])()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optlab.data import division
+from optlab.errors import DataError
 from optlab.strata import stratified
 
 if TYPE_CHECKING:
@@ -36,7 +37,13 @@ def test_set(x: np.ndarray, y: np.ndarray, count: int) -> tuple[np.ndarray, np.n
     """
     order = shuffled(x, y, TEST_SEED)
     x, y = x[order], y[order]
-    return stratified(y, count, leave=1) if y.dtype.kind == "i" else np.arange(len(y)) < count, x, y
+    if y.dtype.kind != "i":
+        return np.arange(len(y)) < count, x, y
+    try:
+        return stratified(y, count, leave=1), x, y
+    except DataError as error:
+        words = f"there is no test set, and to hold out {count} of {len(y)} examples as one"
+        raise DataError(f"{words} would leave no example of some class") from error
 
 
 def split(

@@ -1,6 +1,7 @@
-"""Test sets that we hold out, and inputs and targets that are standardised without them."""
+"""Test sets that we hold out, inputs and targets standardised without them, guesses at targets."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from optlab.data import division, splits
 from optlab.data.arrays import Arrays
+from optlab.errors import DataError, show
+
+MOST_CLASSES = 20  # values of whole numbers up to which they are taken for classes
 
 
 class Scale(NamedTuple):
@@ -55,3 +59,50 @@ def divided(x: np.ndarray, y: np.ndarray, test: int | None = None, scale: float 
     count = division.tested(len(y)) if test is None else test
     held_out, x, y = splits.test_set(x, y, count)
     return Arrays(x[~held_out], y[~held_out], x[held_out], y[held_out], scale)
+
+
+def targets(
+    numbers: np.ndarray, name: str, task: str | None
+) -> tuple[np.ndarray, list[str] | None, list[str]]:
+    """What finite numbers are as targets: classes, or those of a regression.
+
+    Args:
+        numbers: float64 [N].
+        name: of the target, as messages name it.
+        task: what the user says that they are, if anything.
+
+    Returns:
+        The targets, the names of the classes (None for a regression), and what is to be noted.
+    """
+    distinct = np.unique(numbers)
+    told = []
+    if task is None:
+        is_whole = bool((numbers == numbers.round()).all())
+        task = "classification" if is_whole and len(distinct) <= MOST_CLASSES else "regression"
+        if is_whole:
+            as_what = "classes" if task == "classification" else "numbers of a regression"
+            words = f"the target {name} holds {len(distinct)} different whole numbers"
+            told.append(f"{words}, which are taken for {as_what}; `task` says what they are")
+    if task == "regression":
+        return numbers[:, None], None, told
+    return np.searchsorted(distinct, numbers), [f"{one:.15g}" for one in distinct], told
+
+
+def finished(data: Arrays, classes: Sequence[str] | None, told: Sequence[str], file: str) -> Arrays:
+    """The data set with its notes and the names of its classes, or its targets standardised.
+
+    Raises:
+        DataError: there is one class, or one that only the test set has.
+    """
+    if classes is None:
+        scale = Scale.of(data.y_train)
+        by = f"minus {scale.mean[0]:.6g}, divided by {scale.deviation[0]:.6g}"
+        told = (*told, f"the target is standardised: {by}")
+        y_train, y_test = scale(data.y_train), scale(data.y_test)
+        return replace(data, y_train=y_train, y_test=y_test, notes=told)
+    if len(classes) < 2:
+        raise DataError(f"{file}: the target holds a single class; there must be two or more")
+    if len(missing := np.setdiff1d(data.y_test, data.y_train)):
+        words = f"class {show(classes[missing[0]])} is in the test set, and in no other example"
+        raise DataError(f"{file}: {words}")
+    return replace(data, notes=tuple(told), class_names=tuple(classes))

@@ -6,20 +6,19 @@ says so; all by the examples that are not tested. Only this module uses pandas f
 
 import errno
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from optlab.catalogue.datasets import Definition
-from optlab.data import division, notes, splits
+from optlab.data import division, notes, splits, standard
 from optlab.data.arrays import Arrays
 from optlab.data.standard import Scale
 from optlab.errors import DISK_FULL, DataError, allowed, show
 
 PYARROW = "pyarrow==26.0.1"
-MOST_CLASSES = 20  # values of whole numbers up to which they are taken for classes
 MOST_CATEGORIES = 1000  # of a column; with more it is rather a name
 
 
@@ -62,16 +61,8 @@ def read(definition: Definition) -> Arrays:
     if not columns:
         raise DataError(f"{file}: there is no column besides the target")
     found = _divided(columns, y, tested)
-    if classes and len(missing := np.setdiff1d(found.y_test, found.y_train)):
-        words = f"class {show(classes[missing[0]])} is in the test set"
-        raise DataError(f"{file}: {words}, and in no other example")
     told += [*_noted(columns), *found.notes]
-    if classes is None:
-        scale = Scale.of(found.y_train)
-        found = replace(found, y_train=scale(found.y_train), y_test=scale(found.y_test))
-        by = f"minus {scale.mean[0]:.6g}, divided by {scale.deviation[0]:.6g}"
-        told.append(f"the target {show(target)} is standardised: {by}")
-    return replace(found, notes=tuple(told), class_names=tuple(classes or ()))
+    return standard.finished(found, classes, told, file)
 
 
 def _frame(file: str) -> pd.DataFrame:
@@ -109,31 +100,16 @@ def _target(values: pd.Series, task: str | None) -> tuple[np.ndarray, list[str] 
     if values.isna().any():
         row = int(values.isna().to_numpy().argmax()) + 1
         raise DataError(f"row {row} has no value of the target {name}; remove such rows")
-    is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    told: list[str] = []
-    if is_number:
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         numbers = values.to_numpy(np.float64)
         _finite(numbers, name)
-        distinct = np.unique(numbers)
-        if task is None:
-            is_whole = bool((numbers == numbers.round()).all())
-            task = "classification" if is_whole and len(distinct) <= MOST_CLASSES else "regression"
-            if is_whole:
-                as_what = "classes" if task == "classification" else "numbers of a regression"
-                words = f"the target {name} holds {len(distinct)} different whole numbers"
-                told.append(f"{words}, which are taken for {as_what}; `task` says what they are")
-        if task == "regression":
-            return numbers[:, None], None, told
-        classes, codes = [f"{one:.15g}" for one in distinct], np.searchsorted(distinct, numbers)
-    elif task == "regression":
+        return standard.targets(numbers, name, task)
+    if task == "regression":
         raise DataError(f"task: the target {name} holds texts, not numbers, such as {values[0]!r}")
-    else:
-        texts = _texts(values)
-        classes = sorted(set(texts))
-        codes = np.array([*map({one: at for at, one in enumerate(classes)}.get, texts)])
-    if len(classes) < 2:
-        raise DataError(f"the target {name} holds a single class; there must be two or more")
-    return codes.astype(np.int64), classes, told
+    texts = _texts(values)
+    classes = sorted(set(texts))
+    places = {one: at for at, one in enumerate(classes)}
+    return np.array([places[one] for one in texts], dtype=np.int64), classes, []
 
 
 def _column(values: pd.Series) -> Column:
