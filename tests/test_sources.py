@@ -1,9 +1,11 @@
 """Data of the user's own: what is read, held out and noted, and trained as by a plain loop."""
 
+import importlib
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +15,13 @@ import pandas as pd
 import pytest
 import torch
 from handmade import resolved, settings, train_one
+from PIL import Image
 from sklearn.datasets import dump_svmlight_file, load_diabetes
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from optlab.data import identity, known, prepare, topics
+from optlab.data import archives, identity, known, listing, prepare, topics
 from optlab.errors import UserError
 from optlab.study import table
 from optlab.training import datasets, draws
@@ -72,6 +75,24 @@ def trains_like_a_plain_loop(data, lr=0.1, loss=functional.cross_entropy):
         for x, part in zip(inputs, parts(data), strict=True)
     ]
     assert [last.train_loss, last.val_loss, last.test_loss] == pytest.approx(expected, rel=1e-6)
+
+
+def trains_a_regression_like_a_plain_loop(data, lr=0.05):
+    """The same of linear regression and the mean squared error."""
+    size = max(2, len(data.train.x) // 3)
+    run = settings("softmax", "sgd", {"lr": lr}, batch_size=size, epochs=1)
+    last = train_one(run, data, 0).evaluations[-1]
+    x, y = data.train.x.double(), data.train.y.double()
+    weight, bias = torch.zeros(1, x.shape[1], dtype=torch.double), torch.zeros(1).double()
+    for rows in Batches(run, data, 0).order(1).split(size):
+        error = x[rows] @ weight.T + bias - y[rows]
+        weight = weight - 2 * lr * (error.T @ x[rows]) / len(rows)
+        bias = bias - 2 * lr * error.mean(0)
+    found = [last.train_loss, last.val_loss, last.test_loss]
+    expected = [
+        float(((part.x.double() @ weight.T + bias - part.y) ** 2).mean()) for part in parts(data)
+    ]
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def parts(data):
@@ -242,6 +263,7 @@ def test_diabetes_is_standardised_by_what_is_not_tested():
     assert not torch.equal(other.validation.x, data.validation.x)
     assert "88 of the 442 examples, drawn at random" in description["split"]
     assert known.sizes(definition("diabetes")) == (266, 88)
+    trains_a_regression_like_a_plain_loop(data)
 
 
 # -- tables ------------------------------------------------------------------------------------
@@ -313,6 +335,7 @@ def test_a_regression_of_a_table_is_standardised_and_can_be_undone():
     np.testing.assert_allclose(np.sort(whole.numpy()[:, 0]), np.sort(frame["price"]), rtol=1e-5)
     seen = torch.cat([data.train.y, data.validation.y]).double()
     assert abs(float(seen.mean())) < 1e-6 and float(seen.std(correction=0)) == pytest.approx(1)
+    trains_a_regression_like_a_plain_loop(data)
 
 
 def test_the_order_of_a_tables_rows_does_not_matter():
@@ -561,6 +584,134 @@ def test_another_text_of_python_is_noted(monkeypatch):
     assert notes[0].startswith(f"the documentation of Python {platform.python_version()} is ano")
 
 
+# -- folders of images -------------------------------------------------------------------------
+
+
+def image_folder(root="photos", parts=("",), count=15, seed=0, mode="RGB", size=(9, 7)):
+    """Random images of two classes; those of one are brighter."""
+    random = np.random.default_rng(seed)
+    for part in parts:
+        for bright, label in enumerate(("dog", "cat")):
+            place = Path(root, part, label)
+            place.mkdir(parents=True)
+            for number in range(count):
+                shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+                pixels = random.integers(60 * bright, 160 + 60 * bright, shape, dtype=np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    listing.of.cache_clear()
+    return definition("folder", folder=str(root), size=[6, 5])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_folder_becomes_what_torchvision_makes_of_it(channels):
+    what = {**image_folder(parts=("train", "val", "test")), "channels": channels}
+    description, data = prepared(what)
+    assert counts(data) == [30, 30, 30] and data.shape == (channels, 6, 5)
+    assert description["class_names"] == ["cat", "dog"] and data.train.x.dtype == torch.uint8
+    assert "validation set as in the file" in description["split"]
+    vision = archives.torchvision()
+    transforms = importlib.import_module("torchvision.transforms")
+    grey = [transforms.Grayscale()] if channels == 1 else []
+    change = transforms.Compose([*grey, transforms.Resize((6, 5)), transforms.PILToTensor()])
+    for part, name in zip(parts(data), ("train", "val", "test"), strict=True):
+        theirs = vision.datasets.ImageFolder(f"photos/{name}", transform=change)
+        expected = sorted((image.numpy().tobytes(), label) for image, label in theirs)
+        found = zip(part.x.numpy(), part.y.tolist(), strict=True)
+        assert sorted((image.tobytes(), label) for image, label in found) == expected
+    assert known.sizes(what) == (30, 30) and known.source(what).shape == data.shape
+    trains_like_a_plain_loop(data, lr=0.01)
+
+
+def test_a_folder_of_classes_alone_loses_a_fifth_to_a_test_set():
+    what = image_folder(count=15)
+    (Path("photos/cat/notes.txt")).write_text("two")
+    listing.of.cache_clear()
+    description, data = prepared(what)
+    assert counts(data) == [20, 4, 6] and torch.bincount(data.test.y).tolist() == [3, 3]
+    assert known.sizes(what) == (20, 4) and known.source(what).per_class == (12, 12)
+    notes = description["notes"]
+    assert notes[0] == "nothing reads photos/cat/notes.txt: the name is not that of an image"
+    assert notes[1].startswith("there is no test set, so that 6 of the 30 examples")
+    assert notes[2] == "images of other proportions are stretched to 6 x 5" and len(notes) == 3
+    assert list(known.source(what).notes) == notes[:2]
+
+
+def test_grey_images_in_three_channels_are_noted():
+    what = image_folder(mode="L", size=(5, 6))
+    assert prepared(what)[0]["notes"][1].startswith("all images are grey, and stored in three")
+
+
+def test_the_path_of_a_folder_follows_its_images_and_not_their_times_and_place():
+    what = image_folder()
+    path = identity.prepared_path("mine", what)
+    for file in Path("photos").rglob("*.png"):
+        os.utime(file, (1, 1))
+
+    def again(folder):
+        listing.of.cache_clear()
+        return identity.prepared_path("mine", {**what, "folder": folder})
+
+    assert again("photos") == path
+    shutil.copytree("photos", "copy")
+    assert again("copy") == path
+    shutil.copy("copy/cat/0.png", "copy/cat/1.png")
+    assert again("copy") != path
+    digests = json.loads(Path("results/data/.digests.json").read_text())
+    assert {Path(name).name for name in digests} == {"photos", "copy"}
+
+
+def spoilt(name, content):
+    def spoil():
+        Path("photos", name).parent.mkdir(exist_ok=True)
+        Path("photos", name).write_bytes(content)
+
+    return spoil
+
+
+def sixteen_bits():
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save("photos/cat/0.png")
+
+
+def cut_off():
+    file = Path("photos/cat/0.png")
+    file.write_bytes(file.read_bytes()[:60])
+
+
+FOLDERS = {
+    "no image": (spoilt("cat/0.png", b"no image"), {}, "photos/cat/0.png: is not an image"),
+    "cut": (cut_off, {}, "photos/cat/0.png: is damaged: "),
+    "bits": (sixteen_bits, {}, "photos/cat/0.png: has values of another kind than 8 bits (mode I;"),
+    "empty": (spoilt("bird/x.txt", b""), {}, "photos/bird: holds no image (.jpg, .jpeg, .png"),
+    "one class": (lambda: shutil.rmtree("photos/cat"), {}, "photos: has 1 folders; there must be"),
+    "test class": (
+        lambda: (shutil.move("photos", "p"), shutil.move("p", "photos/train"),
+                 os.makedirs("photos/test/bird")),
+        {},
+        "photos/test/bird: train has no folder 'bird'",
+    ),
+    "size": (None, {"size": [6]}, "size: [6] is not [height, width] in pixels"),
+    "no size": (None, {"size": None}, "size: source folder needs [height, width] of images"),
+    "gone": (None, {"folder": "gone"}, "gone: cannot be read: No such file or directory"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_what_is_wrong_with_a_folder_is_told_in_one_line(kind):
+    spoil, keys, message = FOLDERS[kind]
+    what = {**image_folder(), **keys}
+    if spoil:
+        spoil()
+    listing.of.cache_clear()
+    with refused(message):
+        prepare.prepare("mine", what, Path("out/m.json"), None)
+    assert not Path("out").exists() or os.listdir("out") == []
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_runs():
+    with refused("datasets.mine.folder: there is no folder gone (seen from"):
+        in_a_study({**image_folder(), "folder": "gone"})
+
+
 # -- notes -------------------------------------------------------------------------------------
 
 FLOATS = {"y_train": np.arange(40.0) % 3, "y_val": None, "y_test": np.arange(10) / 2, "x_val": None}
@@ -635,6 +786,43 @@ def test_notes_are_in_the_plan_the_status_the_log_the_check_and_the_page():
     assert answers.count("nothing reads spare in the file") == 1
 
 
+@pytest.mark.slow
+def test_a_study_trains_on_all_of_them():
+    saved_table(table_of(), drop=["id"])
+    frame = pd.DataFrame({"a": np.arange(60.0) / 7, "b": ["x", "y", "z"] * 20})
+    frame.assign(price=frame["a"] * 2 + 0.5).to_csv("prices.csv", index=False)
+    saved_texts(texts())
+    image_folder(parts=("train", "val"))
+    Path("s.yaml").write_text(WHOLE_STUDY)
+    snakemake = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+    snakemake += ["--configfile", "s.yaml", "--cores", "2"]
+    subprocess.run(snakemake, check=True, capture_output=True, timeout=500)
+    best = pd.read_csv("results/every/tables/best.tsv", sep="\t")
+    assert set(best["dataset"]) == {"kinds", "prices", "mail", "photos", "topics"}
+    assert (best["status"] == "ok").all() and best["test_loss"].notna().all()
+    planned = subprocess.run([*snakemake, "-n"], check=True, capture_output=True, text=True)
+    assert "nothing to do" in planned.stdout + planned.stderr
+    assert (planned.stdout + planned.stderr).count("note: datasets.kinds: ") == 2
+
+
+WHOLE_STUDY = """\
+study: every
+seeds: 1
+device: cpu
+datasets:
+  kinds: {source: csv, file: mine.csv, target: kind, drop: [id]}
+  prices: {source: csv, file: prices.csv, target: price}
+  mail: {source: words, file: mine.txt, words: 50}
+  photos: {source: folder, folder: photos, size: [6, 5]}
+exercises:
+  one:
+    datasets: [kinds, prices, mail, photos, topics]
+    models: [mlp]
+    epochs: [1]
+    batch_sizes: [20]
+    optimizers:
+      sgd: {lr: [0.1]}
+"""
 NOTED_STUDY = """\
 study: noted
 seeds: 1

@@ -47,6 +47,9 @@ def arguments() -> argparse.Namespace:
     add("--drop", action="append", metavar="COLUMN", help="of a table, a column that is no input")
     add("--words", type=int, metavar="N", help="of texts, the most frequent words (2000)")
     add("--weights", choices=("tfidf", "counts"), help="of words (default: tfidf)")
+    add("--folder", help="of images, the folder with one for each class")
+    add("--size", type=int, action="append", help="of images, the height, and again the width")
+    add("--channels", type=int, choices=(1, 3), help="of images, 1 for grey (default: 3)")
     held_out = "validation examples, or a fraction such as 0.1 (default: by source; 1/6 of .npz)"
     add("--validation", type=size, metavar="SIZE", help=held_out)
     add("--split-seed", type=int, default=0, metavar="SEED", help="seed of split and order (0)")

@@ -151,6 +151,16 @@ SOURCES: dict[str, Source] = {
         "as in the file",
         needs={"file": "the path of your .npz file"},
     ),
+    "folder": Source(
+        "",
+        tasks.CLASSIFICATION,
+        60_000,
+        (3, 32, 32),
+        SIXTH,
+        "as in the folder",
+        needs={"folder": "the path of a folder of images", "size": "[height, width] of images"},
+        takes=("channels",),
+    ),
     **{name: _table(name) for name in ("csv", "parquet")},
     "libsvm": Source(
         "",
@@ -177,7 +187,10 @@ SOURCES: dict[str, Source] = {
 BUILT_IN = [name for name, source in SOURCES.items() if not source.needs]  # no definition needed
 FILES = ("file", "test_file")  # keys that name files
 # Keys that only some sources need or take.
-FURTHER = (*FILES, "target", "task", "drop", "words", "weights")
+FURTHER = (
+    *(*FILES, "target", "task", "drop", "words", "weights"),
+    *("folder", "size", "channels"),
+)
 
 
 def built_in(source: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from optlab import files
 from optlab.catalogue.datasets import FILES, FURTHER, NPZ, SOURCES, Definition
-from optlab.data import headers
+from optlab.data import headers, listing
 from optlab.errors import DataError, Mistake, allowed, show
 
 FOLDER = Path("results/data")
@@ -42,7 +42,7 @@ def whole_identity(definition: Definition) -> dict[str, Any]:
         found["content"] = _digest(_documentation())
     for key in FURTHER[1:]:
         if (value := definition.get(key)) is not None:
-            found[key] = _digest(Path(value)) if key in FILES else value
+            found[key] = _digest(Path(value)) if key in (*FILES, "folder") else value
     if source == NPZ and file and "x_val" in headers.of_file(file):
         found["validation_of_its_own"] = True  # once nothing read these arrays
     return found
@@ -106,6 +106,7 @@ def mistakes(definition: Definition) -> Iterator[Mistake]:
         yield ("source",), f"unknown source {show(source)}; {allowed(source, SOURCES)}"
     else:
         yield from _further_mistakes(definition)
+        yield from _size_mistakes(definition.get("size"))
     if source == "line" and (validation or subset):
         yield (), "source line has four examples: neither validation nor subset can be set"
     if not (_is_whole(seed, 0) and seed < 2**32):
@@ -136,6 +137,11 @@ def _further_mistakes(definition: Definition) -> Iterator[Mistake]:
                 yield (key,), f"{them} {'takes' if len(users) == 1 else 'take'} it, not {source}"
 
 
+def _size_mistakes(size: Any) -> Iterator[Mistake]:
+    if size is not None and not (len(size) == 2 and all(_is_whole(one, 1) for one in size)):
+        yield ("size",), f"{show(size)} is not [height, width] in pixels"
+
+
 def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
@@ -147,8 +153,11 @@ def check(definition: Definition) -> None:
 
 
 def _digest(file: Path) -> str:
-    """The SHA-256 of a user's file."""
+    """The SHA-256 of a user's file, or of all images of a folder."""
     try:
+        if file.is_dir():
+            found = listing.of(str(file))
+            return _remembered_digest(str(file.absolute()), found.images, listing.stamp(found))
         status = file.stat()
         return _remembered_digest(str(file.absolute()), status.st_size, status.st_mtime_ns)
     except OSError as error:
@@ -156,8 +165,11 @@ def _digest(file: Path) -> str:
 
 
 @functools.cache
-def _remembered_digest(file: str, size: int, mtime_ns: int) -> str:
-    """The SHA-256, from a cache on disk if size and time of the file are unchanged."""
+def _remembered_digest(file: str, size: int, mtime_ns: int | str) -> str:
+    """The SHA-256, from a cache on disk if size and time of the file are unchanged.
+
+    Of a folder, the number of its images, and a hash of the sizes and times of all.
+    """
     cache = FOLDER / ".digests.json"
     try:
         known = files.read_json(cache)
@@ -166,8 +178,7 @@ def _remembered_digest(file: str, size: int, mtime_ns: int) -> str:
             return str(entry["sha256"])
     except (OSError, ValueError, AttributeError, KeyError):
         known = {}  # no cache, or a damaged one, which costs only time
-    with open(file, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = listing.content(file) if isinstance(mtime_ns, str) else listing.digest(Path(file))
     known = {**known, file: {"size": size, "mtime_ns": mtime_ns, "sha256": digest}}
     with suppress(OSError):  # a folder that cannot be written costs only time
         files.write(cache, json.dumps(known, indent=1), durable=False)

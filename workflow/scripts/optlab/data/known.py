@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 from optlab import files
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition
-from optlab.data import division, headers, identity
+from optlab.catalogue.tasks import CLASSIFICATION
+from optlab.data import division, headers, identity, listing
 from optlab.data import notes as noted
 from optlab.errors import DataError
+from optlab.strata import shares
 
 _seen: dict[str, Any] = {}  # by the mark of what has been looked at
 PROGRAM = Path(__file__).parents[2] / "prepare_data.py"
@@ -48,6 +50,8 @@ def source(definition: Definition) -> Known:
     entry = SOURCES[definition["source"]]
     if entry.looked:
         return _looked(definition)
+    if definition.get("folder"):
+        return _of_folder(definition)
     if definition["source"] != NPZ:
         assert entry.task is not None
         return Known(entry.examples, entry.per_class or None, entry.shape, entry.task)
@@ -62,6 +66,29 @@ def source(definition: Definition) -> Known:
         found["x_val"].shape[0] if "x_val" in found else None,
         tuple(noted.of_headers(found, unread)),
     )
+
+
+def _of_folder(definition: Definition) -> Known:
+    """What the names of the files of a folder say."""
+    found = listing.of(str(definition["folder"]))
+    per_class = list(map(len, found.parts["train"]))
+    if "test" not in found.parts:
+        tested = shares(per_class, division.tested(sum(per_class)), leave=1)
+        per_class = [have - take for have, take in zip(per_class, tested, strict=True)]
+    return Known(
+        sum(per_class),
+        tuple(per_class),
+        image_shape(definition),
+        CLASSIFICATION,
+        sum(map(len, found.parts["val"])) if "val" in found.parts else None,
+        tuple(noted.of_listing(found)),
+    )
+
+
+def image_shape(definition: Definition) -> tuple[int, int, int]:
+    """The shape of an image of a folder, channels first."""
+    height, width = definition["size"]
+    return definition.get("channels") or 3, height, width
 
 
 def _looked(definition: Definition) -> Known:

@@ -9,6 +9,7 @@ from typing import Any
 
 from optlab.data import division
 from optlab.data.headers import NPZ_ARRAYS, Header
+from optlab.data.listing import Listing
 from optlab.errors import allowed
 
 
@@ -28,6 +29,16 @@ def of_headers(found: Mapping[str, Header], unread: list[str]) -> Iterator[str]:
         yield f"nothing reads {', '.join(unread)} in the file{meant}"
     if "x_test" not in found:
         yield held_out(division.tested_words(x.shape[0], y.kind == "f"))
+
+
+def of_listing(found: Listing) -> Iterator[str]:
+    """What is to be noted of a folder of images by the names of its files."""
+    if found.others:
+        more = f" and {len(found.others) - 1:,} others" if len(found.others) > 1 else ""
+        yield f"nothing reads {found.others[0]}{more}: the name is not that of an image"
+    if "test" not in found.parts:
+        count = sum(map(len, found.parts["train"]))
+        yield held_out(division.tested_words(count, False))
 
 
 def held_out(test: str) -> str:

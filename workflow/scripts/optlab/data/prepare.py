@@ -22,6 +22,7 @@ from optlab.errors import DISK_FULL, DataError
 
 # Sources whose modules need what others do not, such as pandas.
 READERS = {
+    "folder": "folders:read",
     "csv": "tables:read",
     "parquet": "tables:read",
     "libsvm": "bags:libsvm",

@@ -28,6 +28,8 @@ def data_set(name: str, definition: Mapping[str, Any]) -> Mistakes:
         ]
     ):
         yield from found
+    elif definition.get("folder") and not os.path.isdir(definition["folder"]):
+        yield ("folder",), f"there is no folder {definition['folder']} (seen from {Path.cwd()})"
     else:
         try:
             identity.prepared_path(name, definition)

@@ -30,7 +30,7 @@ INHERITED = (
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _TEXTS = (
     *("study", "title", "archives", "datasets", "models", "source", "file", "network"),
-    *("test_file", "target", "drop"),
+    *("test_file", "target", "drop", "folder"),
     *("claim", "unanswered"),
 )
 
