@@ -370,7 +370,7 @@ def test_missing_file_is_reported_when_the_workflow_is_read():
         ({"subset": 0}, ["subset: 0", "1 or more"]),
         ({"split_seed": -1}, ["split_seed: -1"]),
         ({"file": None}, ["file: source npz needs the path"]),
-        ({"source": "digits"}, ["file: only sources npz, csv, parquet read a file"]),
+        ({"source": "digits"}, ["file: only sources", " read a file; source digits has its own"]),
         ({"source": "imagenet"}, ["source: unknown source 'imagenet'", "mnist"]),
         ({"source": "line", "file": None, "subset": 2}, ["line has four examples"]),
     ],

@@ -23,6 +23,7 @@ OPTIMIZERS = (
 DATASETS = ", ".join(datasets.BUILT_IN)
 NETWORKS = "linear, softmax, mlp, cnn, resnet, or your own as path/to/file.py:name"
 SCHEMA = schema.load("config")
+READERS = ", ".join(name for name, one in datasets.SOURCES.items() if "file" in one.needs)
 DATASET_KEYS = ", ".join(SCHEMA["$defs"]["dataset"]["properties"])
 STUDY_KEYS = ", ".join(SCHEMA["properties"])
 EXERCISE_KEYS = ", ".join(SCHEMA["$defs"]["sweep"]["properties"])
@@ -126,7 +127,7 @@ BROKEN = {
     ),
     "file for a source that has its own": (
         *("seeds: 2", "datasets: {a: {source: digits, file: mine.npz}}"),
-        "2: datasets.a.file: only sources npz, csv, parquet read a file; source digits has its own",
+        f"2: datasets.a.file: only sources {READERS} read a file; source digits has its own",
     ),
     "validation of more than all": (
         *("seeds: 2", "datasets: {a: {source: digits, validation: 1.5}}"),
