@@ -1,11 +1,14 @@
 """The methods of a study in words: from its configuration and the records of its runs."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from optlab.catalogue import networks, optimizers, tasks
 from optlab.catalogue.datasets import SOURCES
 from optlab.catalogue.knobs import SHOWN
+from optlab.data import known
+from optlab.errors import DataError
 from optlab.figures import words
 from optlab.page.cards import title
 from optlab.page.wording import listed
@@ -53,7 +56,8 @@ def data(facts: Facts) -> str:
 def _data_set(facts: Facts, name: str) -> str:
     given = facts.study["datasets"][name]
     label = SOURCES[given["source"]].label
-    more = [f"from the file {given['file']}"] if given.get("file") else []
+    where = {"file": "from the file", "folder": "from the folder", "test_file": "tested on"}
+    more = [f"{said} {given[key]}" for key, said in where.items() if given.get(key)]
     more += [f"a subset of {given['subset']:,} examples"] if given.get("subset") else []
     more += [f"split seed {given['split_seed']}"] if given.get("split_seed") else []
     same = not label or label.lower() == name.lower()
@@ -62,6 +66,9 @@ def _data_set(facts: Facts, name: str) -> str:
 
 
 def _held_out(given: Mapping[str, Any]) -> bool:
+    with suppress(DataError, OSError):  # the file may be gone
+        if known.source(given).validation is not None:
+            return False  # a validation set of its own
     stated = given.get("validation")
     return bool(SOURCES[given["source"]].validation if stated is None else stated)
 
