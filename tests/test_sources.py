@@ -499,7 +499,7 @@ def test_texts_become_what_scikit_learn_makes_of_them(weights):
 def test_the_most_frequent_words_are_those_of_the_texts_that_are_not_tested():
     lines = ["a\tone one two\n", "b\tone two three\n"] * 5
     what = saved_texts(lines, words=2, weights="counts")
-    Path("test.txt").write_text("a\tfour four four\nb\tone\n")
+    Path("test.txt").write_text(f"a\t{' four' * 40}\nb\tone\n")
     description, data = prepared({**what, "test_file": "test.txt"})
     assert sorted(map(tuple, data.test.x.tolist())) == [(0, 0), (1, 0)]
     assert "1 texts hold none of the words, and are all zeros" in description["notes"]
