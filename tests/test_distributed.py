@@ -108,8 +108,15 @@ def jobs(examples):
             found.append((f"{name} {precision}", run, STEPS))
     more = {"batch_size": size, "epochs": 3, "precision": "float64"}
     cnn = settings("cnn", "adam", {"lr": 0.001}, {"dropout": 0.0}, **more)
+    axes = {"clip_norm": 0.5, "accumulation": 3, "ema": 0.9, "label_smoothing": 0.1}
+    axes["augment"] = "flip+crop=1+cutout=3+mixup"
+    for axis, value in axes.items():
+        run = settings("mlp", "momentum", {"lr": 0.1}, {"hidden": [16]}, **more, **{axis: value})
+        found.append((axis, run, 8))
     full = {"batch_size": "full", "epochs": 10, "precision": "float64"}
     full_run = settings("softmax", "sgd", {"lr": 0.5}, **full)
+    changed = settings("softmax", "sgd", {"lr": 0.5}, augment="flip+mixup", **full)
+    found.append(("augment full", changed, 10))
     return [*found, ("cnn", cnn, 8), ("full", full_run, 10)]
 
 

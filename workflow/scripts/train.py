@@ -91,7 +91,7 @@ class Job:
         wanted = self.run.seed_numbers
         self.missing = set(wanted) - {seed["seed"] for seed in self.seeds}
         done = len(wanted) - len(self.missing)
-        self.progress = Progress(self.state, wanted, self.run.epochs, done)
+        self.progress = Progress(self.state, wanted, self.run.epochs, done, self.run.minutes)
 
     def do(self, words: Sequence[str], interruption: Interruption) -> int:
         """Train the missing seeds in the number of processes that the run has.
@@ -255,6 +255,9 @@ def results_of(
         for row in outcome.evaluations
     ]
     records = [record.of_seed(seed, outcome, len(seeds), run.device) for seed, outcome in trained]
+    last = {row["seed"]: row for row in rows}
+    for entry, (seed, outcome) in zip(records, trained, strict=True):
+        record.tell_end(run, outcome, last[seed], entry)
     if run.confirms and data.test is not None and data.task == "classification":
         dtype = precision.WEIGHTS[run.precision]
         for entry, outcome in zip(records, outcomes, strict=True):

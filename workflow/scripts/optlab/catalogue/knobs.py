@@ -37,6 +37,11 @@ def _number(low: float, high: float = math.inf, open_low: bool = False) -> Calla
     return accepts
 
 
+def positive(value: Any) -> bool:
+    """Whether a value is a finite number above 0."""
+    return _number(0, open_low=True)(value)
+
+
 def whole(low: int, high: int | None = None) -> Rule:
     """The rule of whole numbers in a range; without ``high``, of any that a tensor can have."""
 

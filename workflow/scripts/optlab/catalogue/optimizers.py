@@ -8,23 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from optlab.catalogue import networks, schedules
+from optlab.catalogue import uses
 from optlab.catalogue.knobs import SHOWN
+from optlab.catalogue.uses import Use
 from optlab.values import canonical
 
 # Colour, line style and marker. The colours of Okabe and Ito ("Color Universal Design", 2008) and
 # of P. Tol ("Colour Schemes", 2021) can be told apart with every common form of colour blindness.
 Look = tuple[str, str | tuple[int, tuple[float, ...]], str]
-
-
-@dataclass(frozen=True)
-class Use:
-    """What a run would use an optimizer for; ``network`` is a name of the catalogue or a spec."""
-
-    network: str
-    network_options: Mapping[str, Any]
-    batch_size: int | str
-    schedule: str = schedules.CONSTANT
 
 
 @dataclass(frozen=True)
@@ -38,6 +29,10 @@ class Optimizer:
         label: its name in figures.
         look: how it is drawn.
         fixed: arguments of the class that no study can change.
+        decayed: the class with weight decay, where ``cls`` has none. It is used if the knob is not
+            at 0, and adds an L2 penalty: ``weight_decay`` times the weights to the gradients, as
+            PyTorch's SGD and Adam do (`optlab.parts.optimizers.decayed`).
+        grouped: whether it takes groups of parameters that differ in weight decay.
         fused: whether PyTorch has a fused step for it, on CPU and CUDA alike.
         elementwise: whether each weight's step depends on that weight's own gradients alone, so
             that the parameters of several replicates may be stacked in one tensor.
@@ -58,6 +53,8 @@ class Optimizer:
     label: str
     look: Look
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    decayed: str = ""
+    grouped: bool = True
     fused: bool = False
     elementwise: bool = True
     capturable: bool = True
@@ -65,29 +62,6 @@ class Optimizer:
     proportional: bool = False
     cannot: Callable[[Use], str | None] = lambda use: None
     contains: tuple[str, ...] = ()
-
-
-def _muon_cannot(use: Use) -> str | None:
-    net = networks.of(use.network)
-    if not net.hidden or not {**net.options, **use.network_options}.get("hidden", True):
-        return f"the network {use.network} has no hidden matrix: Muon would be plain AdamW"
-    return None
-
-
-def _rprop_cannot(use: Use) -> str | None:
-    if use.schedule != schedules.CONSTANT:
-        return "Rprop takes its learning rate at the first step only: a schedule changes nothing"
-    return None
-
-
-def _lbfgs_cannot(use: Use) -> str | None:
-    if use.batch_size != "full":
-        return "L-BFGS compares gradients of one and the same loss: it needs batch_size full"
-    if {**networks.of(use.network).options, **use.network_options}.get("dropout"):
-        return "L-BFGS searches along a line on one and the same loss, which dropout changes"
-    if use.schedule != schedules.CONSTANT:
-        return "L-BFGS finds the length of each step by a line search: a schedule has no meaning"
-    return None
 
 
 _MOMENTS = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
@@ -205,29 +179,32 @@ OPTIMIZERS: dict[str, Optimizer] = {
         ("#332288", "-", "*"),
         elementwise=False,
         capturable=False,
-        cannot=_muon_cannot,
+        cannot=uses.muon,
     ),
     "rprop": Optimizer(
         "torch.optim:Rprop",
-        {"etas": [0.5, 1.2], "step_sizes": [1e-6, 50]},
+        {"etas": [0.5, 1.2], "step_sizes": [1e-6, 50], "weight_decay": 0.0},
         (1e-4, 1e-3, 1e-2),
         "Rprop",
         ("#7F7F7F", "-", "h"),
-        cannot=_rprop_cannot,
+        decayed="optlab.parts.optimizers.decayed:RpropL2",
+        cannot=uses.rprop,
     ),
     # One iteration a step in place of PyTorch's 20, so that an epoch is one iteration. Its line
     # search takes up to 25 evaluations; without it the result would depend on the rate alone.
     "lbfgs": Optimizer(
         "torch.optim:LBFGS",
-        {"history_size": 100},
+        {"history_size": 100, "weight_decay": 0.0},
         (0.1, 0.3, 1.0, 3.0),
         "L-BFGS",
         ("#117733", "--", "H"),
         fixed={"max_iter": 1, "max_eval": 26, "line_search_fn": "strong_wolfe"},
+        decayed="optlab.parts.optimizers.decayed:LBFGSL2",
+        grouped=False,
         elementwise=False,
         capturable=False,
         channels_last=False,  # it concatenates the gradients with view(), which needs contiguity
-        cannot=_lbfgs_cannot,
+        cannot=uses.lbfgs,
     ),
 }
 
@@ -250,7 +227,7 @@ def knobs_of(optimizer: str) -> list[str]:
     if optimizer not in OPTIMIZERS:
         return []
     entry = OPTIMIZERS[optimizer]
-    grouped = entry.cls.startswith("torch.optim:") and "weight_decay" in entry.knobs
+    grouped = entry.cls.startswith("torch.optim:") and entry.grouped
     return ["lr", *entry.knobs, *([UNDECAYED] if grouped else [])]
 
 

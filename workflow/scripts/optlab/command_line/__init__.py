@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from optlab.catalogue import optimizers, schedules, spelling, tasks
+from optlab.catalogue import optimizers, spelling, tasks
 from optlab.catalogue.datasets import BUILT_IN, built_in
 from optlab.catalogue.networks import NETWORKS
+from optlab.command_line import axes as axis_options
 from optlab.command_line import knobs as knob_options
 from optlab.command_line import values
 from optlab.data import identity
@@ -26,7 +27,7 @@ from optlab.study import names
 from optlab.study.carried import carried
 from optlab.study.kinds import search
 from optlab.study.run import REPLICATES, Run
-from optlab.training.settings import USUAL
+from optlab.training.settings import UNLIMITED, USUAL
 from optlab.values import known
 
 STUDY = "config/config.yaml"  # the default study
@@ -74,7 +75,7 @@ def train_parser(description: str | None) -> Parser:
     p.add_argument("--settings", metavar="JSON",
                    help="a run as the workflow passes it, in place of those below")  # fmt: skip
     _what(p.add_argument_group("what is trained"))
-    _how(p.add_argument_group("how it is trained").add_argument)
+    _how(p.add_argument_group("how it is trained"))
     knob_options.add(p)
     _where(p.add_argument_group("where it runs, and where the results go").add_argument)
     return p
@@ -92,16 +93,15 @@ def _what(group: Any) -> None:
         help="an option of the network, as hidden=[256,128]; may be repeated")  # fmt: skip
 
 
-def _how(add: Callable) -> None:
+def _how(group: Any) -> None:
+    add = group.add_argument
     add("--optimizer", default="sgd", type=spelling.optimizer, metavar="NAME",
         help="name, path/to/file.py:Class or package.module:Class (sgd)")  # fmt: skip
     add("--learning-rate", "--learning_rate", "--lr", dest="lr", type=values.rate, metavar="LR",
         help="learning rate (the middle of the optimizer's usual ones)")  # fmt: skip
-    add("--schedule", default=schedules.CONSTANT, type=values.schedule, metavar="NAME",
-        help="of the learning rate, as cosine or warmup_cosine,warmup=0.2 (constant)")  # fmt: skip
     add("--batch-size", "--batch_size", default=64, type=values.batch_size, metavar="N",
         help="examples a step, or full (64)")  # fmt: skip
-    add("--epochs", default=50, type=values.whole, metavar="N", help="passes over the data (50)")
+    axis_options.add(group)
     add("--seeds", default=1, type=values.up_to(100_000), metavar="N",
         help="replicates (1)")  # fmt: skip
     add("--first-seed", default=0, type=values.up_to(1_000_000, least=0), metavar="N",
@@ -120,8 +120,6 @@ def _how(add: Callable) -> None:
         metavar="NAMES",
         help="measured beside the loss, as accuracy,top_5_accuracy (those usual for the task)",
     )
-    add("--label-smoothing", type=values.share,
-        default=0.0, metavar="S", help="of the cross entropy while training (0)")  # fmt: skip
     add("--evaluate-every", default=1, type=values.whole, metavar="N",
         help="epochs between two evaluations (1)")  # fmt: skip
     add("--train-loss-examples", default=10_000, type=values.whole, metavar="N",
@@ -187,6 +185,7 @@ def to_run(arguments: argparse.Namespace) -> Run:
         "model": arguments.model if arguments.network else network,
         "network": network,
         "knobs": knobs,
+        **({"epochs": UNLIMITED} if arguments.minutes else {}),
     }
     own = [name for name in (arguments.loss, *(arguments.metrics or ())) if name and ":" in name]
     entries = carried(network, arguments.optimizer, knobs, options, arguments.schedule, own)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab.catalogue import knobs as knob_rules
-from optlab.catalogue import schedules
-from optlab.errors import UserError, allowed
+from optlab.errors import allowed
 from optlab.training.settings import VARIABLE
 
 MOST = 10**9  # the limit of epochs and sizes, as in the schema of a study
@@ -45,7 +44,6 @@ def whole(text: str) -> int:
     return number
 
 
-share = checked(float, lambda number: 0 <= number < 1, "a number from 0, below 1")
 positive = checked(float, lambda number: 0 < number < math.inf, "a number above 0")
 rate = checked(float, knob_rules.KNOBS["lr"].accepts, knob_rules.KNOBS["lr"].allowed)
 batch_size = checked(
@@ -60,13 +58,6 @@ study_file = checked(lambda text: text or None, lambda text: True, "name the fil
 file = checked(
     lambda text: text or None, lambda text: not os.path.isdir(text), "name a file, not a folder"
 )
-
-
-def schedule(text: str) -> str:
-    try:
-        return schedules.text(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def vary(text: str) -> list[str]:

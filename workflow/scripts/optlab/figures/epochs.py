@@ -138,7 +138,7 @@ def _ranking(title: str, runs: list[Run], reader: Reader) -> Figure:
     mean, low, high = (list(rows[name + end].astype(float)) for end in ENDS)
     named = zip(words.labels(list(rows["run"])), rows["run"], strict=True)
     names = [f"{label}, {words.knobs(run)}" for label, run in named]
-    series = [ranked.Series(f"after {runs[0].epochs} epochs", ranked.DOT,
+    series = [ranked.Series(f"after {runs[0].length}", ranked.DOT,
                             [[value] for value in mean], low, high)]  # fmt: skip
     label = reader.label(runs[0], words.figure(name))
     return ranked.draw(title, label, names, series, list(rows["diverged"] > 0))
@@ -150,10 +150,10 @@ def batches(picture: Picture, reader: Reader) -> Figure:
     The setting is the best one on the full batch, which some optimizers are made for.
     """
     full = [group for group in picture.groups if group[0].batch_size == "full"]
-    best = {run.optimizer: (run.knobs, run.schedule) for run in map(reader.best, full)}
+    best = {run.optimizer: (run.knobs, run.axes) for run in map(reader.best, full)}
     chosen: dict[int | str, list[Run]] = {"full": []}
     for run in (run for group in picture.groups for run in group):
-        if best.get(run.optimizer) == (run.knobs, run.schedule):
+        if best.get(run.optimizer) == (run.knobs, run.axes):
             chosen.setdefault(run.batch_size, []).append(run)
     if not chosen["full"]:
         return looks.nothing(picture.title, "no run on the full batch")

@@ -40,7 +40,7 @@ def accuracy(picture: Picture, reader: Reader) -> Figure:
     """Validation accuracy, or another metric, at the end of training: a panel an optimizer."""
     runs = [run for group in picture.groups for run in group]
     figure = f"val_{reader.beside_loss(runs) or 'accuracy'}"
-    label = f"{words.figure(figure)} after {runs[0].epochs} epochs"
+    label = f"{words.figure(figure)} after {runs[0].length}"
     return _panels(picture, reader, figure, label)
 
 
@@ -52,7 +52,7 @@ def final_loss(picture: Picture, reader: Reader) -> Figure:
     before = float(reader.curves(first)[0].of(on)[0])
     if len(picture.groups) > LINES:
         return _panels(picture, reader, on, label, before)
-    return _together(picture, reader, on, f"{label}\nafter {first.epochs} epochs", before)
+    return _together(picture, reader, on, f"{label}\nafter {first.length}", before)
 
 
 def _together(picture: Picture, reader: Reader, on: str, label: str, before: float) -> Figure:

@@ -134,6 +134,13 @@ class Line:
 
 
 @np.errstate(invalid="ignore", over="ignore")  # of infinite figures
+def _common(curves: Sequence[Curve]) -> int:
+    """The evaluations that all of these seeds have: one may stop early, or end between epochs."""
+    rows = min(len(c.epoch) for c in curves)
+    same = np.logical_and.reduce([c.epoch[:rows] == curves[0].epoch[:rows] for c in curves])
+    return rows if same.all() else int(same.argmin())
+
+
 def _line(curves: Sequence[Curve], name: str, steps_per_epoch: float) -> Line:
     """The line of a run, given the curve of each seed.
 
@@ -141,7 +148,7 @@ def _line(curves: Sequence[Curve], name: str, steps_per_epoch: float) -> Line:
     """
     lost = sorted((c for c in curves if c.diverged), key=lambda c: c.step[-1])
     shown = [c for c in curves if not c.diverged] or lost[:1]
-    rows = min(len(c.epoch) for c in shown)
+    rows = _common(shown)
     values = np.stack([c.of(name)[:rows] for c in shown])
     epoch, step = shown[0].epoch[:rows].copy(), shown[0].step[:rows]
     if shown[0].diverged:

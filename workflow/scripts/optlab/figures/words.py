@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from optlab.catalogue import optimizers, schedules, tasks
+from optlab.catalogue import optimizers, tasks
 from optlab.study.run import Run
 from optlab.values import text
 
@@ -34,8 +34,8 @@ def figure(name: str) -> str:
 
 
 def values(run: Run) -> dict[str, Any]:
-    """The settings in which runs of one optimizer can differ: its knobs and the schedule."""
-    return {**run.knobs, "schedule": run.schedule}
+    """The settings in which runs of one optimizer can differ: its knobs and further axes."""
+    return {**run.knobs, **run.axes}
 
 
 def varied(runs: Iterable[Run]) -> list[str]:
@@ -102,7 +102,7 @@ def knobs(run: Run, names: Iterable[str] | None = None) -> str:
     if names is None:
         defaults = optimizers.complete(run.optimizer, {})
         names = [k for k, v in run.shown_knobs.items() if k == "lr" or v or v != defaults.get(k)]
-        names += ["schedule"] if run.schedule != schedules.CONSTANT else []
+        names += list(run.changed)
     found = values(run)
     return ", ".join(f"{name} {plain(text(found[name]))}" for name in names if name in found)
 

@@ -164,6 +164,8 @@ def of_run(run: Run, definition: Mapping[str, Any], site: Site) -> Needs:
     # On a single machine, GPU jobs of several processes request no processors for each of them.
     members = 1 if run.device == "cuda" and not site.gpus_per_node else run.gpus
     seconds = START_SECONDS + epoch_seconds * run.epochs * run.seeds
+    if run.minutes:  # evaluations are outside of them
+        seconds = START_SECONDS + 1.5 * 60 * run.minutes * run.seeds
     return Needs(seconds, memory, gpus, site, members, run.threads)
 
 
@@ -230,6 +232,8 @@ def _measured(file: Path) -> Measured | None:
     with suppress(OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         record = json.loads(file.read_text(encoding="utf-8"))
         wall, settings = record["wall"], record["settings"]
+        if settings.get("minutes"):  # nothing that another run would take
+            return None
         # The record of a resumed run has the times of its last seeds only.
         seeds = max(1, min(settings["seeds"], len(record["seeds"])))
         seconds = (wall["training"] + wall["evaluation"]) / (seeds * settings["epochs"])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from optlab.catalogue import networks, optimizers, tasks
+from optlab.catalogue import axes, networks, optimizers, tasks
 from optlab.catalogue.datasets import SOURCES
 from optlab.catalogue.knobs import SHOWN
 from optlab.data import known
@@ -147,12 +147,13 @@ def _plan(one: Mapping[str, Any]) -> str:
         words_of += f"{one['batch_size']}; sampler {one['sampler']['name']} (Optuna), pruner "
         return f"{words_of}{one['pruner']['name']}; seed {one['seed']}."
     parts = [
-        f"{_several(one['epochs'])} epochs",
+        "" if "minutes" in one else f"{_several(one['epochs'])} epochs",
         f"batch size {_several(one['batch_sizes'])}",
         f"processes {_several(one['gpus'])}" if one["gpus"] != [1] else "",
     ]
-    schedules = one.get("schedules", ["constant"])
-    parts += [f"schedules {_several(schedules)}"] if schedules != ["constant"] else []
+    for name, values in axes.given(one).items():
+        if values != [axes.AXES[name].default]:
+            parts.append(f"{axes.key(name).replace('_', ' ')} {_several(values)}")
     if one["kind"] == SCALING:
         parts.append(
             f"{_several(one['scaling'])} scaling, learning-rate scaling {one['lr_scaling']}"

@@ -18,7 +18,7 @@ from optlab.errors import UserError, is_out_of_memory
 from optlab.probe.questions import Question
 from optlab.runs import failures
 from optlab.study.run import Run
-from optlab.training import batch_norm, datasets, loop, optimizers, protocol
+from optlab.training import batch_norm, datasets, loop, optimizers
 from optlab.training.datasets import Dataset, Split
 
 MOST = 2000  # training examples of a full batch on a CPU, where only time depends on their number
@@ -140,9 +140,9 @@ def _try(run: Run, data: Dataset, stage: str) -> None:
     first = replicate.rows[0]
     if stage == "network" and not math.isfinite(first.train_loss):
         raise UserError(f"the loss before the first step is {first.train_loss} on {data.name}")
-    protocol.set_mode(trainer.optimizer, training=True)
+    trainer.set_mode(training=True)
     for batch in islice(trainer.batches.epoch(1), 2):
         trainer.take(batch)
     if trainer.batches.per_epoch > 2:
         trainer.take(next(trainer.batches.epoch(1, trainer.batches.per_epoch - 1)))
-    trainer.evaluate(run.epochs, lambda seed, row: None)
+    trainer.evaluate(run.epochs, lambda seed, row: None, last=True)

@@ -37,6 +37,19 @@ def note(run: Run, device: str) -> str:
     return f"left it {found:.0%} of a core" if found < ALONE else ""
 
 
+def warnings(run: Run, device: str) -> list[str]:
+    """What a reader has to know of the times of a run, and of what follows from them."""
+    found = []
+    if told := note(run, device):
+        words = "its steps are too few" if run.minutes else "its seconds are too long"
+        found.append(f"{words}: other work {told}")
+    if run.minutes:
+        found.append("trained by the clock: another machine takes other numbers of steps")
+    if early := sum(bool(seed.get(record.STOPPED)) for seed in record.seeds(run)):
+        found.append(f"{early} of {run.seeds} seeds stopped early")
+    return found
+
+
 def notes(runs: Iterable[Run], devices: Iterable[str]) -> list[str]:
     """`note` of each run."""
     return [note(run, device) for run, device in zip(runs, devices, strict=True)]

@@ -208,8 +208,7 @@ def _warnings(one: Contestant, chosen: pd.Series, contest: Contest) -> list[str]
         found.append(f"{one.diverged} of {one.run.seeds} seeds diverged")
     if chosen["failed_settings"]:
         found.append(f"{counted(int(chosen['failed_settings']), 'setting')} failed")
-    if told := clocks.note(one.run, chosen["device"]):
-        found.append(f"its seconds are too long: other work {told}")
+    found += clocks.warnings(one.run, chosen["device"])
     if not one.run.confirms:
         found.append("judged on the seeds that chose its setting")
     most = int(contest.best["settings"].max())

@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optlab.catalogue import schedules, tasks
+from optlab.catalogue import axes, tasks
 from optlab.catalogue.knobs import SHOWN
 from optlab.results import reading
 from optlab.results.statistics import ENDS, intervals, with_ends
-from optlab.runs import failures
+from optlab.runs import failures, record
 from optlab.study.run import Run
 
 PROBLEM = ["exercise", "dataset", "model"]
 CELLS = with_ends(*reading.FIGURES)
+EPOCHS = "epochs_trained"  # of runs whose settings do not say it
 AUTO = "auto"  # the metric of an exercise that names none
 
 
@@ -22,14 +23,16 @@ def summarise(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a run, indexed by its path, in the order of the runs.
 
     Columns: ``run``; its settings; ``device``; ``seeds`` and of these ``diverged``; ``status``,
-    ``failed`` or ``diverged`` where any seed did; ``diverged_step``, the earliest; and each
-    figure's mean over the seeds that ended well, with the ends of its interval (``_low``,
+    ``failed`` or ``diverged`` where any seed did; ``diverged_step``, the earliest; where runs end
+    by the clock or may stop early, ``epochs_trained`` and ``stopped_early``, a number of seeds;
+    and each figure's mean over the seeds that ended well, with the ends of its interval (``_low``,
     ``_high``).
 
     Raises:
         UserError: a run has no metrics, or lacks a seed.
     """
     last = reading.finals(runs)
+    ends = _ends(runs, last)
     good, failed = last["status"] == "ok", last["status"] == failures.STATUS
     lost = ~good & ~failed
     by_run = last.groupby("path", sort=False)
@@ -43,6 +46,8 @@ def summarise(runs: Sequence[Run]) -> pd.DataFrame:
     )
     found["status"] = np.where(found["diverged"] > 0, "diverged", "ok")
     found.loc[failed.groupby("path", sort=False).any(), "status"] = failures.STATUS
+    for name, values in ends.items():
+        found[name] = values
     names = reading.figures_in(last.columns)
     figures = last.loc[good, names].astype(float)
     table = settings(runs).join(found).join(intervals(figures, "path"))
@@ -56,6 +61,22 @@ def cells_in(table: pd.DataFrame) -> list[str]:
     return [*CELLS, *with_ends(*more)]
 
 
+def _ends(runs: Sequence[Run], last: pd.DataFrame) -> dict[str, pd.Series]:
+    """When seeds ended, of runs that do not say it: by the clock, or because they stopped early."""
+    open_ended = [run.path for run in runs if run.patience or run.minutes]
+    if not open_ended:
+        return {}
+    own = last.index.get_level_values("path").isin(open_ended)
+    epochs = last["epoch"].where(own & (last["status"] == "ok")).astype(float)
+    found = {EPOCHS: epochs.groupby("path", sort=False).mean()}
+    if record.STOPPED in last:
+        early = last[record.STOPPED].map(str).str.lower() == "true"
+        waits = {run.path for run in runs if run.patience}
+        counts = early.groupby("path", sort=False).sum()
+        found[record.STOPPED] = counts.astype(float).where(counts.index.isin(waits))
+    return found
+
+
 def sound(table: pd.DataFrame) -> pd.DataFrame:
     """The runs that did not fail: only these are chosen, compared and drawn."""
     return table[table["status"] != failures.STATUS]
@@ -65,18 +86,21 @@ def settings(runs: Sequence[Run]) -> pd.DataFrame:
     """What identifies each run; a knob that its optimizer does not have is None.
 
     Besides ``lr`` and ``momentum``, a knob has a column where it is not at its default in any run,
-    and so has ``schedule``.
+    and so has each further axis of the grid (`optlab.catalogue.axes`). A run that ends by the clock
+    has no ``epochs``.
     """
     others = sorted({knob for run in runs for knob in run.shown_knobs} - set(SHOWN))
-    scheduled = any(run.schedule != schedules.CONSTANT for run in runs)
-    knobs = [*SHOWN, *others, *(["schedule"] if scheduled else [])]
+    varied = [name for name in axes.AXES if any(name in run.changed for run in runs)]
+    knobs = [*SHOWN, *others, *varied]
     rows = [
         {
             "path": run.path,
             "run": run,
             **{name: getattr(run, name) for name in (*PROBLEM, "optimizer")},
-            **{knob: {**run.knobs, "schedule": run.schedule}.get(knob) for knob in knobs},
-            **{name: getattr(run, name) for name in ("batch_size", "epochs", "gpus")},
+            **{knob: {**run.knobs, **run.axes}.get(knob) for knob in knobs},
+            "batch_size": run.batch_size,
+            "epochs": None if run.minutes else run.epochs,
+            "gpus": run.gpus,
         }
         for run in runs
     ]

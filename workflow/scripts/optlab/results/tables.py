@@ -20,7 +20,7 @@ from optlab.results import (
 from optlab.results.comparison import Contest
 from optlab.results.statistics import with_ends
 from optlab.results.summary import PROBLEM
-from optlab.runs import failures
+from optlab.runs import failures, record
 from optlab.study import kinds, table
 from optlab.study.kinds import search
 from optlab.values import text
@@ -65,8 +65,13 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
 def runs(every: pd.DataFrame) -> pd.DataFrame:
     """A row a run; ``every`` is what `summary.summarise` gives."""
     told = clocks_told(failures_told(every))
-    cells = summary.cells_in(told)
-    return _select(told, ["seeds", "diverged", "status", "reason", clocks.COLUMN, *cells])
+    columns = ["seeds", "diverged", *_ends(told), "status", "reason", clocks.COLUMN]
+    return _select(told, [*columns, *summary.cells_in(told)])
+
+
+def _ends(told: pd.DataFrame) -> list[str]:
+    """The columns that say when seeds ended, where some run does not say it by its settings."""
+    return [name for name in (record.STOPPED, summary.EPOCHS) if name in told]
 
 
 def clocks_told(every: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +95,7 @@ def _compared(study: Study, every: pd.DataFrame) -> dict[str, pd.DataFrame]:
     grids = every[[not run.timed for run in every["run"]]]
     best = failures_told(summary.best(grids, metrics))
     found = comparison.contests(study, best)
-    chosen = ["chosen_on", "seeds", "diverged", "status", "reason", *TRIED]
+    chosen = ["chosen_on", "seeds", "diverged", *_ends(best), "status", "reason", *TRIED]
     return {
         "best": _select(clocks_told(best), [*chosen, clocks.COLUMN, *summary.cells_in(best)]),
         "optimizers": _optimizers(study, found, best, grids),
@@ -126,7 +131,7 @@ def _optimizers(
         return pd.DataFrame(columns=[*PROBLEM, "optimizer"])
     frame = pd.concat(ranked)
     frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *COMPARED])))
-    # The settings as in the other tables: a knob that only a later problem has, the schedule.
+    # The settings as in the other tables: a knob that only a later problem has, an axis.
     settings = grids.columns[: grids.columns.get_loc("device")]
     rest = frame.columns.difference(settings, sort=False)
     more = [name for name in summary.cells_in(frame) if name not in (*COMPARED, *summary.CELLS)]

@@ -15,11 +15,11 @@ PAUSE = 1.0  # seconds between two updates, so that a run of many short epochs s
 class Progress:
     """Reports on one run; ``state`` is the file that `make status` reads."""
 
-    def __init__(self, state: Path, seeds: range, epochs: int, done: int = 0):
+    def __init__(self, state: Path, seeds: range, epochs: int, done: int = 0, minutes: float = 0):
         self._state = state
-        self._total = max(1, (len(seeds) - done) * epochs)
-        self._seeds, self._epochs = seeds, epochs
-        self._past: dict[int, int] = {}  # seed -> epochs trained
+        self._total = max(1, len(seeds) - done)
+        self._seeds, self._epochs, self._minutes = seeds, epochs, minutes
+        self._past: dict[int, float] = {}  # seed -> share of its training
         self._start = time.monotonic()
         self._next = 0.0
         self._bar = sys.stderr.isatty()
@@ -28,15 +28,26 @@ class Progress:
     def update(self, seed: int, evaluation: Any) -> None:
         """Report an evaluation, unless another was reported within the last second."""
         now = time.monotonic()
-        last = evaluation.epoch == self._epochs or evaluation.status != "ok"
-        self._past[seed] = self._epochs if last else evaluation.epoch
+        share_of_seed = evaluation.epoch / self._epochs
+        if self._minutes:
+            share_of_seed = evaluation.seconds / (60 * self._minutes)
+        # A seed may stop early; the test set is measured at its end only.
+        tested = getattr(evaluation, "test_loss", None) is not None
+        last = share_of_seed >= 1 or evaluation.status != "ok" or tested
+        self._past[seed] = 1 if last else share_of_seed
         if now < self._next and not last:
             return
         self._next = now + PAUSE
         share = min(1.0, sum(self._past.values()) / self._total)
         left = (now - self._start) * (1 - share) / share if share else None
-        self._print(_line(seed, self._seeds, self._epochs, evaluation, left), share)
+        early = tested and not self._minutes and evaluation.epoch < self._epochs
+        line = _line(seed, self._seeds, self._end, evaluation, left, early)
+        self._print(line, share)
         self._write(status="running", share=round(share, 4))
+
+    @property
+    def _end(self) -> str:
+        return "" if self._minutes else f"/{self._epochs}"
 
     def fail(self, message: str) -> None:
         """Record why the run ended without a result."""
@@ -71,8 +82,11 @@ class Progress:
             print(f"cannot write {self._state}: {error}", file=sys.stderr)
 
 
-def _line(seed: int, seeds: range, epochs: int, evaluation: Any, left: float | None) -> str:
-    parts = [f"seed {seeds.index(seed) + 1}/{len(seeds)}", f"epoch {evaluation.epoch}/{epochs}"]
+def _line(
+    seed: int, seeds: range, end: str, evaluation: Any, left: float | None, early: bool
+) -> str:
+    epoch = f"epoch {evaluation.epoch:.5g}" if evaluation.epoch % 1 else f"epoch {evaluation.epoch}"
+    parts = [f"seed {seeds.index(seed) + 1}/{len(seeds)}", f"{epoch}{end}"]
     for name in ("train_loss", "val_loss", "val_accuracy", "test_accuracy"):
         value = getattr(evaluation, name)
         if value is not None:
@@ -80,6 +94,8 @@ def _line(seed: int, seeds: range, epochs: int, evaluation: Any, left: float | N
     parts.append(f"{evaluation.seconds:.2f} s")
     if evaluation.status != "ok":
         parts.append(f"{evaluation.status} at step {evaluation.step}")
+    elif early:
+        parts.append("stopped early")
     elif left is not None and left >= 1:
         parts.append(f"{duration(left)} left")
     return "  ".join(parts)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files
-from optlab.catalogue import schedules
 from optlab.machine import hardware
 from optlab.runs import metrics
 from optlab.study.run import Run
 from optlab.values import text
 
 _SEAL = b',\n "record_sha256": '  # the last key of a record: a hash of all before it
+STOPPED = "stopped_early"  # column and key of runs with `patience`
 _UNCOUNTED = ("study", "seeds", "first_seed", "data")
 
 
@@ -87,12 +87,11 @@ def _sha256(content: bytes) -> bytes:
 
 def identity(run: Run, device: str, seed: int) -> metrics.Row:
     """The columns of a row that name its run and seed."""
-    knobs = {name: text(value) for name, value in run.shown_knobs.items()}
-    if run.schedule != schedules.CONSTANT:
-        knobs["schedule"] = run.schedule
+    knobs = {name: text(value) for name, value in {**run.shown_knobs, **run.changed}.items()}
     names = ("exercise", "dataset", "model", "optimizer", "batch_size", "gpus")
     row = {name: getattr(run, name) for name in names}
-    return {**row, "device": device, "seed": seed, **knobs}
+    ends = {STOPPED: None} if run.patience else {}
+    return {**row, "device": device, "seed": seed, **knobs, **ends}
 
 
 def read(folder: str) -> dict[str, Any]:
@@ -117,6 +116,15 @@ def pack(correct: Iterable[bool]) -> str:
 def unpack(text: str) -> bytes:
     """A byte for each example, 1 for correct, of what `pack` gave."""
     return zlib.decompress(base64.b64decode(text))
+
+
+def tell_end(run: Run, outcome: Any, last: metrics.Row, entry: dict[str, Any]) -> None:
+    """Say in the last row and in the record of a seed when it ended, where the settings do not."""
+    if run.patience:
+        last[STOPPED] = text(outcome.stopped_early)
+        entry[STOPPED] = outcome.stopped_early
+    if run.patience or run.minutes:
+        entry["epochs"] = outcome.evaluations[-1].epoch
 
 
 def of_seed(seed: int, outcome: Any, replicates: int, device: str) -> dict[str, Any]:

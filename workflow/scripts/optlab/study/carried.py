@@ -22,7 +22,7 @@ def carried(
     other code of the user's that it uses: a loss, metrics.
     """
     entry, net = optimizers.of(optimizer), networks.of(network)
-    arguments = _arguments(optimizer, knobs)
+    cls, arguments = _class(optimizer, knobs)
     base = dict(arguments.pop(optimizers.BASE, {}))
     inner = base.pop("optimizer", None)
     undecayed = arguments.pop(optimizers.UNDECAYED, [])
@@ -33,12 +33,12 @@ def carried(
         "network_options": {name: values.canonical(value) for name, value in options.items()},
         "matrices": net.matrices,
         "constant": net.constant,
-        "optimizer_class": entry.cls,
+        "optimizer_class": cls,
         "arguments": arguments,
         "base": _base(inner, base) if inner else {},
         "no_weight_decay": undecayed,
         "packages": reach.packages(
-            [net.builder, entry.cls, *([optimizers.of(inner).cls] if inner else []), *own]
+            [net.builder, cls, *([optimizers.of(inner).cls] if inner else []), *own]
         ),
         "fused": entry.fused,
         "channels_last": entry.channels_last,
@@ -47,6 +47,16 @@ def carried(
         "recordable": entry.capturable and network in networks.NETWORKS,
         "scheduler": scheduler,
         "scheduler_options": scheduler_options,
+    }
+
+
+def _class(optimizer: str, knobs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The class of an optimizer, and what it is called with besides the parameters."""
+    entry, arguments = optimizers.of(optimizer), _arguments(optimizer, knobs)
+    if not entry.decayed:
+        return entry.cls, arguments
+    return (entry.decayed if arguments["weight_decay"] else entry.cls), {
+        name: value for name, value in arguments.items() if name != "weight_decay" or value
     }
 
 
@@ -61,7 +71,7 @@ def _arguments(optimizer: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _base(optimizer: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
     """The optimizer that another one wraps; without ``lr``, it has the rate of the other."""
-    arguments = _arguments(optimizer, knobs)
+    cls, arguments = _class(optimizer, knobs)
     if "lr" not in knobs:
         arguments.pop("lr", None)
-    return {"class": optimizers.of(optimizer).cls, "arguments": arguments}
+    return {"class": cls, "arguments": arguments}

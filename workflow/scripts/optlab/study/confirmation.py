@@ -61,8 +61,8 @@ class Unit:
 
     @property
     def widest(self) -> Run:
-        """The run that needs the most processes, and of these the most epochs."""
-        return max(self.runs, key=lambda run: (run.gpus, run.epochs))
+        """The run that needs the most processes, and of these the most time or epochs."""
+        return max(self.runs, key=lambda run: (run.gpus, run.minutes, run.epochs))
 
     @property
     def parts(self) -> list[str]:

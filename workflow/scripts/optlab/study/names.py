@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from optlab import custom
+from optlab.catalogue import axes, networks, optimizers, tasks
 from optlab.catalogue import knobs as knob_rules
-from optlab.catalogue import networks, optimizers, schedules, tasks
 from optlab.catalogue.datasets import BUILT_IN, FILES
 from optlab.data import identity, known
 from optlab.errors import DataError, Key, Mistake, UserError, allowed, below, show
@@ -152,15 +152,16 @@ def network(name: str, named: Iterable[str] = ()) -> Mistakes:
 
 
 def grid(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
-    """The networks, schedules and optimizers of a sweep or a scaling exercise."""
+    """The networks, optimizers and other axes of a sweep or a scaling exercise."""
     for number, name in enumerate(exercise["models"]):
         if name not in study["models"]:
             yield from below(("models", number), network(name, study["models"]))
-    for number, schedule in enumerate(exercise.get("schedules", ())):
-        try:
-            schedules.text(schedule)
-        except UserError as error:
-            yield ("schedules", number), str(error)
+    for name, values in axes.given(exercise).items():
+        for number, value in enumerate(values):
+            try:
+                axes.AXES[name].form(value)
+            except UserError as error:
+                yield (axes.key(name), number), str(error)
     for name, given in exercise["optimizers"].items():
         yield from below(("optimizers", name), optimizer(name, given))
 

@@ -16,7 +16,7 @@ import yaml
 from optlab.catalogue import datasets, networks, schedules
 from optlab.data import known
 from optlab.errors import Key, Mistake, below
-from optlab.study import confirmation, kinds, names, notation, schema, spellings, table
+from optlab.study import confirmation, kinds, misfits, names, notation, schema, spellings, table
 from optlab.study.mistakes import AS_WRITTEN, Mistakes
 from optlab.study.run import Run
 from optlab.values import canonical
@@ -252,6 +252,7 @@ def _misfits(run: Run, definition: Mapping[str, Any]) -> Iterator[Mistake]:
     batches = -(-examples // run.batch_size) if isinstance(run.batch_size, int) else 1
     if reason := schedules.unfit(run.schedule, run.epochs * batches):
         yield ("schedules",), reason
+    yield from misfits.of_axes(run, definition)
     shape = known.source(definition).shape
     if reason := networks.unfit(run.network, run.network_options, shape):
         yield ("models",), f"{run.model} on {run.dataset}: {reason}"

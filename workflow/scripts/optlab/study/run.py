@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from optlab import custom, triggers, values
-from optlab.catalogue import networks, optimizers, schedules, tasks
+from optlab.catalogue import augmentations, axes, networks, optimizers, schedules, tasks
 from optlab.catalogue.datasets import Definition
 from optlab.catalogue.optimizers import Use
 from optlab.custom import reach
@@ -17,7 +17,7 @@ from optlab.study.carried import carried
 from optlab.training.settings import USUAL, VARIABLE, Settings
 
 # What settings in a study may name besides an optimizer and its knobs.
-AXES = ("dataset", "model", "batch_size", "epochs", "gpus", "schedule")
+AXES = ("dataset", "model", "batch_size", "epochs", "gpus", *axes.AXES)
 
 REPLICATES = ("auto", "together", "separate")
 
@@ -65,9 +65,8 @@ class Run(Settings):
         commas, which separate the wildcards of ``--target-jobs``, and nothing that has a meaning
         to a shell or a scheduler.
         """
-        plan = {name: getattr(self, name) for name in ("batch_size", "epochs", "gpus")}
-        if self.schedule != schedules.CONSTANT:
-            plan["schedule"] = self.schedule
+        names = ("batch_size", "gpus") if self.minutes else ("batch_size", "epochs", "gpus")
+        plan = {**{name: getattr(self, name) for name in names}, **self.changed}
         optimizer = values.folder(self.optimizer)
         problem = f"{values.folder(self.dataset)}+{values.folder(self.model)}"
         knobs = values.pairs(self.shown_knobs) or "defaults"
@@ -118,6 +117,23 @@ class Run(Settings):
         return optimizers.shown(self.optimizer, self.knobs)
 
     @property
+    def axes(self) -> dict[str, Any]:
+        """What it varies beside data, network, optimizer and knobs (`optlab.catalogue.axes`)."""
+        return {name: getattr(self, name) for name in axes.AXES}
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Its `axes` that are not at their default, which paths and tables show."""
+        return axes.changed(self.axes)
+
+    @property
+    def length(self) -> str:
+        """How long it trains, in words."""
+        if self.minutes:
+            return values.counted(self.minutes, "minute")
+        return values.counted(self.epochs, "epoch")
+
+    @property
     def code(self) -> list[str]:
         """The user's own files that this run imports, and those that they import in turn."""
         return reach.files(self.specs)
@@ -142,6 +158,8 @@ class Run(Settings):
             return "several processes train one replicate"
         if self.varies_examples:
             return "its seeds train on different examples"
+        if reasons := [axes.AXES[name].alone for name in self.changed if axes.AXES[name].alone]:
+            return reasons[0]
         return "the clock of a timed run is that of one replicate" if self.timed else None
 
     @property
@@ -149,6 +167,7 @@ class Run(Settings):
         """Whether every seed gives the same figures, since what it varies makes no difference."""
         # Full batches are in stored order; what a network draws in training goes with the order.
         draws = custom.is_custom(self.network) or bool(self.network_options.get("dropout"))
+        draws = draws or self.augment != augmentations.NONE
         same_order = "order" not in self.vary or (self.batch_size == "full" and not draws)
         same_weights = "weights" not in self.vary or self.constant
         return same_order and same_weights and not self.varies_examples
@@ -158,13 +177,15 @@ class Run(Settings):
         """Why this run is left out of the run table; None where it is in it."""
         if isinstance(self.batch_size, int) and self.batch_size < self.gpus:
             return f"a batch of {self.batch_size} cannot be shared by {self.gpus} processes"
-        use = Use(self.network, self.network_options, self.batch_size, self.schedule)
+        if self.minutes and self.schedule != schedules.CONSTANT:
+            return "a schedule needs the number of steps, which minutes do not give"
+        use = Use(self.network, self.network_options, self.batch_size, self.schedule, self.changed)
         return optimizers.of(self.optimizer).cannot(use)
 
     def matches(self, settings: Mapping[str, Any]) -> bool:
         """Whether ``settings`` (an optimizer, some knobs, some axes) describe this run."""
-        axes = {name: getattr(self, name) for name in ("optimizer", *AXES)}
-        return settings.items() <= {**axes, **self.knobs}.items()
+        places = {name: getattr(self, name) for name in ("optimizer", *AXES)}
+        return settings.items() <= {**places, **self.knobs}.items()
 
     def fields(self) -> dict[str, Any]:
         """Its fields that differ from their defaults, so that a new field changes no old run."""
@@ -198,6 +219,8 @@ class Run(Settings):
         always = ("batch_size", "epochs", "gpus", "seeds", "device", "threads", "precision")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name == "epochs" and self.minutes:
+                continue
             if field.name in always or (field.name in _OPTIONS and value != _default(field)):
                 options.append((field.name.replace("_", "-"), value))
         words = [word for name, value in options for word in (f"--{name}", str(value))]
@@ -207,8 +230,8 @@ class Run(Settings):
 
 # Options of `train.py` that are named where they are not at their default.
 _OPTIONS = (
-    *("schedule", "first_seed", "evaluate_every", "train_loss_examples", "replicates"),
-    *("subset", "subset_validation", "loss", "label_smoothing"),
+    *(*axes.AXES, "first_seed", "evaluate_every", "train_loss_examples", "replicates"),
+    *("subset", "subset_validation", "loss"),
 )
 
 

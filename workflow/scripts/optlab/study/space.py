@@ -1,7 +1,8 @@
 """The space of a hyperparameter search: the meaning of its names, and the checks of a space.
 
 A name of the space is ``optimizer``, ``lr`` or another knob of an optimizer that the search may
-choose (drawn only if the trial's optimizer has it), ``batch_size``, or an option of the network.
+choose (drawn only if the trial's optimizer has it), ``batch_size``, a further axis of the training
+(`DRAWN`), or an option of the network.
 The network mlp has ``n_layers`` hidden layers of ``n_units`` units. ``n_units`` and ``dropout`` may
 be ``per_layer``: then each layer of a trial has a parameter, ``n_units_l0``,
 ``n_units_l1`` and so on.
@@ -13,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optlab.catalogue import axes, networks, optimizers
 from optlab.catalogue import knobs as knob_rules
-from optlab.catalogue import networks, optimizers
+from optlab.catalogue.optimizers import Use
 from optlab.errors import Mistake, allowed, below, show
 
 Spec = Mapping[str, Any]  # one entry of the space, defaults filled in
@@ -22,6 +24,9 @@ Space = Mapping[str, Spec]
 Suggest = Callable[[str, Spec], Any]  # name and entry of a parameter -> value
 
 LAYERED = ("n_units", "dropout")
+# Axes that say how a trial trains, and not for how long.
+DRAWN = {name: axis for name, axis in axes.AXES.items()
+         if name not in ("schedule", "patience", "minutes")}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Setting:
     knobs: dict[str, Any]
     network_options: dict[str, Any]
     batch_size: int | str
+    axes: dict[str, Any]
 
 
 def setting(space: Space, network: str, batch_size: int | str, suggest: Suggest) -> Setting:
@@ -62,7 +68,8 @@ def setting(space: Space, network: str, batch_size: int | str, suggest: Suggest)
     has = optimizers.knobs_of(optimizer)
     knobs = {name: take(name) for name in space if name in has}
     size = take("batch_size") if "batch_size" in space else batch_size
-    return Setting(optimizer, optimizers.complete(optimizer, knobs), options, size)
+    others = {name: axes.AXES[name].form(take(name)) for name in DRAWN if name in space}
+    return Setting(optimizer, optimizers.complete(optimizer, knobs), options, size, others)
 
 
 def label(choice: Any) -> Any:
@@ -106,7 +113,15 @@ def _names(network: str, chosen: list[str]) -> list[str]:
     """The names that a space of this network and these optimizers may have."""
     layers = ["n_layers", "n_units"] if network == "mlp" else []
     knobs = [knob for optimizer in chosen for knob in optimizers.knobs_of(optimizer)]
-    names = ["optimizer", "lr", *knobs, "batch_size", *layers, *networks.of(network).options]
+    names = [
+        "optimizer",
+        "lr",
+        *knobs,
+        "batch_size",
+        *DRAWN,
+        *layers,
+        *networks.of(network).options,
+    ]
     return list(dict.fromkeys(names))
 
 
@@ -167,6 +182,8 @@ def _refused(name: str, value: Any, network: str, chosen: list[str]) -> str | No
         return None if value in known else f"unknown optimizer; {allowed(value, known)}"
     if name == "batch_size" and value == "full":
         return None
+    if name in DRAWN:
+        return DRAWN[name].refuses(value)
     sizes = {"n_layers": 1, "n_units": 1, "batch_size": 1, **networks.of(network).options}
     if name in sizes:
         return networks.refuses(name, value, sizes[name])
@@ -195,3 +212,18 @@ def _structure(space: Space) -> Iterator[Mistake]:
 def entry_of(space: Space, parameter: str) -> str:
     """The entry of the space that a trial's parameter belongs to: n_units of n_units_l0."""
     return parameter if parameter in space else parameter.rpartition("_l")[0]
+
+
+def useless(exercise: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Optimizers that a sweep would skip with some network or batch size of the space."""
+    drawn, network = exercise["space"], exercise["network"]
+    sizes = extremes(drawn, "batch_size", exercise["batch_size"])
+    uses = [
+        Use(network, options, size, axes=dict.fromkeys(DRAWN & drawn.keys(), True))
+        for options in largest(drawn, network)
+        for size in dict.fromkeys(sizes)
+    ]
+    for number, name in enumerate(drawn["optimizer"]["choices"]):
+        reasons = (optimizers.of(name).cannot(use) for use in uses)
+        if reason := next(filter(None, reasons), None):
+            yield ("optimizer", "choices", number), f"{show(name)} makes no sense here: {reason}"

@@ -7,7 +7,7 @@ written there, and is never taken for another one.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from optlab.catalogue import optimizers, schedules, spelling
+from optlab.catalogue import axes, optimizers, spelling
 from optlab.catalogue.datasets import BUILT_IN, SOURCES
 from optlab.catalogue.networks import NETWORKS
 from optlab.errors import Key, Mistake, UserError, below, show
@@ -32,7 +32,7 @@ def settle(study: dict[str, Any], spelled: dict[Key, Key]) -> Iterator[Mistake]:
         "dataset": _names([*study["datasets"], *BUILT_IN]),
         "model": _names([*study["models"], *NETWORKS]),
         "network": _names(NETWORKS),
-        "schedule": _schedule,
+        **{name: _form(axis) for name, axis in axes.AXES.items()},
     }
     for name, exercise in study["exercises"].items():
         yield from below(("exercises", name), _exercise(exercise, forms))
@@ -46,10 +46,10 @@ def settle(study: dict[str, Any], spelled: dict[Key, Key]) -> Iterator[Mistake]:
 def _exercise(exercise: dict[str, Any], forms: dict[str, Form]) -> Iterator[Mistake]:
     """Replace the names in all but the keys of an exercise."""
     optimizer = exercise.get("space", {}).get("optimizer", {})
-    lists = {
+    lists: dict[Key, tuple[Any, str]] = {
         ("datasets",): (exercise.get("datasets"), "dataset"),
         ("models",): (exercise.get("models"), "model"),
-        ("schedules",): (exercise.get("schedules"), "schedule"),
+        **{(axes.key(name),): (values, name) for name, values in axes.given(exercise).items()},
         ("space", "optimizer", "choices"): (optimizer.get("choices"), "optimizer"),
     }
     for key, (values, what) in lists.items():
@@ -61,7 +61,11 @@ def _exercise(exercise: dict[str, Any], forms: dict[str, Form]) -> Iterator[Mist
     for number, words in _twice(written, forms["optimizer"]):
         yield ("optimizers", written[number]), words
     for settings in (exercise, *_settings(exercise)):
-        settings |= {name: form(settings[name]) for name, form in forms.items() if name in settings}
+        settings |= {
+            name: form(settings[name])
+            for name, form in forms.items()
+            if name in settings and not isinstance(settings[name], list)
+        }
 
 
 def _settings(exercise: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -92,8 +96,11 @@ def _names(names: Iterable[str]) -> Form:
     return _text(lambda name: known(name, names))
 
 
-def _schedule(given: Any) -> Any:
-    try:
-        return schedules.text(given)
-    except UserError:
-        return given  # reported with what else the exercise names
+def _form(axis: axes.Axis) -> Form:
+    def form(given: Any) -> Any:
+        try:
+            return axis.form(given)
+        except UserError:
+            return given  # reported with what else the exercise names
+
+    return form

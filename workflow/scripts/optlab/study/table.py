@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from optlab.catalogue import axes
 from optlab.study import confirmation, kinds
 from optlab.study.confirmation import Confirmed, Unit
 from optlab.study.run import Run
@@ -20,7 +21,8 @@ def size(exercise: Mapping[str, Any]) -> int:
     """The number of points of an exercise's grid; 0 of a search."""
     if exercise["kind"] == "search":
         return 0
-    keys = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules", "scaling")
+    own = map(axes.key, axes.AXES)
+    keys = ("datasets", "models", "batch_sizes", "epochs", "gpus", *own, "scaling")
     grids = exercise["optimizers"].values()
     points = sum(math.prod(map(len, grid.values())) for grid in grids)
     return points * math.prod(len(exercise[key]) for key in keys if key in exercise)

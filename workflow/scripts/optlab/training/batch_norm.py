@@ -55,7 +55,7 @@ def refuses(model: nn.Module, batches: Batches, settings: Settings, processes: i
     """
     single = [layer for layer, values in _values(model, batches, settings) if values == 1]
     synchronised = all(_is_synchronised(layer, settings) for layer in single)
-    least = 2 if synchronised else 2 * processes
+    least = (2 if synchronised else 2 * processes) * settings.accumulation
     if not single or batches.last >= least:
         return None
     examples = (batches.per_epoch - 1) * batches.size + batches.last
@@ -67,6 +67,7 @@ def refuses(model: nn.Module, batches: Batches, settings: Settings, processes: i
     cures += ["sync_batch_norm: true"] if not synchronised and batches.last > 1 else []
     right = f"; use {', or '.join(cures)}" if cures else ""
     each = "" if synchronised or processes == 1 else " and process"
+    each += " and part of it (accumulation)" if settings.accumulation > 1 else ""
     return f"BatchNorm needs 2 examples a step{each}, but the last batch has {given}{right}"
 
 

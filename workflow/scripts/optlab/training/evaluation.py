@@ -23,7 +23,7 @@ class Evaluation:
     ``more`` are the figures of other metrics by the names of their columns, such as ``val_r2``.
     """
 
-    epoch: int
+    epoch: float
     step: int
     seconds: float
     train_loss: float
@@ -33,7 +33,7 @@ class Evaluation:
     test_loss: float | None = None
     test_accuracy: float | None = None
     status: str = "ok"
-    best_epoch: int | None = None
+    best_epoch: float | None = None
     best_test_loss: float | None = None
     best_test_accuracy: float | None = None
     more: dict[str, float] = field(default_factory=dict)

@@ -6,9 +6,7 @@ stay on the device until the next evaluation. The training clock excludes everyt
 """
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,8 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from optlab import custom
-from optlab.training import batch_norm, losses, optimizers, protocol, resumption, stacking, stepping
+from optlab.training import (
+    batch_norm,
+    gradients,
+    optimizers,
+    protocol,
+    resumption,
+    stacking,
+    stepping,
+)
+from optlab.training.averages import Averages
 from optlab.training.checkpoints import Checkpoints
+from optlab.training.clock import Clock, Deadline
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import Evaluation
 from optlab.training.replicates import Replicate
@@ -42,6 +50,7 @@ class Outcome:
         evaluation_seconds: of the evaluations, shared in the same way.
         cpu_seconds: for which the training thread had a core while the training clock ran, shared
             in the same way. On a CPU it is less where other work had its core.
+        stopped_early: whether it ended because its validation loss no longer became better.
     """
 
     evaluations: list[Evaluation]
@@ -49,37 +58,7 @@ class Outcome:
     seconds: float
     evaluation_seconds: float
     cpu_seconds: float = 0.0
-
-
-class Clock:
-    """A stopwatch that synchronizes with the device whenever it starts or stops."""
-
-    def __init__(self, device: torch.device):
-        self.seconds = self.cpu = 0.0
-        self._device = device
-        self._start = self._start_cpu = 0.0
-
-    def __enter__(self) -> None:
-        self._wait()
-        self._start, self._start_cpu = time.perf_counter(), time.thread_time()
-
-    def __exit__(self, *_: object) -> None:
-        self._wait()
-        self.seconds += time.perf_counter() - self._start
-        self.cpu += time.thread_time() - self._start_cpu
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Stop the running clock for the time of the context."""
-        self.__exit__()
-        try:
-            yield
-        finally:
-            self.__enter__()
-
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+    stopped_early: bool = False
 
 
 class Trainer:
@@ -108,14 +87,23 @@ class Trainer:
         self.context = optimizers.Context(first.model, named, settings.epochs, self.steps, examples)
         self.optimizer = optimizers.build(settings, self.context, capturable=graph)
         optimizers.check_processes(self.optimizer, world.size)
-        self.parameters, self.gradient = list(named.values()), self._gradient(data, named)
+        self.parameters = list(named.values())
+        self.gradient = gradients.of(
+            settings, self.network, data, named, self.optimizer, world, len(seeds) > 1
+        )
         self.schedule = optimizers.build_scheduler(settings, self.optimizer, self.steps)
         self.take_step = stepping.make_step(
             self.gradient, self.parameters, self.optimizer, self.schedule, graph
         )
+        self.averages = (
+            Averages(first.model, settings.ema, self.optimizer) if settings.ema else None
+        )
+        if self.averages is not None:
+            self.take_step = self.averages.after(self.take_step)
         self.training, self.evaluating = Clock(self.device), Clock(self.device)
         self.losses: list[Tensor] = []  # of the steps since the last evaluation
-        self.step = 0
+        self.step, self.late = 0, False
+        self.deadline = Deadline(settings.minutes, world)
         self.data = data
         # Whether its state can be continued from; None until that is tried.
         self.resumes = True if resumption.is_known(settings) else None
@@ -131,36 +119,57 @@ class Trainer:
             return dict(self.replicates[0].model.named_parameters())
         return stacking.stack([replicate.model for replicate in self.replicates])
 
-    def _gradient(self, data: Dataset, named: Mapping[str, Tensor]) -> stepping.Gradient:
-        loss = losses.of(self.settings, data, smoothed=True)
-        if len(self.replicates) == 1:
-            own = protocol.backward_of(self.optimizer)
-            return stepping.make_gradient(self.network, loss, self.world, own)
-        randomness = "different" if "order" in self.settings.vary else "same"
-        return stacking.make_gradient(dict(named), self.network, loss, randomness)
-
     def run(self, report: Report, checkpoints: Checkpoints) -> list[Outcome]:
         """Train from the current step to the end, or until every replicate has diverged."""
         if not self.replicates[0].rows:
             self.evaluate(0, report)
-        while self.step < self.steps and not all(r.diverged for r in self.replicates):
+        while not self.ended and not all(r.ended for r in self.replicates):
             epoch = self.step // self.batches.per_epoch + 1
             self._train(epoch, checkpoints)
-            if epoch == self.settings.epochs or epoch % self.settings.evaluate_every == 0:
-                self.evaluate(epoch, report)
+            if self.ended or epoch % self.settings.evaluate_every == 0:
+                self.evaluate(self._trained(), report, last=self.ended)
         shares = (self._share(self.training), self._share(self.evaluating))
         cpu = self.training.cpu / len(self.replicates)
-        return [Outcome(r.rows, r.model, *shares, cpu) for r in self.replicates]
+        return [Outcome(r.rows, r.model, *shares, cpu, r.stopped) for r in self.replicates]
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs are trained, or the time is over."""
+        return self.step >= self.steps or self.late
+
+    def _trained(self) -> float:
+        """The epochs that have been trained; with a fraction where the time ended one."""
+        epochs, more = divmod(self.step, self.batches.per_epoch)
+        return self.step / self.batches.per_epoch if more else epochs
 
     def _train(self, epoch: int, checkpoints: Checkpoints) -> None:
         """Train an epoch, or the rest of it."""
         with self.training:
-            protocol.set_mode(self.optimizer, training=True)
-            for batch in self.batches.epoch(epoch, self.step % self.batches.per_epoch):
+            self.set_mode(training=True)
+            batches = self.batches.epoch(epoch, self.step % self.batches.per_epoch)
+            for batch in self._in_time(batches) if self.settings.minutes else batches:
                 if checkpoints.due():
                     with self.training.paused():
                         self._save(checkpoints, batch)
                 self.take(batch)
+
+    def _in_time(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The batches until the time of the run is over; at least one."""
+        for batch in batches:
+            yield batch
+            if self.deadline.is_over(self.training.seconds_so_far()):
+                self.late = True
+                return
+
+    def set_mode(self, training: bool) -> bool:
+        """Put the weights in place that are trained, or those that are evaluated.
+
+        Returns:
+            Whether they may be different ones, of which the optimizer knows.
+        """
+        if self.averages is not None:
+            self.averages.show(not training)
+        return protocol.set_mode(self.optimizer, training)
 
     def take(self, batch: Any) -> None:
         """Take one step on a batch."""
@@ -179,18 +188,18 @@ class Trainer:
             name = self.settings.optimizer_class
             checkpoints.skip(f"the state_dict of {name} does not hold all of its state")
 
-    def evaluate(self, epoch: int, report: Report) -> None:
-        """Evaluate each replicate that has not diverged."""
+    def evaluate(self, epoch: float, report: Report, last: bool = False) -> None:
+        """Evaluate each replicate that has not ended; the ``last`` time on the test set too."""
         seconds, count = self._share(self.training), len(self.replicates)
         losses = torch.stack(self.losses) if self.losses else torch.empty(0)
-        if self.step and protocol.set_mode(self.optimizer, training=False):
+        if self.step and self.set_mode(training=False):
             self._average_again()
         for number, replicate in enumerate(self.replicates):
-            if replicate.diverged:
+            if replicate.ended:
                 continue
             with self.evaluating:
                 own = losses.view(-1, count)[:, number]
-                row = replicate.evaluate(epoch, self.step, seconds, own)
+                row = replicate.evaluate(epoch, self.step, seconds, own, last)
             report(replicate.seed, row)
         self.losses.clear()
 
@@ -226,6 +235,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
             "processes": self.world.gather(mine),
+            **({"averages": self.averages.state()} if self.averages is not None else {}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -238,6 +248,8 @@ class Trainer:
         optimizers.restore(self.optimizer, state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
+        if self.averages is not None:
+            self.averages.restore(state["averages"])
         mine = state["processes"][self.world.rank]
         if "losses" in mine:
             self.losses[:] = mine["losses"].to(self.device).unbind()

@@ -57,6 +57,8 @@ def of(settings: Settings, data: Dataset, smoothed: bool = False) -> Loss:
         UserError: the loss is not one of the data set's task, or the user's function fails.
     """
     name = named(settings, data)
+    if settings.label_smoothing and name != "cross_entropy":
+        raise UserError(f"label_smoothing is of the cross entropy, and the loss is {name}")
     if custom.is_custom(name):
         return _own(name)
     if name not in TASKS[data.task].losses:

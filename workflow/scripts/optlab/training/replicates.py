@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from optlab.training import draws, networks
-from optlab.training.batches import Batches
+from optlab.training import augmentation, draws, networks
 from optlab.training.datasets import Dataset, Split
 from optlab.training.evaluation import Evaluation, Judge
 from optlab.training.settings import Settings
@@ -20,7 +19,12 @@ DIVERGED = 1000.0  # a loss above this multiple of that of row 0 counts as diver
 class Replicate:
     """Seed k of a run. What it draws is the same in every run that varies the same.
 
-    It is evaluated until it diverges, and remembers the weights of its best validation loss.
+    It is evaluated until it diverges or stops, and remembers the weights of its best validation
+    loss.
+
+    Attributes:
+        stopped: whether it stopped before the others ended, after `Settings.patience` evaluations
+            without a better validation loss.
 
     Args:
         settings: the run.
@@ -36,32 +40,39 @@ class Replicate:
         self.seed = seed
         data = draws.of_seed(settings, data, seed)
         self.model = networks.build(settings, data, seed, world.rank)
-        self.batches = Batches(settings, data, seed, world)
+        self.batches = augmentation.batches(settings, data, seed, world)
         self.rows: list[Evaluation] = []
-        self._data, self._world, self._last_epoch = data, world, settings.epochs
+        self._data, self._world, self._patience = data, world, settings.patience
         self._judge = Judge(settings, data, world)
         sample = slice(settings.train_loss_examples)
         self._sample = Split(data.train.x[sample], data.train.y[sample])
         self._best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "weights": {}}
+        self._since = 0  # evaluations since the best one
+        self.stopped = False
 
     @property
-    def diverged(self) -> bool:
-        """Whether the replicate has diverged; it is then not evaluated again."""
-        return bool(self.rows) and self.rows[-1].status != "ok"
+    def ended(self) -> bool:
+        """Whether the replicate has diverged or stopped; it is then not evaluated again."""
+        return self.stopped or (bool(self.rows) and self.rows[-1].status != "ok")
 
-    def evaluate(self, epoch: int, step: int, seconds: float, losses: Tensor) -> Evaluation:
+    def evaluate(
+        self, epoch: float, step: int, seconds: float, losses: Tensor, last: bool = False
+    ) -> Evaluation:
         """Append the next row and return it.
 
         Args:
             epoch, step: how many have been trained.
             seconds: of the training clock.
             losses: those of the steps since the last row [steps].
+            last: whether nothing more is trained, so that the test set is measured. It also is when
+                the replicate stops, because its validation loss no longer becomes better.
         """
-        row = self._first_bad(epoch, seconds, losses) or self._measured(epoch, step, seconds)
+        row = self._first_bad(epoch, seconds, losses)
+        row = row or self._measured(epoch, step, seconds, last)
         self.rows.append(row)
         return row
 
-    def _first_bad(self, epoch: int, seconds: float, losses: Tensor) -> Evaluation | None:
+    def _first_bad(self, epoch: float, seconds: float, losses: Tensor) -> Evaluation | None:
         """The row of the first step whose loss was not finite or too high, if there is one."""
         if not len(losses):
             return None
@@ -73,7 +84,7 @@ class Replicate:
         step = self.rows[-1].step + number
         return Evaluation(epoch, step, seconds, float(values[number]), status="diverged")
 
-    def _measured(self, epoch: int, step: int, seconds: float) -> Evaluation:
+    def _measured(self, epoch: float, step: int, seconds: float, last: bool) -> Evaluation:
         """The row of the current weights."""
         self._world.broadcast(self.model.buffers())  # running averages differ between ranks
         row = Evaluation(epoch, step, seconds, math.nan)
@@ -82,8 +93,12 @@ class Replicate:
             self._measure(row, "val", self._data.validation)
             if row.val_loss is not None and row.val_loss < self._best["loss"]:
                 self._best = {"loss": row.val_loss, "epoch": epoch, "weights": self._weights()}
+                self._since = 0
+            else:
+                self._since += 1
         row.status = self._status(row)
-        if epoch == self._last_epoch and row.status == "ok" and self._data.test is not None:
+        self.stopped = bool(self._patience) and self._since >= self._patience and not last
+        if (last or self.stopped) and row.status == "ok" and self._data.test is not None:
             self._test(row, self._data.test)
             row.status = self._status(row)
         return row
@@ -116,12 +131,13 @@ class Replicate:
     def state(self) -> dict[str, Any]:
         """What `restore` needs to continue from here."""
         rows = [dict(vars(row)) for row in self.rows]
-        return {"rows": rows, "best": self._best, "model": self.model.state_dict()}
+        own = {"best": self._best, "since": self._since}
+        return {"rows": rows, **own, "model": self.model.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state`."""
         self.rows[:] = [Evaluation(**row) for row in state["rows"]]
-        self._best = state["best"]
+        self._best, self._since = state["best"], state["since"]
         self.model.load_state_dict(state["model"])
 
 

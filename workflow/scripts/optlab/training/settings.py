@@ -8,6 +8,7 @@ from typing import Any
 # training, such as dropout; division into training and validation examples; subset of a data set.
 VARIABLE = ("weights", "order", "split", "subset")
 USUAL = ("weights", "order")
+UNLIMITED = 10**9  # epochs of a run that ends by the clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,12 @@ class Settings:
             and targets; None for the usual one.
         label_smoothing: of the cross entropy in steps; evaluations are without it.
         metrics: what is measured beside the loss; None for the usual of the task.
+        clip_norm: the longest gradient, of all parameters together; 0 for any length.
+        accumulation: the parts of a batch whose gradients are computed one after the other.
+        ema: the decay of the moving average of the weights, which is evaluated; 0 for none.
+        augment: how training examples are changed (`optlab.catalogue.augmentations`).
+        patience: evaluations without a better validation loss after which a seed stops; 0: never.
+        minutes: of the training clock, after which a seed stops; 0: after the epochs.
         timed: whether the training time is compared with that of other world sizes.
     """
 
@@ -76,6 +83,12 @@ class Settings:
     loss: str | None = None
     label_smoothing: float = 0.0
     metrics: Sequence[str] | None = None
+    clip_norm: float = 0
+    accumulation: int = 1
+    ema: float = 0
+    augment: str = "none"
+    patience: int = 0
+    minutes: float = 0
     timed: bool = False
 
     @property

@@ -59,6 +59,7 @@ def run_of(search: Search, chosen: Setting, epoch_examples: int | None) -> Run:
         knobs=chosen.knobs,
         **carried(network, optimizer, chosen.knobs, chosen.network_options),
         batch_size=chosen.batch_size,
+        **chosen.axes,
         epoch_examples=epoch_examples,
         train_loss_examples=TRAIN_LOSS_EXAMPLES,
         device=devices.resolve(search.device),

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files, triggers
-from optlab.catalogue import networks, optimizers, tasks
+from optlab.catalogue import networks, tasks
 from optlab.catalogue.knobs import FLAG, whole
-from optlab.catalogue.optimizers import Use
 from optlab.data import identity, known
 from optlab.errors import DamagedError, Mistake, UserError, allowed, below, show
-from optlab.study import names, space
+from optlab.study import misfits, names, space
 from optlab.study.carried import carried
 from optlab.study.claims import searches as claims
 from optlab.study.run import Run
@@ -174,26 +173,10 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
     if exercise["batch_size"] == "full" and exercise["epoch_examples"] is not None:
         yield ("epoch_examples",), "a full batch is the whole training set; leave one of the two"
     if network in networks.NETWORKS and not found:
-        yield from _useless(exercise)
+        yield from below(("space",), space.useless(exercise))
         for number, dataset in enumerate(exercise["datasets"]):
             for key, message in _unfit(study, dataset, exercise):
                 yield (*key, number) if key == ("datasets",) else key, f"{show(dataset)} {message}"
-
-
-def _useless(exercise: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Optimizers that a sweep would skip with some network or batch size of the space."""
-    drawn, network = exercise["space"], exercise["network"]
-    sizes = space.extremes(drawn, "batch_size", exercise["batch_size"])
-    uses = [
-        Use(network, options, size)
-        for options in space.largest(drawn, network)
-        for size in dict.fromkeys(sizes)
-    ]
-    for number, name in enumerate(drawn["optimizer"]["choices"]):
-        reasons = (optimizers.of(name).cannot(use) for use in uses)
-        if reason := next(filter(None, reasons), None):
-            where = ("space", "optimizer", "choices", number)
-            yield where, f"{show(name)} makes no sense here: {reason}"
 
 
 def _unfit(
@@ -227,6 +210,8 @@ def _unfit(
     reasons = (networks.unfit(exercise["network"], one, shape) for one in options)
     if reason := next(filter(None, reasons), None):
         yield ("datasets",), f"does not fit: {reason}"
+    for place, reason in misfits.of_space(drawn, definition):
+        yield ("space", *place), f"does not fit: {reason}"
 
 
 def _options(kind: str, given: Mapping[str, Any], table: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -4,11 +4,12 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from optlab.catalogue import optimizers
+from optlab.catalogue import axes, optimizers
 from optlab.errors import Mistake, below
 from optlab.study import confirmation, names
 from optlab.study.claims import sweeps as claims
-from optlab.study.run import AXES, Run, maker
+from optlab.study.run import Run, maker
+from optlab.training.settings import UNLIMITED
 
 TABLES = {
     "runs": "runs",
@@ -20,9 +21,19 @@ TABLES = {
     "claims": "claims",
 }
 
+# What a run is of, and the keys of the exercise that have the values.
+PLACES = {"dataset": "datasets", "model": "models", "batch_size": "batch_sizes",
+          "epochs": "epochs", "gpus": "gpus"}  # fmt: skip
+
 
 def fill(exercise: dict[str, Any]) -> None:
-    """Fill in the values of every knob."""
+    """Fill in the values of every knob, and the epochs; leave out axes at their default."""
+    for name, values in axes.given(exercise).items():
+        axis = axes.AXES[name]
+        if axis.key == "" and values == [axis.default]:
+            del exercise[name]
+    if "minutes" in exercise and exercise["epochs"] == [10]:  # the default
+        exercise["epochs"] = [UNLIMITED]
     exercise["optimizers"] = {
         name: optimizers.grid(name, given or {}) for name, given in exercise["optimizers"].items()
     }
@@ -31,6 +42,8 @@ def fill(exercise: dict[str, Any]) -> None:
 def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[Mistake]:
     """What its section names, and how its results are to be judged."""
     yield from names.grid(study, exercise)
+    if "minutes" in exercise and exercise["epochs"] != [UNLIMITED]:
+        yield ("epochs",), "minutes are in place of epochs; leave out one of the two"
     yield from names.judged(study, exercise)
     yield from names.varied(study, exercise)
     yield from confirmation.mistakes(study, exercise)
@@ -47,16 +60,15 @@ def run_mistakes(exercise: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[M
 def runs(study: Mapping[str, Any], name: str) -> Iterator[Run]:
     """The grid: every combination of the exercise's axes and of each optimizer's knobs."""
     exercise, make = study["exercises"][name], maker(study, name)
-    keys = ("datasets", "models", "batch_sizes", "epochs", "gpus", "schedules")
-    axes = {axis: exercise[key] for axis, key in zip(AXES, keys, strict=True)}
+    grid_axes = {axis: exercise[key] for axis, key in PLACES.items()} | axes.given(exercise)
     for optimizer, grid in exercise["optimizers"].items():
-        for place, knobs in itertools.product(_points(axes), _points(grid)):
+        for place, knobs in itertools.product(_points(grid_axes), _points(grid)):
             yield make(optimizer=optimizer, knobs=knobs, replicates=_replicates(exercise), **place)
 
 
-def _points(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Every combination of the values of these axes."""
-    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
 def _replicates(exercise: Mapping[str, Any]) -> str:
