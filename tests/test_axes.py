@@ -11,6 +11,7 @@ from handmade import resolved, settings, train_one
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+import status
 import train
 from optlab import command_line
 from optlab.catalogue import axes
@@ -20,6 +21,7 @@ from optlab.figures.reader import Reader, _line
 from optlab.results import clocks, tables
 from optlab.results.reading import Curve
 from optlab.runs import metrics, record
+from optlab.runs.standing import standing
 from optlab.search.trials import trial
 from optlab.study import space, table
 from optlab.study.kinds import search
@@ -530,6 +532,8 @@ def test_rows_records_and_tables_say_when_seeds_ended(here, capsys):
     assert frame["stopped_early"].tolist()[1] == 2 and frame["stopped_early"].isna().tolist()[2]
     mean = sum(entry["epochs"] for entry in told) / 2
     assert frame["epochs_trained"].tolist()[2] == pytest.approx(mean) and mean > 0
+    lines = status.report("hand", [standing(run) for run in table.runs(study)], 1)
+    assert "  2 of 2 seeds with patience stopped early" in lines
     assert clocks.warnings(waits, "cpu")[-1] == "2 of 2 seeds stopped early"
     assert "trained by the clock: another machine" in clocks.warnings(timed, "cpu")[-1]
     # A line has the evaluations that all seeds have: the last ones are at other epochs.

@@ -46,6 +46,9 @@ def report(name: str, standings: list[Standing], cores: int) -> list[str]:
     count = Counter(one.state for one in standings)
     lines = [f"study {name}: {len(standings)} runs"]
     lines.append("  " + ", ".join(f"{count[state]} {state}" for state in STATES))
+    if stopped := sum(one.stopped for one in standings):
+        seeds = sum(one.run.seeds for one in standings if one.run.patience)
+        lines.append(f"  {stopped} of {counted(seeds, 'seed')} with patience stopped early")
     for one in standings:
         if one.state == "running":
             left = f", {progress.duration(one.seconds)} left" if one.seconds else ""

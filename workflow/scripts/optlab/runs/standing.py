@@ -23,6 +23,7 @@ class Standing:
         seconds: taken, if it is done; still needed, if it is running; None if not known.
         share: the part of a running run that is done.
         message: why it failed.
+        stopped: the number of its seeds that stopped early, if it is done.
     """
 
     run: Run
@@ -30,6 +31,7 @@ class Standing:
     seconds: float | None = None
     share: float = 0.0
     message: str = ""
+    stopped: int = 0
 
 
 def standing(run: Run) -> Standing:
@@ -52,7 +54,10 @@ def _standing(run: Run) -> Standing:
     if record and content is not None:
         seeds = {entry["seed"] for entry in record["seeds"]}
         if seeds.issuperset(run.seed_numbers):
-            return Standing(run, "done", record["wall"]["total"] * run.seeds / len(seeds))
+            early = [seed for seed in record["seeds"] if seed.get(records.STOPPED)]
+            stopped = sum(seed["seed"] in run.seed_numbers for seed in early)
+            seconds = record["wall"]["total"] * run.seeds / len(seeds)
+            return Standing(run, "done", seconds, stopped=stopped)
     news = files.read_object(Path(run.state))
     if not news:
         return Standing(run, "waiting")
