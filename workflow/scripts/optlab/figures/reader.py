@@ -78,7 +78,8 @@ class Reader:
         return figure if not figure.endswith("loss") else f"{figure} ({self._loss(run)})"
 
     def _loss(self, run: Run) -> str:
-        source = SOURCES.get(self._study["datasets"][run.dataset]["source"])
+        defined = self._study.get("datasets", {}).get(run.dataset, {})  # nothing for a run by hand
+        source = SOURCES.get(defined.get("source", run.dataset))
         name = run.loss or (source.loss if source else None)
         if name and custom.is_custom(name):
             return tasks.column(name)
