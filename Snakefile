@@ -55,6 +55,7 @@ rule all:
         rules.study.output,
         # Named here, so that what is missing is made again although the tables are there.
         results_of(EXERCISES),
+        weights_of(EXERCISES),
         rules.tables.output,
         [str(page) for page in rules.page.output],
         PICTURES.values(),

@@ -119,7 +119,7 @@ def test_a_file_that_is_not_this_runs_is_ignored_with_a_warning(spoil, words, di
     spoil(file)
     checkpoints = Checkpoints(file, "mark")
     checkpoints.load()
-    assert checkpoints.resume([0]) is None and checkpoints.finished == {"rows": [], "seeds": []}
+    assert checkpoints.resume([0]) is None and not any(checkpoints.finished.values())
     assert words in capsys.readouterr().out
 
 

@@ -90,6 +90,7 @@ def test_the_names_of_rules_are_those_that_no_exercise_can_have():
     rules = "\n".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
     rules += (ROOT / "Snakefile").read_text()
     named = set(re.findall(r"^ *(?:rule|checkpoint) (\w+):", rules, re.MULTILINE))
+    named |= set(re.findall(r'^ *f"\w+_{exercise}" if exercise else "(\w+)"', rules, re.MULTILINE))
     assert named == set(reading.RULES)
 
 

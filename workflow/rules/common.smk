@@ -23,6 +23,7 @@ from optlab.data import identity, known
 from optlab.figures import plan
 from optlab.machine import cluster, owner
 from optlab.machine import resources as machine
+from optlab.runs import weights
 from optlab.study import kinds, reading, table
 from optlab.study.kinds import search
 

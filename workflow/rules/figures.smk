@@ -4,7 +4,8 @@ In:  the results of the exercise, and the part of the study that is about it.
 Out: figures/<exercise>/*.svg, and figures/*.svg, which compare the problems of several exercises
 """
 
-NOT_DRAWN = ("claims", "margin")  # keys of an exercise on which no picture depends
+# Keys of an exercise on which no picture depends.
+NOT_DRAWN = ("claims", "margin", "keep_weights")
 
 PICTURES = {
     exercise: [
@@ -58,6 +59,7 @@ for exercise in EXERCISES:
         input:
             PICTURES[exercise],
             results_of([exercise]),
+            weights_of([exercise]),
 
 
 # The exercises that the pictures of the whole study compare.

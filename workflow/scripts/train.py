@@ -28,7 +28,7 @@ from typing import Any
 from optlab import command_line, errors, files, locks, triggers
 from optlab.catalogue import listing
 from optlab.machine import devices, hardware, owner, processes
-from optlab.runs import failures, metrics, notes, record
+from optlab.runs import failures, metrics, notes, record, weights
 from optlab.runs.failures import RunFailed
 from optlab.runs.progress import Progress
 from optlab.study.run import Run
@@ -87,9 +87,11 @@ class Job:
             devices.take_for(self.run.device, processes.processes_here(self.run.gpus))
         self.device = devices.resolve(self.run.device)
         self.mark = fingerprint(self.run, self.device)
-        self.rows, self.seeds = record.kept(self.output, self.mark)
+        there = record.kept(self.output, self.mark)
+        self.rows, self.seeds = weights.with_weights(self.run, self.output, *there)
         wanted = self.run.seed_numbers
         self.missing = set(wanted) - {seed["seed"] for seed in self.seeds}
+        self.weights: dict[int, Any] = {}  # those to be written, by seed
         done = len(wanted) - len(self.missing)
         self.progress = Progress(self.state, wanted, self.run.epochs, done, self.run.minutes)
 
@@ -117,7 +119,8 @@ class Job:
         """Train the missing seeds; rank 0 writes the results."""
         world = processes.join(self.device)
         self.missing = world.follow(self.missing)
-        checkpoints = Checkpoints(self.checkpoint, self.mark, interruption, world, self.started)
+        mark = self.mark + (self.run.keep_weights or "")  # it holds those of finished seeds
+        checkpoints = Checkpoints(self.checkpoint, mark, interruption, world, self.started)
         try:
             with checkpoints.patience():
                 facts = self.train_seeds(checkpoints, world)
@@ -156,11 +159,15 @@ class Job:
             with failures.recognised(run):
                 outcomes = loop.train(run, data, group, report, checkpoints, world)
             missing -= set(group)
-            checkpoints.finish(*results_of(run, group, outcomes, data), last=not missing)
+            pairs = zip(group, outcomes, strict=True)
+            kept = {seed: tuple(outcome.kept) for seed, outcome in pairs if outcome.kept}
+            results = results_of(run, group, outcomes, data)
+            checkpoints.finish(*results, last=not missing, weights=kept)
         known = {entry["seed"] for entry in self.seeds}
         seeds = [entry for entry in finished["seeds"] if entry["seed"] not in known]
         self.rows += [row for row in finished["rows"] if row["seed"] not in known]
         self.seeds += seeds
+        self.weights = finished["weights"]
         measured = measurements(run, data, world)
         times = wall(seeds, self.started, ready, checkpoints.spent)
         return {"sizes": draws.sizes(run, data), **measured, "wall": times, **noted}
@@ -173,12 +180,14 @@ class Job:
         done = {seed["seed"] for seed in self.seeds}
         missing = [seed for seed in self.run.seed_numbers if seed not in done]
         rows = [*self.rows, *failures.rows(self.run, self.device, missing)]
+        weights.write_empty(self.run, self.output, missing)
         record.write(self.output, rows, self.described({"failure": message}))
         self.progress.finish()
         print(f"failed: {message}")
 
     def write(self, facts: dict[str, Any]) -> None:
         """Write the run's two files, then remove its progress and its checkpoint."""
+        weights.write(self.run, self.output, self.seeds, self.weights)
         record.write(self.output, self.rows, self.described(facts))
         files.remove(self.checkpoint)
         self.progress.finish()

@@ -141,6 +141,8 @@ def _where(add: Callable) -> None:
         help="measure the parts of a step afterwards, to see where the time goes")  # fmt: skip
     add("--output", type=values.folder, metavar="FOLDER",
         help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
+    add("--keep-weights", choices=("last", "best"),
+        help="write the weights too, the last or the best on validation data")  # fmt: skip
     add(
         "--exercise",
         default="hand",

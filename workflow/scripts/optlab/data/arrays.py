@@ -28,7 +28,8 @@ class Arrays:
     `scale`, the pixels of images are in [0, 1]. `x_val`, `y_val`: a validation set of its own, else
     None. `test`: where its test set comes from, in words, if it is not as the catalogue says.
     `notes`: what was done as documented, but perhaps not as meant, in a line each. `class_names`:
-    of the classes, where they are not numbers.
+    of the classes, where they are not numbers. `standard`: the `mean` and the `deviation` of each
+    column with which x, and perhaps y, was standardised.
     """
 
     x_train: np.ndarray
@@ -41,6 +42,7 @@ class Arrays:
     test: str = ""
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    standard: Mapping[str, Mapping[str, list[float]]] | None = None
 
     @property
     def classes(self) -> int | None:

@@ -164,14 +164,20 @@ def _split(
         "split": _sentence(source, definition, whole, sizes),
         "seed": seed,
         "sha256": files.arrays_hash(stored),
+        **_more(whole),
     }
-    if whole.x_val is not None:
-        description["validation_of_its_own"] = True
-    if whole.class_names:
-        description["class_names"] = list(whole.class_names)
-    if whole.notes:
-        description["notes"] = list(whole.notes)
     return stored, {**description, files.SEAL: files.seal(description)}
+
+
+def _more(whole: Arrays) -> dict[str, Any]:
+    """What the description says only of data sets that have it."""
+    found = {
+        "validation_of_its_own": whole.x_val is not None,
+        "class_names": list(whole.class_names),
+        "notes": list(whole.notes),
+        "standard": whole.standard,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _sentence(source: Source, definition: Definition, whole: Arrays, sizes: dict[str, int]) -> str:

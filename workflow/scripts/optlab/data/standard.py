@@ -35,6 +35,10 @@ class Scale(NamedTuple):
         """The values with mean 0 and deviation 1, as float32."""
         return ((values - self.mean) / self.deviation).astype(np.float32)
 
+    def said(self) -> dict[str, list[float]]:
+        """Both, as the description of a data set has them."""
+        return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+
 
 def standardised(data: Arrays) -> Arrays:
     """The data set with inputs, and targets of a regression, of mean 0 and deviation 1.
@@ -43,10 +47,12 @@ def standardised(data: Arrays) -> Arrays:
     every seed of the split.
     """
     x = Scale.of(data.x_train)
-    found = replace(data, x_train=x(data.x_train), x_test=x(data.x_test))
+    said = {"x": x.said()}
+    found = replace(data, x_train=x(data.x_train), x_test=x(data.x_test), standard=said)
     if data.classes is not None:
         return found
     y = Scale.of(data.y_train)
+    said["y"] = y.said()
     return replace(found, y_train=y(data.y_train), y_test=y(data.y_test))
 
 

@@ -17,14 +17,15 @@ from optlab.values import text
 
 _SEAL = b',\n "record_sha256": '  # the last key of a record: a hash of all before it
 STOPPED = "stopped_early"  # column and key of runs with `patience`
-_UNCOUNTED = ("study", "seeds", "first_seed", "data")
+_UNCOUNTED = ("study", "seeds", "first_seed", "data", "keep_weights")
 
 
 def fingerprint(settings: Mapping[str, Any], code: str, data: Iterable[str | Path]) -> str:
     """A hash of everything that the figures of a run depend on: settings, code, data, PyTorch.
 
     Args:
-        settings: those of the run; its study, its seeds and the path of the data do not count.
+        settings: those of the run; its study, its seeds, the path of the data, and what it keeps
+            beside its figures do not count.
         code: the digest of the rule's files (`optlab.triggers`).
         data: the prepared data set's description, and files of the user's own.
     """
@@ -137,7 +138,9 @@ def of_seed(seed: int, outcome: Any, replicates: int, device: str) -> dict[str, 
         device: cpu or cuda.
     """
     last = outcome.evaluations[-1]
-    weights = {name: value.flatten().tolist() for name, value in outcome.model.state_dict().items()}
+    state = outcome.model.state_dict().items()
+    tensors = ((name, value) for name, value in state if hasattr(value, "flatten"))
+    weights = {name: value.flatten().tolist() for name, value in tensors}
     facts = {
         "seed": seed,
         "status": last.status,

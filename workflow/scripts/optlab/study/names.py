@@ -5,6 +5,7 @@ Each function yields mistakes, whose keys are relative to the section that it ch
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ def _undrawn(definition: Mapping[str, Any]) -> str | None:
         return None if known.sizes(definition)[1] else "has no validation examples to draw"
     except DataError:
         return None  # reported elsewhere
+
+
+def kept(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
+    """The best weights are those of the lowest validation loss, which a data set must have."""
+    for name in exercise["datasets"] if exercise["keep_weights"] == "best" else ():
+        definition = study["datasets"].get(name)
+        if definition is None or any(identity.mistakes(definition)):
+            continue  # reported elsewhere
+        with suppress(DataError):  # reported elsewhere
+            if known.source(definition).validation is None and not known.sizes(definition)[1]:
+                words = f"the data set {name} has no validation examples to judge by; use last"
+                yield ("keep_weights",), f"best: {words}"
 
 
 def judged(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:

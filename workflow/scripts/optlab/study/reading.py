@@ -23,7 +23,7 @@ from optlab.values import canonical
 
 INHERITED = (
     *("seeds", "device", "threads", "precision", "sync_batch_norm", "replicates", "vary"),
-    *("confirm", "margin", "extend"),
+    *("confirm", "margin", "extend", "keep_weights"),
 )
 
 # A quoted number, or one that Snakemake's options give as a text, is a number.
@@ -40,11 +40,12 @@ MOST_RUNS = 100_000  # of an exercise, all of which are read into memory
 # Of a folder's name, in bytes. A file system allows 255, and a benchmark adds to the last one.
 LONGEST = 220
 
-# The names of all rules; `figures_<exercise>` is one for each exercise.
+# The names of all rules but those that are of one exercise.
 RULES = (
     *("all", "prepare_data", "study", "train", "confirm", "search_worker", "retrain"),
     *("tables", "figures_study", "page"),
 )
+OF_EXERCISES = ("figures", "train")  # rules of which an exercise has, or may have, its own
 
 # First line of a resolved study, which is not checked again while its hash is right.
 _RESOLVED = "# Resolved, do not edit: "
@@ -189,7 +190,7 @@ def _of_names(study: Mapping[str, Any]) -> Iterator[Mistake]:
     for name, model in study["models"].items():
         yield from below(("models", name), names.model(model))
     yield from confirmation.shared_mistakes(study)
-    rules = (*RULES, *(f"figures_{name}" for name in study["exercises"]))
+    rules = (*RULES, *(f"{rule}_{name}" for name in study["exercises"] for rule in OF_EXERCISES))
     for name, exercise in study["exercises"].items():
         key = ("exercises", name)
         if name in rules:

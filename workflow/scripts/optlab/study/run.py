@@ -21,6 +21,8 @@ AXES = ("dataset", "model", "batch_size", "epochs", "gpus", *axes.AXES)
 
 REPLICATES = ("auto", "together", "separate")
 
+NONE = "none"  # of keep_weights in a study
+
 # Seeds from here on confirm a result. Those of tuning end below: the schema's maximum of `seeds`.
 CONFIRMATION = 100_000
 
@@ -231,7 +233,7 @@ class Run(Settings):
 # Options of `train.py` that are named where they are not at their default.
 _OPTIONS = (
     *(*axes.AXES, "first_seed", "evaluate_every", "train_loss_examples", "replicates"),
-    *("subset", "subset_validation", "loss"),
+    *("subset", "subset_validation", "loss", "keep_weights"),
 )
 
 
@@ -243,8 +245,7 @@ def _default(field: dataclasses.Field) -> Any:
 def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
     """A function that makes runs of an exercise from what differs between them."""
     exercise = study["exercises"][name]
-    fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
-    shared = {"study": study["study"], "exercise": name, **{key: exercise[key] for key in fixed}}
+    shared = {"study": study["study"], "exercise": name, **_shared(exercise)}
     vary = [what for what in VARIABLE if what in exercise.get("vary", USUAL)]
     learned = {
         one: _learned(exercise, one, study["datasets"][one], vary) for one in exercise["datasets"]
@@ -297,3 +298,11 @@ def _own(learned: Mapping[str, Any]) -> list[str]:
     """The loss and the metrics that are the user's own."""
     names = (learned["loss"], *(learned["metrics"] or ()))
     return [name for name in names if name and custom.is_custom(name)]
+
+
+def _shared(exercise: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that all runs of an exercise have, and what they write beside their figures."""
+    fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
+    beside = {key: exercise.get(key, NONE) for key in ("keep_weights",)}
+    written = {key: value for key, value in beside.items() if value != NONE}
+    return {**{key: exercise[key] for key in fixed}, **written}

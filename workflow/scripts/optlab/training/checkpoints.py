@@ -7,7 +7,7 @@ code, data and PyTorch) is not that of the run is ignored with a warning.
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Checkpoints:
         started: when this process was started, in seconds since the epoch.
 
     Attributes:
-        finished: rows and records of the seeds that are complete; they are saved too.
+        finished: rows, records and kept weights of the seeds that are complete; saved too.
         spent: seconds that earlier processes took for what was loaded.
     """
 
@@ -90,7 +90,7 @@ class Checkpoints:
         self._asked, self._steps, self._left = time.monotonic(), 1, 1
         self._current: State | None = None
         self._told: set[str] = set()
-        self.finished: State = {"rows": [], "seeds": []}
+        self.finished: State = {"rows": [], "seeds": [], "weights": {}}
 
     def due(self) -> bool:
         """Whether to save before the next step.
@@ -148,7 +148,13 @@ class Checkpoints:
         """The state of exactly these seeds, if an earlier process has saved it."""
         return self._current if self.under_way == list(seeds) else None
 
-    def finish(self, rows: list[Any], records: list[dict[str, Any]], last: bool) -> None:
+    def finish(
+        self,
+        rows: list[Any],
+        records: list[dict[str, Any]],
+        last: bool,
+        weights: Mapping[int, Any] | None = None,
+    ) -> None:
         """Add seeds that are complete. After the ``last`` ones the run is not interrupted.
 
         Raises:
@@ -157,6 +163,7 @@ class Checkpoints:
         self._current = None
         self.finished["rows"] += rows
         self.finished["seeds"] += records
+        self.finished["weights"] |= weights or {}
         if not last and self._asked_to_end():
             self._write()
             raise KeyboardInterrupt
@@ -165,7 +172,7 @@ class Checkpoints:
         """Read the checkpoint of an earlier process; a file that is not this run's is ignored."""
         found = self._read() if self._world.rank == 0 else None
         if (found := self._world.follow(found)) is not None:
-            self.finished, self._current = found["finished"], found["current"]
+            self.finished, self._current = {**self.finished, **found["finished"]}, found["current"]
             self.spent = found["spent"]
 
     def _read(self) -> State | None:

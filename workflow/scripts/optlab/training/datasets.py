@@ -81,7 +81,7 @@ def load(json_path: str | Path, device: str = "cpu") -> Dataset:
         DataError: a file is missing or unreadable.
         DamagedError: a file is not what was written.
     """
-    description = _description(Path(json_path))
+    description = described(Path(json_path))
     file = Path(json_path).with_suffix(".pt")
     tensors = _tensors(file)
     try:
@@ -108,7 +108,8 @@ def of(description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: st
     return Dataset(**facts, shape=shape, loss=loss, own_validation=own, **splits)
 
 
-def _description(file: Path) -> dict[str, Any]:
+def described(file: Path) -> dict[str, Any]:
+    """The description of a prepared data set; for its errors see `load`."""
     try:
         description = files.read_sealed(file)
         complete = description.keys() >= {*_FACTS, "shape", "sizes"}

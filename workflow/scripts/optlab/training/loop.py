@@ -29,6 +29,7 @@ from optlab.training.checkpoints import Checkpoints
 from optlab.training.clock import Clock, Deadline
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import Evaluation
+from optlab.training.kept import Kept
 from optlab.training.replicates import Replicate
 from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
@@ -51,6 +52,7 @@ class Outcome:
         cpu_seconds: for which the training thread had a core while the training clock ran, shared
             in the same way. On a CPU it is less where other work had its core.
         stopped_early: whether it ended because its validation loss no longer became better.
+        kept: the weights that the run is to keep (`Settings.keep_weights`).
     """
 
     evaluations: list[Evaluation]
@@ -59,6 +61,7 @@ class Outcome:
     evaluation_seconds: float
     cpu_seconds: float = 0.0
     stopped_early: bool = False
+    kept: Kept | None = None
 
 
 class Trainer:
@@ -130,7 +133,9 @@ class Trainer:
                 self.evaluate(self._trained(), report, last=self.ended)
         shares = (self._share(self.training), self._share(self.evaluating))
         cpu = self.training.cpu / len(self.replicates)
-        return [Outcome(r.rows, r.model, *shares, cpu, r.stopped) for r in self.replicates]
+        return [
+            Outcome(r.rows, r.model, *shares, cpu, r.stopped, r.to_keep) for r in self.replicates
+        ]
 
     @property
     def ended(self) -> bool:

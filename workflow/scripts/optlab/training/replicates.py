@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from optlab.training import augmentation, draws, networks
+from optlab.training import augmentation, draws, kept, networks
 from optlab.training.datasets import Dataset, Split
 from optlab.training.evaluation import Evaluation, Judge
+from optlab.training.kept import Kept
 from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
 
@@ -20,7 +21,7 @@ class Replicate:
     """Seed k of a run. What it draws is the same in every run that varies the same.
 
     It is evaluated until it diverges or stops, and remembers the weights of its best validation
-    loss.
+    loss, and those of its last evaluation where they are to be kept.
 
     Attributes:
         stopped: whether it stopped before the others ended, after `Settings.patience` evaluations
@@ -49,6 +50,10 @@ class Replicate:
         self._best: dict[str, Any] = {"loss": math.inf, "epoch": 0, "weights": {}}
         self._since = 0  # evaluations since the best one
         self.stopped = False
+        self._last: dict[str, Any] = {"epoch": 0, "weights": {}}
+        self._keeps = settings.keep_weights
+        if self._keeps:
+            kept.check(self.model, data, self._keeps, settings.network_builder)
 
     @property
     def ended(self) -> bool:
@@ -101,6 +106,8 @@ class Replicate:
         if (last or self.stopped) and row.status == "ok" and self._data.test is not None:
             self._test(row, self._data.test)
             row.status = self._status(row)
+        if self._keeps == "last" and (row.status == "ok" or not self.rows):
+            self._last = {"epoch": epoch, "weights": self._weights()}
         return row
 
     def _status(self, row: Evaluation) -> str:
@@ -123,6 +130,14 @@ class Replicate:
     def _measure(self, row: Evaluation, part: str, split: Split) -> None:
         row.put(part, self._judge.measure(self.model, split))
 
+    @property
+    def to_keep(self) -> Kept | None:
+        """The weights that the run is to keep: of no figures, such as NaN, are the first ones."""
+        if not self._keeps:
+            return None
+        found = self._best if self._keeps == "best" else self._last
+        return Kept(found["epoch"], found["weights"] or self._weights())
+
     def _weights(self) -> dict[str, Any]:
         """A copy of the model's state. If weights are views, ``deepcopy`` would copy their base."""
         state = self.model.state_dict().items()
@@ -132,12 +147,14 @@ class Replicate:
         """What `restore` needs to continue from here."""
         rows = [dict(vars(row)) for row in self.rows]
         own = {"best": self._best, "since": self._since}
-        return {"rows": rows, **own, "model": self.model.state_dict()}
+        last = {"last": self._last} if self._keeps == "last" else {}
+        return {"rows": rows, **own, **last, "model": self.model.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state`."""
         self.rows[:] = [Evaluation(**row) for row in state["rows"]]
         self._best, self._since = state["best"], state["since"]
+        self._last = state.get("last", self._last)
         self.model.load_state_dict(state["model"])
 
 

@@ -52,6 +52,8 @@ class Settings:
         patience: evaluations without a better validation loss after which a seed stops; 0: never.
         minutes: of the training clock, after which a seed stops; 0: after the epochs.
         timed: whether the training time is compared with that of other world sizes.
+        keep_weights: those of the last evaluation (last), or of the one with the lowest validation
+            loss (best), which the record then goes with; None keeps none.
     """
 
     network_builder: str
@@ -90,6 +92,7 @@ class Settings:
     patience: int = 0
     minutes: float = 0
     timed: bool = False
+    keep_weights: str | None = None
 
     @property
     def specs(self) -> list[str]:

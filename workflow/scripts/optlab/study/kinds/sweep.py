@@ -46,6 +46,7 @@ def mistakes(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Iterator[
         yield ("epochs",), "minutes are in place of epochs; leave out one of the two"
     yield from names.judged(study, exercise)
     yield from names.varied(study, exercise)
+    yield from names.kept(study, exercise)
     yield from confirmation.mistakes(study, exercise)
 
 
