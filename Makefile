@@ -10,7 +10,7 @@ SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
 CHECK = .venv/bin/python workflow/scripts/check.py --study '$(STUDY)'
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab open watch check settle retry status paper campaigns test test-slow test-slurm test-gridengine lint format bench clean
+.PHONY: help install lab open watch check settle retry status paper archive campaigns test test-slow test-slurm test-gridengine lint format bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -52,6 +52,9 @@ status: install  ## what of the study is done, running, failed, and how long the
 
 paper: install  ## the finished study as LaTeX and Markdown: tables, figures as PDF, methods, a checklist
 	@.venv/bin/python workflow/scripts/paper.py --study '$(STUDY)'
+
+archive: install  ## the finished study with code, data and hashes in one file, for others to continue
+	@.venv/bin/python workflow/scripts/archive.py --study '$(STUDY)'
 
 test: install  ## the fast tests, under five minutes on two cores
 	.venv/bin/python -m pytest -n auto -m "not slow and not slurm and not gridengine" tests
