@@ -78,6 +78,32 @@ def test_the_last_weights_give_the_figures_of_the_last_row(lab, capsys):
     assert "--keep-weights last" in record["command"]
 
 
+def agree(seed):
+    """Whether the weights of a seed give the test accuracy of its last row."""
+    net = trained.load("out", seed)
+    tensors = torch.load(Path(net.run.data).with_suffix(".pt"))
+    right = (net.predict(tensors["x_test"]) == tensors["y_test"]).double().mean()
+    return float(right) == pytest.approx(float(rows_of(seed)[-1]["test_accuracy"]), abs=1e-12)
+
+
+def test_stacked_seeds_have_weights_of_their_own(lab):
+    trained_by(DIGITS, "--keep-weights", "last", "--seeds", "3", "--replicates", "together")
+    assert len(set(contents().values())) == 3
+    assert all(agree(seed) for seed in range(3))
+    # Of views into a stack, each file would hold the whole stack.
+    assert max(map(len, contents().values())) < 2 * 4 * 650 + 2000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", [{}, {"optimizer": "schedulefree:AdamWScheduleFree"}])
+def test_weights_of_several_processes_and_of_averaged_ones_give_their_figures(lab, schedule):
+    words = [*DIGITS.split(), "--keep-weights", "last", "--output", "out"]
+    words += ["--optimizer", schedule["optimizer"]] if schedule else ["--gpus", "2"]
+    program = ROOT / "workflow/scripts/train.py"
+    subprocess.run([sys.executable, str(program), *words, "--log-to", "tensorboard"], check=True)
+    assert agree(0) and list(Path("out/tensorboard/seed-0").iterdir())
+
+
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(lab):
     words = "--dataset digits --model mlp --epochs 8 --device cpu --optimizer adam --lr 0.1"
     record = trained_by(words, "--keep-weights", "best")

@@ -5,7 +5,7 @@ Out: figures/<exercise>/*.svg, and figures/*.svg, which compare the problems of 
 """
 
 # Keys of an exercise on which no picture depends.
-NOT_DRAWN = ("claims", "margin", "keep_weights")
+NOT_DRAWN = ("claims", "margin", "keep_weights", "log")
 
 PICTURES = {
     exercise: [

@@ -29,6 +29,7 @@ from optlab import command_line, errors, files, locks, triggers
 from optlab.catalogue import listing
 from optlab.machine import devices, hardware, owner, processes
 from optlab.runs import failures, metrics, notes, record, weights
+from optlab.runs.events import Events
 from optlab.runs.failures import RunFailed
 from optlab.runs.progress import Progress
 from optlab.study.run import Run
@@ -94,6 +95,7 @@ class Job:
         self.weights: dict[int, Any] = {}  # those to be written, by seed
         done = len(wanted) - len(self.missing)
         self.progress = Progress(self.state, wanted, self.run.epochs, done, self.run.minutes)
+        self.events = Events(self.run, self.output)
 
     def do(self, words: Sequence[str], interruption: Interruption) -> int:
         """Train the missing seeds in the number of processes that the run has.
@@ -151,7 +153,9 @@ class Job:
         checkpoints.load()
         finished = checkpoints.finished
         missing = self.missing - {entry["seed"] for entry in finished["seeds"]}
-        report = self.progress.update if world.rank == 0 else lambda seed, evaluation: None
+        report = self.report if world.rank == 0 else lambda seed, evaluation: None
+        for seed, row in checkpoints.rows_under_way if world.rank == 0 else ():
+            self.events.update(seed, row)
         if world.rank == 0 and run.replicates == "together" and (why := run.unstackable):
             print(f"replicates are trained one after the other: {why}", flush=True)
         noted = notes.of(run, data, world)
@@ -169,8 +173,13 @@ class Job:
         self.seeds += seeds
         self.weights = finished["weights"]
         measured = measurements(run, data, world)
-        times = wall(seeds, self.started, ready, checkpoints.spent)
+        times = record.wall(seeds, self.started, ready, checkpoints.spent)
         return {"sizes": draws.sizes(run, data), **measured, "wall": times, **noted}
+
+    def report(self, seed: int, evaluation: Any) -> None:
+        """Say that a seed was evaluated."""
+        self.progress.update(seed, evaluation)
+        self.events.update(seed, evaluation.cells())
 
     def fail(self, message: str) -> None:
         """Write the run's two files with the reason why it failed.
@@ -189,6 +198,7 @@ class Job:
         """Write the run's two files, then remove its progress and its checkpoint."""
         weights.write(self.run, self.output, self.seeds, self.weights)
         record.write(self.output, self.rows, self.described(facts))
+        self.events.finish(self.rows)
         files.remove(self.checkpoint)
         self.progress.finish()
         print(f"results: {self.output}")
@@ -219,16 +229,6 @@ def fingerprint(run: Run, device: str) -> str:
     settings = {**run.fields(), "device": device, "replicates": replicates}
     code = triggers.digest("train", *run.parts)
     return record.fingerprint(settings, code, [*run.code, run.data])
-
-
-def wall(seeds: list[dict[str, Any]], started: float, ready: float, spent: float) -> dict:
-    """Where the seconds of the job went; ``spent`` are those of interrupted calls before it."""
-    return {
-        "start_up": round(ready - started, 3),
-        "training": round(sum(entry["seconds"] for entry in seeds), 3),
-        "evaluation": round(sum(entry["evaluation_seconds"] for entry in seeds), 3),
-        "total": round(time.time() - started + spent, 3),
-    }
 
 
 def at_once(run: Run, device: str) -> bool:

@@ -143,6 +143,7 @@ def _where(add: Callable) -> None:
         help="results (results/by-hand/runs/ and the settings)")  # fmt: skip
     add("--keep-weights", choices=("last", "best"),
         help="write the weights too, the last or the best on validation data")  # fmt: skip
+    add("--log-to", choices=("tensorboard",), help="write event files for it, too")
     add(
         "--exercise",
         default="hand",

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import time
 import zlib
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -17,7 +18,7 @@ from optlab.values import text
 
 _SEAL = b',\n "record_sha256": '  # the last key of a record: a hash of all before it
 STOPPED = "stopped_early"  # column and key of runs with `patience`
-_UNCOUNTED = ("study", "seeds", "first_seed", "data", "keep_weights")
+_UNCOUNTED = ("study", "seeds", "first_seed", "data", "keep_weights", "log_to")
 
 
 def fingerprint(settings: Mapping[str, Any], code: str, data: Iterable[str | Path]) -> str:
@@ -153,3 +154,13 @@ def of_seed(seed: int, outcome: Any, replicates: int, device: str) -> dict[str, 
         **({"trained_at_once": replicates} if replicates > 1 else {}),
     }
     return {**facts, "final_weights": weights} if facts["weights"] <= 16 else facts
+
+
+def wall(seeds: list[dict[str, Any]], started: float, ready: float, spent: float) -> dict:
+    """Where the seconds of the job went; ``spent`` are those of interrupted calls before it."""
+    return {
+        "start_up": round(ready - started, 3),
+        "training": round(sum(entry["seconds"] for entry in seeds), 3),
+        "evaluation": round(sum(entry["evaluation_seconds"] for entry in seeds), 3),
+        "total": round(time.time() - started + spent, 3),
+    }

@@ -23,7 +23,7 @@ from optlab.values import canonical
 
 INHERITED = (
     *("seeds", "device", "threads", "precision", "sync_batch_norm", "replicates", "vary"),
-    *("confirm", "margin", "extend", "keep_weights"),
+    *("confirm", "margin", "extend", "keep_weights", "log"),
 )
 
 # A quoted number, or one that Snakemake's options give as a text, is a number.

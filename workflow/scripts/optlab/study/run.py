@@ -21,7 +21,7 @@ AXES = ("dataset", "model", "batch_size", "epochs", "gpus", *axes.AXES)
 
 REPLICATES = ("auto", "together", "separate")
 
-NONE = "none"  # of keep_weights in a study
+NONE = "none"  # of keep_weights and log in a study
 
 # Seeds from here on confirm a result. Those of tuning end below: the schema's maximum of `seeds`.
 CONFIRMATION = 100_000
@@ -42,6 +42,7 @@ class Run(Settings):
         first_seed: the seed of the first replicate; the others follow.
         threads: CPU threads of each process.
         replicates: trained together, separate, or (auto) together where that is faster.
+        log_to: tensorboard, which also gets the metrics; None for metrics.tsv alone.
     """
 
     study: str
@@ -58,6 +59,7 @@ class Run(Settings):
     first_seed: int = 0
     threads: int = 1
     replicates: str = "auto"
+    log_to: str | None = None
 
     @cached_property
     def path(self) -> str:
@@ -233,7 +235,7 @@ class Run(Settings):
 # Options of `train.py` that are named where they are not at their default.
 _OPTIONS = (
     *(*axes.AXES, "first_seed", "evaluate_every", "train_loss_examples", "replicates"),
-    *("subset", "subset_validation", "loss", "keep_weights"),
+    *("subset", "subset_validation", "loss", "keep_weights", "log_to"),
 )
 
 
@@ -303,6 +305,8 @@ def _own(learned: Mapping[str, Any]) -> list[str]:
 def _shared(exercise: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that all runs of an exercise have, and what they write beside their figures."""
     fixed = ("seeds", "device", "threads", "precision", "evaluate_every", "train_loss_examples")
-    beside = {key: exercise.get(key, NONE) for key in ("keep_weights",)}
-    written = {key: value for key, value in beside.items() if value != NONE}
+    beside = {"keep_weights": "keep_weights", "log": "log_to"}
+    written = {
+        field: exercise[key] for key, field in beside.items() if exercise.get(key, NONE) != NONE
+    }
     return {**{key: exercise[key] for key in fixed}, **written}

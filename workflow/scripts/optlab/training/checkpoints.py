@@ -144,6 +144,13 @@ class Checkpoints:
         """The seeds that an earlier process was training at its last checkpoint."""
         return self._current["seeds"] if self._current is not None else []
 
+    @property
+    def rows_under_way(self) -> list[tuple[int, State]]:
+        """The rows that the seeds `under_way` had at the last checkpoint, each with its seed."""
+        states = self._current["replicates"] if self._current is not None else []
+        pairs = zip(self.under_way, states, strict=True)
+        return [(seed, row) for seed, state in pairs for row in state["rows"]]
+
     def resume(self, seeds: Sequence[int]) -> State | None:
         """The state of exactly these seeds, if an earlier process has saved it."""
         return self._current if self.under_way == list(seeds) else None
