@@ -134,7 +134,7 @@ def of_seed(seed: int, outcome: Any, replicates: int, device: str) -> dict[str, 
 
     Args:
         seed: its number.
-        outcome: what training gave (`optlab.training.loop.Outcome`).
+        outcome: what training gave (`optlab.training.outcome.Outcome`).
         replicates: how many were trained at once and share the seconds.
         device: cpu or cuda.
     """

@@ -7,12 +7,11 @@ stay on the device until the next evaluation. The training clock excludes everyt
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from optlab import custom
 from optlab.training import (
@@ -29,7 +28,7 @@ from optlab.training.checkpoints import Checkpoints
 from optlab.training.clock import Clock, Deadline
 from optlab.training.datasets import Dataset
 from optlab.training.evaluation import Evaluation
-from optlab.training.kept import Kept
+from optlab.training.outcome import Outcome
 from optlab.training.replicates import Replicate
 from optlab.training.settings import Settings
 from optlab.training.world import ALONE, World
@@ -37,31 +36,6 @@ from optlab.training.world import ALONE, World
 AVERAGED = 50  # batches over which BatchNorm averages anew, as in the README of schedule-free
 
 Report = Callable[[int, Evaluation], None]  # a seed and its new row
-
-
-@dataclass
-class Outcome:
-    """The result of training one seed.
-
-    Attributes:
-        evaluations: from row 0 (before the first step) to the last.
-        model: the network after the last step.
-        seconds: of the training clock, without evaluation and start-up; of replicates that were
-            trained at once, an equal share.
-        evaluation_seconds: of the evaluations, shared in the same way.
-        cpu_seconds: for which the training thread had a core while the training clock ran, shared
-            in the same way. On a CPU it is less where other work had its core.
-        stopped_early: whether it ended because its validation loss no longer became better.
-        kept: the weights that the run is to keep (`Settings.keep_weights`).
-    """
-
-    evaluations: list[Evaluation]
-    model: nn.Module
-    seconds: float
-    evaluation_seconds: float
-    cpu_seconds: float = 0.0
-    stopped_early: bool = False
-    kept: Kept | None = None
 
 
 class Trainer:

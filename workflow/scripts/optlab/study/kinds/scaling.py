@@ -15,7 +15,8 @@ from optlab.catalogue.datasets import SOURCES
 from optlab.errors import Mistake, below
 from optlab.study import names
 from optlab.study.claims import scalings as claims
-from optlab.study.run import Run, maker
+from optlab.study.making import maker
+from optlab.study.run import Run
 
 TABLES = {"runs": "runs", "scaling": "scaling", "claims": "claims"}
 

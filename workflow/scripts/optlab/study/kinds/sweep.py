@@ -8,7 +8,8 @@ from optlab.catalogue import axes, optimizers
 from optlab.errors import Mistake, below
 from optlab.study import confirmation, names
 from optlab.study.claims import sweeps as claims
-from optlab.study.run import Run, maker
+from optlab.study.making import maker
+from optlab.study.run import Run
 from optlab.training.settings import UNLIMITED
 
 TABLES = {
