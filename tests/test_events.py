@@ -121,3 +121,14 @@ def test_the_key_of_a_study_is_that_of_its_exercises():
     made = resolved({"one": sweep, "two": {**sweep, "log": "none"}}, log="tensorboard")
     assert [run.log_to for run in table.runs(made)] == ["tensorboard", None]
     assert "--log-to" in table.runs(made)[0].options()
+
+
+def test_a_run_that_ends_by_the_clock_is_shown_by_whole_epochs(lab):
+    words = [word for word in WORDS.split() if word not in ("--epochs", "3")]
+    words += ["--minutes", "0.001", "--output", "out"]
+    assert train.main(words) == 0
+    assert train.main([*words, "--log", "tensorboard"]) == 0  # of the rows that are there
+    rows = metrics.read(Path("out/metrics.tsv"))
+    for axis in ("step", "epoch"):
+        points = [(int(float(row[axis])), float(row["val_loss"])) for row in rows]
+        assert seen(0)[f"{axis}/val_loss"] == points

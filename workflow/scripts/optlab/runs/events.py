@@ -48,7 +48,7 @@ class Events:
             if _FIGURE.fullmatch(name) and name not in self._run.knobs and value not in ("", None):
                 at = self._start + float(cells["seconds"])
                 for axis in ("step", "epoch"):
-                    tag, place = f"{axis}/{name}", int(cells[axis])
+                    tag, place = f"{axis}/{name}", int(float(cells[axis]))
                     self._writers[seed].add_scalar(tag, float(value), place, walltime=at)
         self._writers[seed].flush()  # so that no thread of the writer's works while steps are timed
 
