@@ -236,7 +236,7 @@ BROKEN = {
     "unknown network": (
         *("trials: 8", "trials: 8\n    network: mpl"),
         "10: exercises.search.network: unknown network 'mpl'; did you mean 'mlp'? "
-        "allowed: linear, softmax, mlp, cnn, resnet",
+        "allowed: linear, softmax, mlp, cnn, resnet, lstm, gpt",
     ),
     "data without validation": (
         *("[digits]", "[line]"),

@@ -24,7 +24,7 @@ from optlab.training.datasets import load
 
 PROGRAM = Path(train.__file__)
 SEEDS = [0, 3, 4]
-STACKABLE = [name for name, entry in NETWORKS.items() if entry.stackable]
+STACKABLE = [name for name, entry in NETWORKS.items() if entry.stackable and not entry.text]
 ELEMENTWISE = [name for name, entry in OPTIMIZERS.items() if entry.elementwise]
 KNOBS = {
     "nesterov": {"lr": 0.01, "momentum": 0.9},

@@ -21,7 +21,7 @@ OPTIMIZERS = (
     "adafactor, muon, rprop, lbfgs, or your own as path/to/file.py:Class or package.module:Class"
 )
 DATASETS = ", ".join(datasets.BUILT_IN)
-NETWORKS = "linear, softmax, mlp, cnn, resnet, or your own as path/to/file.py:name"
+NETWORKS = "linear, softmax, mlp, cnn, resnet, lstm, gpt, or your own as path/to/file.py:name"
 SCHEMA = schema.load("config")
 READERS = ", ".join(name for name, one in datasets.SOURCES.items() if "file" in one.needs)
 DATASET_KEYS = ", ".join(SCHEMA["$defs"]["dataset"]["properties"])
@@ -47,7 +47,7 @@ BROKEN = {
     "misprinted network in capitals": (
         *("[linear]", "[Soft-Mxa]"),
         "6: exercises.fit.models.0: unknown network 'Soft-Mxa'; did you mean 'softmax'? allowed: "
-        "linear, softmax, mlp, cnn, resnet, or your own as path/to/file.py:name",
+        "linear, softmax, mlp, cnn, resnet, lstm, gpt, or your own as path/to/file.py:name",
     ),
     "knob below an optimizer in capitals": (
         *("sgd:\n        lr: [0.01]", "Adam:\n        betas: [[0.9, 2]]"),

@@ -1,12 +1,13 @@
 """Prepare a data set: read or download it, check it, split it, and write it as tensors.
 
 In:   the source (archives of a published data set, downloaded if they are not in --archives,
-      or your own .npz file) and how to split it.
+      or a file of your own) and how to split it.
 Out:  OUTPUT, a description in JSON, and beside it a .pt file with the tensors.
 
 Your own .npz file holds x_train and y_train, and may hold x_val and y_val, and x_test and
 y_test. Images are uint8 [N, H, W], [N, H, W, 1 or 3] or [N, 1 or 3, H, W]; any other x is float
-[N, ...]. Integer y are classes from 0; float y are the targets of a regression.
+[N, ...]. Integer y are classes from 0; float y are the targets of a regression. Your own text is
+UTF-8, or any bytes.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from optlab import command_line, files
 from optlab.catalogue.datasets import FURTHER, SOURCES
-from optlab.data import prepare
+from optlab.data import prepare, texts
 from optlab.errors import UserError, in_one_line
 from optlab.machine import owner
 
@@ -54,6 +55,9 @@ def arguments() -> argparse.Namespace:
     add("--validation", type=size, metavar="SIZE", help=held_out)
     add("--split-seed", type=int, default=0, metavar="SEED", help="seed of split and order (0)")
     add("--subset", type=int, metavar="N", help="training and validation examples (default: all)")
+    add("--symbols", choices=texts.SYMBOLS, help="of a text (default: characters)")
+    add("--context", type=int, metavar="N", help="symbols of a text that a network sees (128)")
+    add("--test", type=size, metavar="SIZE", help="of a text: test windows, or a fraction (0.1)")
     archives = "folder of downloaded archives, only read (default: the variable OPTLAB_ARCHIVES)"
     add("--archives", metavar="FOLDER", default=os.environ.get("OPTLAB_ARCHIVES"), help=archives)
     add("--output", type=Path, help="the .json file to write")

@@ -53,7 +53,10 @@ class Source:
 
 WORDS = 2000  # the most frequent ones, of a bag of words
 COUNTS = "counts"  # the weights of words that are not tf-idf
-NPZ = "npz"  # the source that reads a file of the user's
+NPZ = "npz"  # the source that reads arrays of the user's
+TEXT = "text"  # a text of the user's
+CORPUS = "python_docs"  # a text that comes with Python
+TEXTUAL = ("symbols", "context", "test")  # keys that say how a text is cut
 SIXTH = 1 / 6  # of the training examples of a user's file are for validation
 
 
@@ -141,7 +144,27 @@ SOURCES: dict[str, Source] = {
         published="CIFAR10",
         per_class=(5_000,) * 10,
     ),
+    # In windows of 128 symbols; another Python has another text.
+    CORPUS: Source(
+        "Python documentation",
+        tasks.NEXT_TOKEN,
+        3_245,
+        (128,),
+        1 / 9,
+        "the last tenth of the text",
+        takes=TEXTUAL,
+    ),
     # Examples and shape are a guess until the file has been read.
+    TEXT: Source(
+        "",
+        tasks.NEXT_TOKEN,
+        10_000,
+        (128,),
+        1 / 9,
+        "the last tenth of the text",
+        needs={"file": "the path of your text"},
+        takes=TEXTUAL,
+    ),
     NPZ: Source(
         "",
         None,
@@ -189,7 +212,7 @@ FILES = ("file", "test_file")  # keys that name files
 # Keys that only some sources need or take.
 FURTHER = (
     *(*FILES, "target", "task", "drop", "words", "weights"),
-    *("folder", "size", "channels"),
+    *("folder", "size", "channels", *TEXTUAL),
 )
 
 

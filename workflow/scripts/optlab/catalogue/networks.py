@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optlab.catalogue.knobs import FINITE, FRACTION, Rule, whole
+from optlab.catalogue.tasks import NEXT_TOKEN
 
 Shape = tuple[int, ...]  # of one example
 
 OUTPUTS = 10  # assumed where work is estimated
+SYMBOLS = 128  # the same of a text
 DEEPEST = 1000  # layers
 LARGEST = 10**10  # weights; with gradients and an optimizer's state, more than any GPU holds
 
@@ -43,8 +45,11 @@ class Network:
         hidden: whether it has hidden matrices, which Muon trains.
         constant: whether its initial weights are the same for every seed.
         stackable: whether it can be stacked. PyTorch's BatchNorm keeps averages that each replicate
-            needs for itself, and its GroupNorm takes no stacks in the channels-last layout.
+            needs for itself, its GroupNorm takes no stacks in the channels-last layout, and its
+            LSTM none at all.
         cannot: shape and options -> why it takes no such examples; None where it does.
+        text: whether its examples are texts, of which it predicts every next symbol; None where
+            that is not known.
     """
 
     builder: str
@@ -55,6 +60,7 @@ class Network:
     constant: bool = False
     stackable: bool = True
     cannot: Callable[[Shape, Mapping[str, Any]], str | None] = lambda shape, options: None
+    text: bool | None = False
 
 
 def cnn_cannot(shape: Shape, options: Mapping[str, Any]) -> str | None:
@@ -65,6 +71,25 @@ def cnn_cannot(shape: Shape, options: Mapping[str, Any]) -> str | None:
 def resnet_cannot(shape: Shape, options: Mapping[str, Any]) -> str | None:
     """Why the network resnet, which halves images twice, cannot take examples of this shape."""
     return _no_images("resnet", shape, 4)
+
+
+def lstm_cannot(shape: Shape, options: Mapping[str, Any]) -> str | None:
+    """Why the network lstm cannot take examples of this shape."""
+    return _no_text("lstm", shape)
+
+
+def gpt_cannot(shape: Shape, options: Mapping[str, Any]) -> str | None:
+    """Why the network gpt cannot take examples of this shape, or has no such heads."""
+    units, heads = options["units"], options["heads"]
+    if units % heads:
+        return f"the network gpt cannot divide {units} units among {heads} heads"
+    return _no_text("gpt", shape)
+
+
+def _no_text(network: str, shape: Shape) -> str | None:
+    if len(shape) == 1:
+        return None
+    return f"the network {network} needs texts, but examples here have the shape {list(shape)}"
 
 
 def _no_images(network: str, shape: Shape, least: int) -> str | None:
@@ -118,6 +143,24 @@ def _resnet_work(shape: Shape, options: Mapping[str, Any]) -> Work:
     return Work(products + dense.products, weights + dense.weights, activations)
 
 
+def _lstm_work(shape: Shape, options: Mapping[str, Any]) -> Work:
+    symbols, layers, units = math.prod(shape), options["layers"], options["units"]
+    matrices = 8 * layers * units**2 + units * SYMBOLS
+    weights = matrices + units * SYMBOLS + 8 * layers * units
+    # The gates, the cell and the output of a unit, and their gradients.
+    return Work(symbols * matrices, weights, 2 * symbols * (8 * layers * units + SYMBOLS))
+
+
+def _gpt_work(shape: Shape, options: Mapping[str, Any]) -> Work:
+    symbols, layers, units = math.prod(shape), options["layers"], options["units"]
+    matrices = 12 * layers * units**2 + units * SYMBOLS
+    attention = 2 * layers * units * symbols  # products of a symbol with those before it
+    weights = matrices + units * (SYMBOLS + symbols + 13 * layers)
+    # With dropout, PyTorch keeps the weights of the attention too.
+    kept = 17 * layers * units + SYMBOLS + layers * options["heads"] * symbols
+    return Work(symbols * (matrices + attention), weights, 2 * symbols * kept)
+
+
 NETWORKS: dict[str, Network] = {
     "linear": Network(
         "optlab.parts.networks.linear:build",
@@ -146,7 +189,26 @@ NETWORKS: dict[str, Network] = {
         stackable=False,
         cannot=resnet_cannot,
     ),
+    "lstm": Network(
+        "optlab.parts.networks.lstm:build",
+        _lstm_work,
+        {"layers": 1, "units": 128, "dropout": 0.0},
+        matrices=False,
+        stackable=False,
+        cannot=lstm_cannot,
+        text=True,
+    ),
+    # Stacked, the attention of one replicate after the other is computed: nothing is gained.
+    "gpt": Network(
+        "optlab.parts.networks.gpt:build",
+        _gpt_work,
+        {"layers": 2, "heads": 4, "units": 64, "dropout": 0.0},
+        matrices=False,
+        cannot=gpt_cannot,
+        text=True,
+    ),
 }
+TEXTUAL = [name for name, entry in NETWORKS.items() if entry.text]
 
 # What a default's type does not say.
 OPTIONS: dict[str, Rule] = {
@@ -161,7 +223,9 @@ OPTIONS: dict[str, Rule] = {
 
 def of(name: str) -> Network:
     """The network of this name; of the user's own nothing is known."""
-    return NETWORKS.get(name) or Network(name, lambda shape, options: UNKNOWN, matrices=False)
+    if name in NETWORKS:
+        return NETWORKS[name]
+    return Network(name, lambda shape, options: UNKNOWN, matrices=False, text=None)
 
 
 def refuses(option: str, value: Any, default: Any) -> str | None:
@@ -178,10 +242,14 @@ def refuses(option: str, value: Any, default: Any) -> str | None:
     return (FINITE if isinstance(default, float) else whole(1)).refuses(value)
 
 
-def unfit(network: str, options: Mapping[str, Any], shape: Shape) -> str | None:
+def unfit(network: str, options: Mapping[str, Any], shape: Shape, task: str) -> str | None:
     """Why a network with these options cannot learn examples of this shape; None where it can."""
     entry = of(network)
     options = {**entry.options, **options}
+    if entry.text is not None and entry.text != (task == NEXT_TOKEN):
+        if entry.text:
+            return f"the network {network} needs texts, and this data set has none"
+        return f"the network {network} takes no texts; {' and '.join(TEXTUAL)} do"
     if reason := entry.cannot(shape, options):
         return reason
     weights = entry.work(shape, options).weights

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files
-from optlab.catalogue.datasets import FILES, FURTHER, NPZ, SOURCES, Definition
-from optlab.data import headers, listing
+from optlab.catalogue.datasets import CORPUS, FILES, FURTHER, NPZ, SOURCES, Definition
+from optlab.catalogue.tasks import NEXT_TOKEN
+from optlab.data import headers, listing, texts
 from optlab.errors import DataError, Mistake, allowed, show
 
 FOLDER = Path("results/data")
@@ -21,7 +22,8 @@ FORMAT = 1  # to be raised when the same definition gives other tensors
 def prepared_path(name: str, definition: Definition) -> str:
     """The description of a prepared data set: ``results/data/<name>-<12 hex digits>.json``.
 
-    The digits are a hash of the definition and of the content of a user's file, not of its path.
+    The digits are a hash of the definition and of the content of a user's file, not of its path;
+    of the text that comes with Python, too.
 
     Raises:
         DataError: the file cannot be read.
@@ -45,6 +47,10 @@ def whole_identity(definition: Definition) -> dict[str, Any]:
             found[key] = _digest(Path(value)) if key in (*FILES, "folder") else value
     if source == NPZ and file and "x_val" in headers.of_file(file):
         found["validation_of_its_own"] = True  # once nothing read these arrays
+    if SOURCES[source].task == NEXT_TOKEN:
+        found |= texts.settings(definition)
+    if source == CORPUS:
+        found["content"] = texts.corpus_digest()
     return found
 
 
@@ -113,10 +119,30 @@ def mistakes(definition: Definition) -> Iterator[Mistake]:
         yield ("split_seed",), f"{seed} is not a whole number from 0 to {2**32 - 1}"
     if subset is not None and not _is_whole(subset, 1):
         yield ("subset",), f"{subset} is not a number of examples, 1 or more"
-    fraction = isinstance(validation, float) and 0 <= validation < 1
-    if validation is not None and not (fraction or _is_whole(validation, 0)):
+    yield from _no_share("validation", validation)
+    if source in SOURCES and SOURCES[source].task == NEXT_TOKEN:
+        yield from _of_text(definition)
+
+
+def _of_text(definition: Definition) -> Iterator[Mistake]:
+    """What is wrong with how a text is cut."""
+    given = {key: definition.get(key) for key in texts.DEFAULTS}
+    if definition.get("split_seed"):
+        yield ("split_seed",), "a text is divided in its order: there is nothing to draw"
+    symbols, context = given["symbols"], given["context"]
+    if symbols is not None and symbols not in texts.SYMBOLS:
+        yield ("symbols",), f"{show(symbols)} is not known; {allowed(symbols, texts.SYMBOLS)}"
+    if context is not None and not _is_whole(context, 1):
+        yield ("context",), f"{show(context)} is not a number of symbols, 1 or more"
+    yield from _no_share("test", given["test"])
+
+
+def _no_share(key: str, value: Any) -> Iterator[Mistake]:
+    """Whether a value is neither a number of examples nor a fraction of them."""
+    fraction = isinstance(value, float) and 0 <= value < 1
+    if value is not None and not (fraction or _is_whole(value, 0)):
         reason = "neither a number of examples (0, 1, ...) nor a fraction below 1"
-        yield ("validation",), f"{validation} is {reason}"
+        yield (key,), f"{value} is {reason}"
 
 
 def _further_mistakes(definition: Definition) -> Iterator[Mistake]:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from optlab import files
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition
-from optlab.catalogue.tasks import CLASSIFICATION
-from optlab.data import division, headers, identity, listing
+from optlab.catalogue.tasks import CLASSIFICATION, NEXT_TOKEN
+from optlab.data import division, headers, identity, listing, texts
 from optlab.data import notes as noted
 from optlab.errors import DataError
 from optlab.strata import shares
@@ -28,7 +28,7 @@ class Known(NamedTuple):
         examples: of the training set, validation included.
         per_class: the same of each class; None for a regression, and for a user's `.npz` file.
         shape: of one example.
-        task: "regression" or "classification".
+        task: one of `optlab.catalogue.tasks`.
         validation: examples of a validation set of its own; None where it is drawn.
         notes: what is to be noted, as far as it is known.
     """
@@ -52,6 +52,10 @@ def source(definition: Definition) -> Known:
         return _looked(definition)
     if definition.get("folder"):
         return _of_folder(definition)
+    if entry.task == NEXT_TOKEN:
+        windows, shape = texts.windows(definition), (texts.context(definition),)
+        examples = windows.all - windows.test
+        return Known(examples, None, shape, NEXT_TOKEN, notes=texts.notes(definition))
     if definition["source"] != NPZ:
         assert entry.task is not None
         return Known(entry.examples, entry.per_class or None, entry.shape, entry.task)

@@ -16,7 +16,8 @@ import numpy as np
 
 from optlab import files, locks
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition, Source
-from optlab.data import archives, arrays, builtin, identity, known, splits
+from optlab.catalogue.tasks import NEXT_TOKEN
+from optlab.data import archives, arrays, builtin, identity, known, splits, windows
 from optlab.data.arrays import Arrays
 from optlab.errors import DISK_FULL, DataError
 
@@ -55,8 +56,7 @@ def prepare(name: str, definition: Definition, output: Path, folder: str | None)
         temporary.mkdir(parents=True)
         _unfinished[temporary] = locks.wait(temporary / LOCK)
         _remove_left(output)
-        whole = _read(definition, folder, temporary)
-        _write(*_split(name, definition, whole), temporary, output)
+        _write(*_made(name, definition, folder, temporary), temporary, output)
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in DISK_FULL:
@@ -76,7 +76,7 @@ def in_memory(
     """
     if SOURCES[definition["source"]].per_class:
         return None
-    return _split(name, definition, _read(definition, None, Path()))
+    return _made(name, definition, None, Path())
 
 
 def look(definition: Definition) -> known.Known:
@@ -117,6 +117,17 @@ def _remove_left(output: Path) -> None:
             unowned = age > UNOWNED_SECONDS and not (left / LOCK).exists()
             if locks.remove_left(left / LOCK) or unowned:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _made(
+    name: str, definition: Definition, folder: str | None, temporary: Path
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The stored arrays by name, and their sealed description."""
+    if SOURCES[definition["source"]].task == NEXT_TOKEN:
+        stored, description = windows.split(name, definition)
+    else:
+        stored, description = _split(name, definition, _read(definition, folder, temporary))
+    return stored, {**description, files.SEAL: files.seal(description)}
 
 
 def _read(definition: Definition, folder: str | None, temporary: Path) -> Arrays:
@@ -166,7 +177,7 @@ def _split(
         "sha256": files.arrays_hash(stored),
         **_more(whole),
     }
-    return stored, {**description, files.SEAL: files.seal(description)}
+    return stored, description
 
 
 def _more(whole: Arrays) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from optlab.catalogue import networks
 from optlab.catalogue.datasets import SOURCES
 from optlab.catalogue.networks import Shape, Work
+from optlab.catalogue.tasks import NEXT_TOKEN
 from optlab.data import identity, known
 from optlab.errors import UserError
 from optlab.machine import devices, nodes
@@ -254,7 +255,7 @@ class Problem:
         cls, network: str, options: Mapping[str, Any], data: str, definition: Mapping[str, Any]
     ) -> Problem:
         source, subset = definition["source"], definition.get("subset")
-        if SOURCES[source].looked:
+        if SOURCES[source].looked or SOURCES[source].task == NEXT_TOKEN:  # known beforehand
             examples, shape = known.sizes(definition)[0], known.source(definition).shape
         else:
             examples, shape = identity.size(data, source, subset)

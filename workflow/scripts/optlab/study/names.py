@@ -55,7 +55,10 @@ def varied(study: Mapping[str, Any], exercise: Mapping[str, Any]) -> Mistakes:
             definition = study["datasets"].get(name)
             if definition is None or any(identity.mistakes(definition)):
                 continue  # reported elsewhere
-            if what == "subset" and definition["subset"] is None:
+            if what in ("split", "subset") and task(study, name) == tasks.NEXT_TOKEN:
+                words = f"the data set {name} is a text, which is divided in its order"
+                yield ("vary", number), f"{what}: {words}: there is nothing to draw"
+            elif what == "subset" and definition["subset"] is None:
                 yield ("vary", number), f"subset: the data set {name} has no subset to vary"
             elif what == "split" and (reason := _undrawn(definition)):
                 yield ("vary", number), f"split: the data set {name} {reason}"

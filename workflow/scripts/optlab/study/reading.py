@@ -254,8 +254,8 @@ def _misfits(run: Run, definition: Mapping[str, Any]) -> Iterator[Mistake]:
     if reason := schedules.unfit(run.schedule, run.epochs * batches):
         yield ("schedules",), reason
     yield from misfits.of_axes(run, definition)
-    shape = known.source(definition).shape
-    if reason := networks.unfit(run.network, run.network_options, shape):
+    found = known.source(definition)
+    if reason := networks.unfit(run.network, run.network_options, found.shape, found.task):
         yield ("models",), f"{run.model} on {run.dataset}: {reason}"
     for part in run.path.split("/"):
         if len(part.encode()) > LONGEST:

@@ -153,7 +153,7 @@ class Run(Settings):
         if not self.elementwise:
             return f"a step of {self.optimizer} looks at more than one weight at a time"
         if not networks.of(self.network).stackable:
-            return f"PyTorch does not stack the normalisation of {self.network}"
+            return f"PyTorch does not stack the layers of {self.network}"
         if self.gpus > 1:
             return "several processes train one replicate"
         if self.varies_examples:

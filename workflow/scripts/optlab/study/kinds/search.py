@@ -207,7 +207,7 @@ def _unfit(
             yield key, f"has {there} {kind} examples, and {asked} are asked for"
     shape = known.source(definition).shape
     options = space.largest(drawn, exercise["network"])
-    reasons = (networks.unfit(exercise["network"], one, shape) for one in options)
+    reasons = (networks.unfit(exercise["network"], one, shape, task) for one in options)
     if reason := next(filter(None, reasons), None):
         yield ("datasets",), f"does not fit: {reason}"
     for place, reason in misfits.of_space(drawn, definition):

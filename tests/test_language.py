@@ -1,0 +1,261 @@
+"""The networks for texts, lstm and gpt, against plain ones with the same weights."""
+
+import math
+
+import pytest
+import torch
+from handmade import resolved
+from torch import nn
+from torch.nn import functional
+
+from optlab.catalogue import networks as catalogue
+from optlab.catalogue.networks import NETWORKS
+from optlab.errors import UserError
+from optlab.parts.networks import gpt, lstm
+from optlab.study import table
+
+GPT = {"layers": 3, "heads": 2, "units": 12, "dropout": 0.0}
+LSTM = {"layers": 2, "units": 8, "dropout": 0.0}
+BUILDERS = {"gpt": (gpt.build, GPT), "lstm": (lstm.build, LSTM)}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def normed(x, weight, bias):
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * weight + bias
+
+
+def plain_gpt(state, symbols, layers, heads, units, dropout):
+    """The transformer in plain functions, one head after the other, with a mask."""
+    values = iter(state.values())
+
+    def take(number=2):
+        return [next(values) for _ in range(number)]
+
+    table, positions = take()
+    count = symbols.shape[1]
+    x = table[symbols] + positions[:count]
+    hidden = torch.ones(count, count).triu(1).bool()
+    for _ in range(layers):
+        norm = take()
+        (w_in, b_in), (w_out, b_out) = take(), take()
+        q, k, v = (normed(x, *norm) @ w_in.T + b_in).split(units, -1)
+        size, seen = units // heads, []
+        for head in range(heads):
+            own = slice(head * size, (head + 1) * size)
+            scores = q[..., own] @ k[..., own].mT / math.sqrt(size)
+            seen.append(scores.masked_fill(hidden, -math.inf).softmax(-1) @ v[..., own])
+        x = x + torch.cat(seen, -1) @ w_out.T + b_out
+        norm = take()
+        (w_in, b_in), (w_out, b_out) = take(), take()
+        y = normed(x, *norm) @ w_in.T + b_in
+        y = 0.5 * y * (1 + torch.tanh(math.sqrt(2 / math.pi) * (y + 0.044715 * y**3)))
+        x = x + y @ w_out.T + b_out
+    norm, (weight, bias) = take(), take()
+    assert next(values, None) is None
+    return normed(x, *norm) @ weight.T + bias
+
+
+def plain_lstm(state, symbols, layers, units, dropout):
+    """The recurrent network step by step."""
+    values = iter(state.values())
+    x = next(values)[symbols]
+    for _ in range(layers):
+        w_x, w_h, b_x, b_h = (next(values) for _ in range(4))
+        h = c = torch.zeros(len(x), units, dtype=x.dtype)
+        states = []
+        for step in range(x.shape[1]):
+            gates = x[:, step] @ w_x.T + b_x + h @ w_h.T + b_h
+            enters, forgets, cell, leaves = gates.chunk(4, -1)
+            c = forgets.sigmoid() * c + enters.sigmoid() * cell.tanh()
+            h = leaves.sigmoid() * c.tanh()
+            states.append(h)
+        x = torch.stack(states, 1)
+    weight, bias = values
+    return x @ weight.T + bias
+
+
+PLAIN = {"gpt": plain_gpt, "lstm": plain_lstm}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_outputs_are_those_of_a_plain_network_with_the_same_weights(name):
+    build, options = BUILDERS[name]
+    model = build((11,), 7, **options).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    symbols = torch.randint(0, 7, (5, 11))
+    expected = PLAIN[name](dict(model.state_dict()), symbols, **options)
+    torch.testing.assert_close(model(symbols), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_no_symbol_sees_one_after_it_and_the_last_sees_the_first(name):
+    build, options = BUILDERS[name]
+    model = build((11,), 7, **options).double()
+    symbols = torch.randint(0, 7, (4, 11))
+    before = model(symbols)
+    for place in (0, 5, 10):
+        changed = symbols.clone()
+        changed[:, place] = (changed[:, place] + 1) % 7
+        after = model(changed)
+        assert torch.equal(after[:, :place], before[:, :place])
+        assert (after[:, place:] != before[:, place:]).any(-1).all()
+    shorter = model(symbols[:, :6])
+    torch.testing.assert_close(shorter, before[:, :6], rtol=1e-12, atol=1e-12)
+
+
+def test_initial_weights_are_those_of_gpt_2():
+    layers, units = 8, 128
+    model = gpt.build((64,), 100, layers, 4, units, 0.0)
+    last = 0.02 / math.sqrt(2 * layers)
+    kinds = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            wanted = last if name.endswith("outer") else 0.02
+            assert module.weight.std().item() == pytest.approx(wanted, rel=0.05), name
+            assert abs(module.weight.mean().item()) < wanted / 10, name
+            kinds[wanted] = kinds.get(wanted, 0) + 1
+        if isinstance(module, nn.LayerNorm):
+            assert (module.weight == 1).all()
+        if isinstance(module, nn.Linear | nn.LayerNorm):
+            assert (module.bias == 0).all()
+    assert kinds == {last: 2 * layers, 0.02: 2 * layers + 3}
+    # So that a network that has learned nothing gives each symbol the same chance.
+    logits = model(torch.randint(0, 100, (8, 64)))
+    loss = functional.cross_entropy(logits.flatten(0, 1), torch.randint(0, 100, (8 * 64,)))
+    assert loss.item() == pytest.approx(math.log(100), rel=0.02)
+
+
+def places_of_dropout(model, symbols):
+    """Which of the things that a network adds or passes on have zeros in training."""
+    found = []
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.register_forward_hook(lambda m, x, y: found.append((y == 0).double().mean()))
+    model.train()(symbols)
+    return [round(share.item(), 1) for share in found]
+
+
+def test_dropout_is_where_it_belongs_and_only_in_training():
+    symbols = torch.randint(0, 7, (64, 11))
+    wet = gpt.build((11,), 7, **{**GPT, "dropout": 0.3})
+    assert places_of_dropout(wet, symbols) == [0.3] * (1 + 2 * GPT["layers"])
+    with torch.no_grad():
+        one, other = wet.blocks[0].attention, None
+        one.dropout.p = 0.0  # what is left is that of the attention's weights
+        x = torch.randn(4, 11, 12)
+        assert not torch.equal(one(x), one(x))
+        one.eval()
+        assert torch.equal(one(x), one(x)) and other is None
+    recurrent = lstm.build((11,), 7, **{**LSTM, "dropout": 0.3})
+    assert places_of_dropout(recurrent, symbols) == [0.3, 0.3]
+    assert recurrent.recurrent.dropout == 0.3
+    for model in (wet, recurrent):
+        assert torch.equal(model.eval()(symbols), model(symbols))
+        assert not torch.equal(model.train()(symbols), model(symbols))
+    assert lstm.build((11,), 7, 1, 8, 0.3).recurrent.dropout == 0.0  # without a warning
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gradients_are_the_same_every_time(name, dropout, threads):
+    build, options = BUILDERS[name]
+    model = build((40,), 50, **{**options, "dropout": dropout})
+    symbols = torch.randint(0, 50, (32, 40))
+    torch.set_num_threads(threads)
+    seen = []
+    for _ in range(4):
+        torch.manual_seed(3)
+        model.zero_grad()
+        functional.cross_entropy(model(symbols).flatten(0, 1), symbols.flatten()).backward()
+        seen.append([p.grad.clone() for p in model.parameters()])
+    for other in seen[1:]:
+        assert all(map(torch.equal, seen[0], other))
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("symbols", [8, 40])
+def test_work_is_that_of_the_network(name, symbols):
+    build, options = BUILDERS[name]
+    model, work = build((symbols,), catalogue.SYMBOLS, **options), NETWORKS[name].work
+    found = work((symbols,), options)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    assert found.weights == pytest.approx(weights, rel=0.1)
+    tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
+    products = (weights - tables) * symbols
+    if name == "gpt":
+        products += 2 * GPT["layers"] * GPT["units"] * symbols**2
+    assert found.products == pytest.approx(products, rel=0.12)
+    own, kept = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = (tensor, storage.nbytes() / 4)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        x = torch.randint(0, catalogue.SYMBOLS, (16, symbols))
+        loss = functional.cross_entropy(model(x).flatten(0, 1), x.flatten())
+    numbers = sum(size for place, (_, size) in kept.items() if place not in own) / 16
+    assert loss > 0 and 0.7 < found.activations / numbers < 3
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "told"),
+    [
+        ("gpt", "digits", "gpt on digits: the network gpt needs texts, and this data set has n"),
+        ("lstm", "wine", "lstm on wine: the network lstm needs texts, and this data set has none"),
+        ("mlp", "python_docs", "mlp on python_docs: the network mlp takes no texts; lstm and gpt"),
+        ("cnn", "python_docs", "cnn on python_docs: the network cnn takes no texts; lstm and gpt"),
+        (
+            "odd",
+            "python_docs",
+            "odd on python_docs: the network gpt cannot divide 10 units amo",
+        ),
+        ("gpt", "python_docs", None),
+        ("lstm", "python_docs", None),
+        ("mine.py:Net", "python_docs", None),
+    ],
+)
+@pytest.mark.parametrize("kind", ["sweep", "search"])
+def test_what_does_not_fit_is_told_in_one_line(model, dataset, told, kind, here):
+    (here / "mine.py").write_text("class Net: pass\n")
+    odd = {"network": "gpt", "units": 10}
+    one = {"datasets": [dataset], "models": [model], "optimizers": {"sgd": {"lr": [0.1]}}}
+    if kind == "search":
+        if model in ("odd", "mine.py:Net"):
+            pytest.skip("searches take networks of the catalogue")
+        space = {"optimizer": {"type": "categorical", "choices": ["sgd"]},
+                 "lr": {"type": "float", "low": 0.1, "high": 0.2}}  # fmt: skip
+        one = {"kind": "search", "datasets": [dataset], "network": model, "space": space,
+               "metric": "val_loss"}  # fmt: skip
+        told = told and told.partition(": ")[2]
+    if told is None:
+        resolved({"one": one}, models={"odd": odd})
+        return
+    with pytest.raises(UserError) as error:
+        resolved({"one": one}, models={"odd": odd})
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_network_built_by_hand_refuses_images(name):
+    build, options = BUILDERS[name]
+    with pytest.raises(UserError, match=rf"^the network {name} needs texts, but examples here ha"):
+        build((1, 8, 8), 10, **options)
+
+
+def test_why_an_lstm_is_not_stacked_is_told(here):
+    one = {"datasets": ["python_docs"], "models": ["lstm", "gpt"],
+           "optimizers": {"sgd": {"lr": [0.1]}}}  # fmt: skip
+    runs = {run.network: run for run in table.runs(resolved({"one": one}))}
+    assert runs["lstm"].unstackable == "PyTorch does not stack the layers of lstm"
+    assert runs["gpt"].unstackable is None
