@@ -1,18 +1,25 @@
 """The networks for texts, lstm and gpt, against plain ones with the same weights."""
 
+import copy
 import math
 
 import pytest
 import torch
-from handmade import resolved
+from handmade import resolved, settings, train_one
 from torch import nn
 from torch.nn import functional
 
 from optlab.catalogue import networks as catalogue
+from optlab.catalogue.datasets import built_in
 from optlab.catalogue.networks import NETWORKS
+from optlab.data import prepare, texts
 from optlab.errors import UserError
 from optlab.parts.networks import gpt, lstm
+from optlab.probe import questions, trial
 from optlab.study import table
+from optlab.training import datasets, loop, networks
+from optlab.training.batches import Batches
+from optlab.training.checkpoints import Checkpoints
 
 GPT = {"layers": 3, "heads": 2, "units": 12, "dropout": 0.0}
 LSTM = {"layers": 2, "units": 8, "dropout": 0.0}
@@ -259,3 +266,150 @@ def test_why_an_lstm_is_not_stacked_is_told(here):
     runs = {run.network: run for run in table.runs(resolved({"one": one}))}
     assert runs["lstm"].unstackable == "PyTorch does not stack the layers of lstm"
     assert runs["gpt"].unstackable is None
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """A short text, prepared: 200 windows of 17 symbols."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "mine.txt").write_text(texts.corpus()[:3_400])
+    keys = {"file": str(folder / "mine.txt"), "context": 16, "validation": 30, "test": 30}
+    prepare.prepare("mine", {**built_in("text"), **keys}, folder / "d.json", None)
+    return datasets.load(folder / "d.json")
+
+
+def run_of(name, optimizer="adam", **more):
+    options = {**BUILDERS[name][1], **more.pop("options", {})}
+    usual = {"batch_size": 30, "epochs": 1, "precision": "float64"}
+    return settings(name, optimizer, {"lr": 0.01}, options, **{**usual, **more})
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_an_epoch_is_that_of_a_plain_loop(name, text):
+    run = run_of(name)
+    trainer = loop.Trainer(run, text, [0])
+    losses, take = [], trainer.take_step
+    trainer.take_step = lambda x, y: losses.append(take(x, y)) or losses[-1]
+    (outcome,) = trainer.run(lambda seed, row: None, Checkpoints(None, ""))
+    state = {k: v.clone() for k, v in networks.build(run, text, 0).state_dict().items()}
+    weights = [value.requires_grad_() for value in state.values()]
+    optimizer = torch.optim.Adam(weights, lr=0.01)
+
+    def loss_of(x, y):
+        logits = PLAIN[name](state, x.long(), **BUILDERS[name][1])
+        chances = logits.log_softmax(-1).gather(-1, y.long()[..., None])
+        return -chances.sum() / y.numel()
+
+    order = torch.cat([y for _, y in Batches(run, text, 0).epoch(1)])
+    for number, y in enumerate(order.split(30)):
+        rows = torch.stack([(text.train.y == one).all(1).nonzero()[0, 0] for one in y])
+        optimizer.zero_grad()
+        value = loss_of(text.train.x[rows], y)
+        value.backward()
+        optimizer.step()
+        assert losses[number].item() == pytest.approx(value.item(), rel=1e-9)
+    first, last = outcome.evaluations
+    with torch.no_grad():
+        expected = loss_of(text.validation.x, text.validation.y).item()
+        tested = loss_of(text.test.x, text.test.y).item()
+    assert last.val_loss == pytest.approx(expected, rel=1e-9) and last.val_loss < first.val_loss
+    assert last.test_loss == pytest.approx(tested, rel=1e-9)
+    assert last.more["val_bits_per_character"] == pytest.approx(expected / math.log(2))
+    assert last.val_accuracy is None
+
+
+def figures(outcome):
+    return [{k: v for k, v in row.cells().items() if k != "seconds"} for row in outcome.evaluations]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_run_that_is_taken_up_again_is_the_same_to_the_last_digit(name, text):
+    run = run_of(name, options={"dropout": 0.3}, epochs=3, precision="float32")
+    whole = train_one(run, text, 0)
+    assert figures(whole) == figures(train_one(run, text, 0))
+    broken, saved = loop.Trainer(run, text, [0]), []
+
+    class Saving(Checkpoints):
+        def due(self):
+            return broken.step == 7 and not saved
+
+        def save(self, state):
+            saved.append(copy.deepcopy(state))
+
+    broken.run(lambda seed, row: None, Saving(None, ""))
+    again = loop.Trainer(run, text, [0])
+    again.restore(saved[0])
+    assert again.step == 7
+    (rest,) = again.run(lambda seed, row: None, Checkpoints(None, ""))
+    assert figures(rest) == figures(whole)
+    assert all(
+        map(torch.equal, rest.model.state_dict().values(), whole.model.state_dict().values())
+    )
+
+
+def test_seeds_begin_with_other_weights_and_other_orders(text):
+    for name in BUILDERS:
+        one, other = (figures(train_one(run_of(name), text, seed)) for seed in (0, 1))
+        assert one[0]["train_loss"] != other[0]["train_loss"]
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_transformers_can_be_stacked(precision, text):
+    run = run_of("gpt", precision=precision)
+    for seed, outcome in zip((0, 3), loop.train(run, text, [0, 3]), strict=True):
+        for one, alone in zip(figures(outcome), figures(train_one(run, text, seed)), strict=True):
+            exact = 1e-9 if precision == "float64" else 1e-4
+            assert one["val_loss"] == pytest.approx(alone["val_loss"], rel=exact)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_mixed_precision_trains_them(name, text):
+    full, mixed = (
+        train_one(run_of(name, precision=kind), text, 0).evaluations[-1].val_loss
+        for kind in ("float32", "bfloat16")
+    )
+    assert mixed == pytest.approx(full, rel=0.02)
+
+
+def test_muon_trains_hidden_matrices(text):
+    rows = train_one(run_of("gpt", "muon"), text, 0).evaluations
+    assert rows[-1].val_loss < rows[0].val_loss
+
+
+OWN = """\
+from torch import nn
+
+class Good(nn.Module):
+    def __init__(self, shape, outputs):
+        super().__init__()
+        assert shape == (16,)
+        self.table = nn.Embedding(outputs, outputs)
+
+    def forward(self, x):
+        return self.table(x)
+
+class Last(Good):
+    def forward(self, x):
+        return self.table(x)[:, -1]
+"""
+
+
+def test_the_probe_tries_them_on_the_text_of_the_study(here):
+    (here / "own.py").write_text(OWN)
+    part = {"source": "python_docs", "context": 16, "subset": 500, "test": 50}
+    models = ["gpt", "lstm", "own.py:Good", "own.py:Last"]
+    one = {"datasets": ["part"], "models": models, "optimizers": {"sgd": {"lr": [0.1]}}}
+    study = resolved({"one": one}, datasets={"part": part}, device="cpu")
+    found = {}
+    for question in questions.of_study(study):
+        data = trial.data_of(study, question.run)
+        assert (data.task, data.shape, len(data.train.x)) == ("next_token", (16,), 444)
+        if reason := trial.answer(question, data):
+            found[question.run.model] = reason
+    assert list(found) == ["own.py:Last"] and "\n" not in found["own.py:Last"]
+    assert "returns the shape [256, 103] for 256 examples" in found["own.py:Last"] or not (
+        texts.is_measured()
+    )
