@@ -268,7 +268,7 @@ def test_what_can_be_stacked_is_where_it_is_faster_or_wished(device, changes, ex
 
 @pytest.mark.parametrize(("norm", "words"), [("batch", "running_mean"), ("group", "vmap")])
 def test_a_network_that_is_not_stacked_could_not_be(norm, words, digits):
-    assert "PyTorch does not stack the normalisation" in (run_of("resnet").unstackable or "")
+    assert "PyTorch does not stack the layers of resnet" in (run_of("resnet").unstackable or "")
     options = {"depth": 8, "width": 2, "norm": norm}
     run = settings_of("sgd", network="resnet", network_options=options)
     with pytest.raises(RuntimeError, match=words):
