@@ -6,7 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 NAMES = (
-    *("softmax_step", "cnn_step", "replicates"),
+    *("softmax_step", "cnn_step", "replicates", "language"),
     *(
         "warm_start",
         "whole_study",

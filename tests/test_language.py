@@ -2,7 +2,11 @@
 
 import copy
 import math
+import subprocess
+import sys
+from pathlib import Path
 
+import pandas
 import pytest
 import torch
 from handmade import resolved, settings, train_one
@@ -21,6 +25,7 @@ from optlab.training import datasets, loop, networks
 from optlab.training.batches import Batches
 from optlab.training.checkpoints import Checkpoints
 
+ROOT = Path(__file__).parents[1]
 GPT = {"layers": 3, "heads": 2, "units": 12, "dropout": 0.0}
 LSTM = {"layers": 2, "units": 8, "dropout": 0.0}
 BUILDERS = {"gpt": (gpt.build, GPT), "lstm": (lstm.build, LSTM)}
@@ -413,3 +418,64 @@ def test_the_probe_tries_them_on_the_text_of_the_study(here):
     assert "returns the shape [256, 103] for 256 examples" in found["own.py:Last"] or not (
         texts.is_measured()
     )
+
+
+STUDY = """\
+study: words
+seeds: 2
+confirm: 4
+device: cpu
+datasets:
+  mine: {source: text, file: mine.txt, symbols: bytes, context: 16, test: 40}
+models:
+  gpt: {network: gpt, layers: 1, units: 16, heads: 2}
+  small: {network: lstm, units: 16}
+exercises:
+  talk:
+    datasets: [mine]
+    models: [gpt, small]
+    epochs: [2]
+    batch_sizes: [20]
+    optimizers:
+      sgd: {lr: [0.1, 0.3]}
+      adam: {lr: [0.01]}
+    claims:
+      - claim: Adam ends lower
+        order: [{optimizer: adam, model: small}, {optimizer: sgd, model: small}]
+        figure: val_loss
+"""
+
+
+@pytest.mark.slow
+def test_a_study_of_a_text_has_tables_figures_and_a_page(here):
+    (here / "mine.txt").write_text(texts.corpus()[:8_000])
+    (here / "s.yaml").write_text(STUDY)
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+    command += ["--configfile", "s.yaml", "--cores", "2"]
+    subprocess.run(command, check=True, capture_output=True, timeout=400)
+    tables = here / "results/words/tables"
+    ranks = pandas.read_csv(tables / "optimizers.tsv", sep="\t")
+    assert len(ranks) == 4 and (ranks["judged_by"] == "test_loss").all()
+    expected = ranks["test_loss"] / math.log(2)
+    assert ranks["test_bits_per_character"].tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+    (claim,) = pandas.read_csv(tables / "claims.tsv", sep="\t").to_dict("records")
+    assert claim["measured"].startswith("adam") and claim["verdict"] == "holds"
+    again = subprocess.run([*command, "-n"], check=True, capture_output=True, text=True)
+    assert "nothing" in again.stdout + again.stderr
+
+
+@pytest.mark.slow
+def test_the_embedded_text_is_learnt_as_by_a_plain_loop_with_its_own_transformer():
+    """The benchmark's two candidates after the same steps: within two per cent of the loss."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import language
+    finally:
+        del sys.path[0]
+    data, found = language.text(), []
+    for make in (language.ours, language.plain):
+        model, steps = make(data, 0)
+        for _ in range(120):
+            next(steps)
+        found.append(language.bits(model, data))
+    assert found[0] == pytest.approx(found[1], rel=0.02) and found[0] < 4

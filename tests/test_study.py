@@ -623,6 +623,23 @@ def test_shipped_studies_have_the_exercises_of_the_lab():
         assert momenta >= {0.2, 0.4, 0.6, 0.8}
 
 
+def test_shipped_studies_have_the_seven_optimizers_of_the_sources_on_language():
+    seven = {"sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw", "nadam"}
+    for name in ("config", "lab"):
+        read = reading.load(ROOT / f"config/{name}.yaml")
+        for exercise, network in (("language", "gpt"), ("language_lstm", "lstm")):
+            runs = [r for r in table.runs(read) if r.exercise == exercise]
+            assert {r.network for r in runs} == {network}
+            assert {r.optimizer for r in runs} == seven
+            assert all(len(rates(read, exercise, one)) >= 3 for one in seven)
+            for claim in read["exercises"][exercise]["claims"]:
+                assert len(claim["order"]) == 2 and claim["figure"] == "val_loss"
+        told = [one.get("unanswered", "") for one in read["exercises"]["optimizers"]["claims"]]
+        titles = [read["exercises"][one]["title"] for one in ("language", "language_lstm")]
+        assert sum("see exercise 7" in words for words in told) == 2
+        assert all(title.startswith("7 Language") for title in titles)
+
+
 def test_lab_has_the_grids_of_the_sources():
     read = reading.load(ROOT / "config/lab.yaml")
     assert rates(read, "softmax", "sgd") >= {0.01, 0.1, 0.5, 1}
