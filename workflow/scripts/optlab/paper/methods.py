@@ -43,13 +43,16 @@ def blocks(facts: Facts) -> list[Block]:
 
 def data(facts: Facts) -> str:
     """The data sets and their splits."""
-    found = [f"Data. {_data_set(facts, name)}." for name in facts.used("datasets")[:1]]
-    found += [f"{_data_set(facts, name)}." for name in facts.used("datasets")[1:]]
-    if any(_held_out(facts.study["datasets"][name]) for name in facts.used("datasets")):
+    found = ["Data.", *(f"{_data_set(facts, name)}." for name in facts.used("datasets"))]
+    given = [facts.study["datasets"][name] for name in facts.used("datasets")]
+    texts = [one for one in given if SOURCES[one["source"]].task == tasks.NEXT_TOKEN]
+    if any(_held_out(one) for one in given if one not in texts):
         found.append(
             "Validation examples are drawn from the training set, stratified by class, with a "
             "fixed seed; the test set is the same for every seed."
         )
+    last = "Texts are cut into windows in their order: the last ones are the test set, those before"
+    found += [f"{last} them are for validation; none overlaps with another."] if texts else []
     return " ".join(found)
 
 
