@@ -13,6 +13,7 @@ from handmade import resolved, settings, train_one
 from torch import nn
 from torch.nn import functional
 
+from optlab import trained
 from optlab.catalogue import networks as catalogue
 from optlab.catalogue.datasets import built_in
 from optlab.catalogue.networks import NETWORKS
@@ -436,6 +437,7 @@ exercises:
     models: [gpt, small]
     epochs: [2]
     batch_sizes: [20]
+    keep_weights: last
     optimizers:
       sgd: {lr: [0.1, 0.3]}
       adam: {lr: [0.01]}
@@ -460,6 +462,13 @@ def test_a_study_of_a_text_has_tables_figures_and_a_page(here):
     assert ranks["test_bits_per_character"].tolist() == pytest.approx(expected.tolist(), rel=1e-4)
     (claim,) = pandas.read_csv(tables / "claims.tsv", sep="\t").to_dict("records")
     assert claim["measured"].startswith("adam") and claim["verdict"] == "holds"
+    folders = [*Path("results/words/runs/talk/adam").glob("*/*/*")]
+    assert len(folders) == 2
+    for folder in folders:
+        net, rows = trained.load(folder, 1), pandas.read_csv(folder / "metrics.tsv", sep="\t")
+        test = datasets.load(net.run.data).test
+        loss = functional.cross_entropy(net(test.x).flatten(0, 1), test.y.long().flatten())
+        assert loss.item() == pytest.approx(rows["test_loss"].dropna().iloc[-1], rel=1e-5)
     program = str(ROOT / "workflow/scripts/paper.py")
     subprocess.run([sys.executable, program, "--study", "s.yaml"], check=True, capture_output=True)
     paper = (here / "results/words/paper/paper.md").read_text()
