@@ -145,8 +145,9 @@ def test_parts_are_known_beforehand_and_follow_each_other(keys, sizes, here):
         for part, size in description["sizes"].items()
         if size
     ]
-    together = [number for part in last for number in part]
-    assert together == list(range(100 - len(together), 100))  # a subset is before the test set
+    learned, kept = 100 - sizes[2], sizes[0] + sizes[1]
+    spread = [number * learned // kept for number in range(kept)]  # a subset is from all parts
+    assert [number for part in last for number in part] == [*spread, *range(learned, 100)]
 
 
 def test_a_default_that_is_spelled_out_is_the_same_data_set(here):

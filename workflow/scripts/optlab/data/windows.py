@@ -35,7 +35,9 @@ def split(name: str, definition: Definition) -> tuple[dict[str, np.ndarray], dic
     trained, held_out = known.sizes(definition)
     windows = numbers[: found.all * length].reshape(found.all, length)
     sizes = {"train": trained, "validation": held_out, "test": found.test}
-    stored = _parts(windows[found.all - sum(sizes.values()) :], sizes)  # all, or a subset
+    learned = found.all - found.test
+    spread = np.arange(trained + held_out) * learned // (trained + held_out)  # all, or a subset
+    stored = _parts(windows[[*spread, *range(learned, found.all)]], sizes)
     description = {
         "name": name,
         "source": definition["source"],

@@ -88,7 +88,7 @@ class Reader:
         if self.has([run], "train_accuracy"):
             return "cross entropy, nats"
         symbols = any(self.has([run], f"train_{metric}") for metric in tasks.OF_SYMBOLS)
-        return "cross entropy, nats per symbol" if symbols else tasks.LOSSES["mse"]
+        return "nats per symbol" if symbols else tasks.LOSSES["mse"]
 
 
 @dataclass(frozen=True)
