@@ -151,6 +151,40 @@ def test_a_network_that_cannot_be_trained_is_told_with_its_key(name, own):
     assert "\n" not in found[key]
 
 
+LOSSES = """\
+from torch.nn.functional import cross_entropy
+
+def fine(output, y):
+    return cross_entropy(output, y)
+
+def each(output, y):
+    return cross_entropy(output, y, reduction="none")
+
+def crash_score(output, y):
+    return (output @ y).mean()
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "words"),
+    [
+        (
+            {"loss": "my/judge.py:each"},
+            "loss",
+            "my/judge.py:each returns [256], not a single number",
+        ),
+        ({"loss": "my/judge.py:gone"}, "loss", "there is no 'gone' in my/judge.py"),
+        ({"metric": "my/judge.py:crash_score"}, "metric", "my/judge.py:10: RuntimeError"),
+        ({"loss": "my/judge.py:fine"}, None, ""),
+    ],
+)
+def test_a_loss_or_a_metric_that_fails_is_told_with_its_key(more, key, words, own):
+    (own / "my/judge.py").write_text(LOSSES)
+    found = reasons(study(batch_sizes=[64], **more))
+    assert list(found) == ([f"exercises.fit.{key}"] if key else [])
+    assert all(words in reason for reason in found.values())
+
+
 @pytest.mark.parametrize("name", ["my/own.py:Good", "my/own.py:Lazy", "cnn"])
 def test_a_network_that_can_be_trained_is_not(name, own):
     assert reasons(study([name])) == {}

@@ -21,6 +21,7 @@ _NETWORK = (
     *("network_builder", "network_options", "data", "precision", "device", "gpus", "packages"),
     *("batch_size", "vary", "subset", "subset_validation", "sync_batch_norm"),
 )
+_JUDGED = ("loss", "metrics")
 _CLASS = ("optimizer_class", "scheduler", "scheduler_options")
 _ARGUMENTS = ("arguments", "base", "no_weight_decay")
 
@@ -30,8 +31,8 @@ class Question:
     """One thing to try.
 
     Attributes:
-        stage: ``network``; ``optimizer``, which takes steps; or ``arguments``, which are further
-            ones of an optimizer that is only built.
+        stage: ``network``; ``loss``, with metrics, of the user's own; ``optimizer``, which takes
+            steps; or ``arguments``, which are further ones of an optimizer that is only built.
         run: with which it is tried.
         key: of the study, where what is refused stands.
         above: the question that must have been answered well before; None if there is none.
@@ -45,7 +46,8 @@ class Question:
     @cached_property
     def mark(self) -> str:
         """A hash of everything that the answer depends on."""
-        fields = _NETWORK if self.stage == "network" else (*_NETWORK, *_CLASS, *_ARGUMENTS)
+        more = {"network": (), "loss": _JUDGED}.get(self.stage, (*_CLASS, *_ARGUMENTS))
+        fields = (*_NETWORK, *more)
         given = {name: getattr(self.run, name) for name in fields}
         code = f"{triggers.digest('train', *self.run.parts)} {_torch()}"
         text = json.dumps([self.stage, given, code], sort_keys=True)
@@ -72,7 +74,11 @@ def of_study(study: Mapping[str, Any], runs: Iterable[Run] | None = None) -> lis
     fields: tuple[str, ...]
     for run, places in _placed(study, table.runs(study) if runs is None else runs):
         plain = replace(run, optimizer="sgd", **_plain(run))
-        network = _once(found, "network", plain, places["network"], None, _NETWORK)
+        usual = replace(plain, loss=None, metrics=None) if "loss" in places else plain
+        network = _once(found, "network", usual, places["network"], None, _NETWORK)
+        if "loss" in places:
+            fields = (*_NETWORK, *_JUDGED)
+            network = _once(found, "loss", plain, places["loss"], network, fields)
         own = custom.is_custom(run.optimizer)
         fields = (*_NETWORK, *_CLASS) if own else ("network_builder", *_CLASS)
         first = _once(found, "optimizer", run, places["optimizer"], network, fields)
@@ -91,7 +97,16 @@ def _placed(study: Mapping[str, Any], runs: Iterable[Run]) -> Iterator[tuple[Run
         network: Key = ("models", run.model)
         if run.model not in study["models"]:
             network = (*exercise, "models", models.index(run.model))
-        yield run, {"network": network, "optimizer": (*exercise, "optimizers", run.optimizer)}
+        one = study["exercises"][run.exercise]
+        own = [key for key in ("loss", "metrics", "metric") if _is_own(one.get(key))]
+        yield (
+            run,
+            {
+                "network": network,
+                "optimizer": (*exercise, "optimizers", run.optimizer),
+                **({"loss": (*exercise, own[0])} if own else {}),
+            },
+        )
     for one in search.every(study):
         place: Key = ("exercises", one.exercise)
         for name in one.space["optimizer"]["choices"]:
@@ -104,6 +119,11 @@ def _placed(study: Mapping[str, Any], runs: Iterable[Run]) -> Iterator[tuple[Run
             )
             keys = {"network": (*place, "network"), "optimizer": (*place, "space", "optimizer")}
             yield run, keys
+
+
+def _is_own(named: Any) -> bool:
+    """Whether a loss, a metric or one of some metrics is the user's own."""
+    return any(map(custom.is_custom, [named] if isinstance(named, str) else named or ()))
 
 
 _OF_SEARCH = (
