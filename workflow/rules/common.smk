@@ -6,6 +6,7 @@ Out: STUDY (the resolved study), RUNS (path -> run), UNITS (path -> what is conf
 """
 
 import functools
+import inspect
 import runpy
 import shlex
 import sys
@@ -34,6 +35,12 @@ def PROGRAM(name, folder="workflow/scripts"):
     Relative, so that moving the checkout plans nothing: Snakemake compares these texts.
     """
     return os.path.relpath(Path(workflow.basedir, folder, name))
+
+
+def quick(function):
+    """The function with its signature at hand, which Snakemake asks for at every job."""
+    function.__signature__ = inspect.signature(function)
+    return function
 
 
 def literal(text):
@@ -188,7 +195,7 @@ def requests(predict, subject):
     def of(w):
         return _needs(predict, subject(w).path)
 
-    return {
+    asked = {
         "mem_mb": lambda w, attempt: of(w).mem_mb(attempt),
         "runtime": lambda w, attempt: of(w).runtime(attempt),
         "predicted_seconds": lambda w, attempt: of(w).predicted(attempt),
@@ -196,6 +203,7 @@ def requests(predict, subject):
         "gpu": lambda w: of(w).gpu,
         "gpu_model": lambda w: of(w).gpu_model,
     }
+    return {name: quick(function) for name, function in asked.items()}
 
 
 def run_threads(run):

@@ -33,9 +33,9 @@ for exercise in TRAINED_BY:
         name:
             f"train_{exercise}" if exercise else "train"
         input:
-            data=lambda w: run_of(w).data,
-            tensors=lambda w: ancient(run_of(w).tensors),
-            own_code=lambda w: run_of(w).code,
+            data=quick(lambda w: run_of(w).data),
+            tensors=quick(lambda w: ancient(run_of(w).tensors)),
+            own_code=quick(lambda w: run_of(w).code),
         output:
             metrics=update(f"{RESULTS}/runs/{RUN}/metrics.tsv"),
             record=update(f"{RESULTS}/runs/{RUN}/run.json"),
@@ -51,23 +51,23 @@ for exercise in TRAINED_BY:
             exercise="|".join(map(re.escape, TRAINED_BY[exercise])) or "(?!)",
         conda:
             "../envs/optlab.yaml"
-        threads: lambda w: run_threads(run_of(w))
+        threads: quick(lambda w: run_threads(run_of(w)))
         resources:
             **requests(machine.of_run, run_of),
-            gres=lambda w: _needs(machine.of_run, run_of(w).path).gres,
-            alone=lambda w: int(run_of(w).timed),
+            gres=quick(lambda w: _needs(machine.of_run, run_of(w).path).gres),
+            alone=quick(lambda w: int(run_of(w).timed)),
             # The command that starts the program on each node. Not in `params`: it depends on the
             # machine, which must not plan a run again.
-            spread=lambda w: _needs(machine.of_run, run_of(w).path).spread,
+            spread=quick(lambda w: _needs(machine.of_run, run_of(w).path).spread),
         params:
             launcher=PROGRAM("launcher.py", "warm"),
             program=PROGRAM("train.py"),
             # The content of all files as one text: as inputs, Snakemake would look at each of them
             # for each job and again at each choice of the next one, a third of its time.
-            code=lambda w: triggers.digest("train", *run_of(w).parts),
-            run=lambda w: run_of(w).text(),
+            code=quick(lambda w: triggers.digest("train", *run_of(w).parts)),
+            run=quick(lambda w: run_of(w).text()),
             folder=subpath(output.metrics, parent=True),
-            state=lambda w: run_of(w).state,
+            state=quick(lambda w: run_of(w).state),
         shell:
             """
             exec {resources.spread} python3 {params.launcher:q} {params.program:q} --settings {params.run:q} \
