@@ -7,7 +7,7 @@ from pathlib import Path
 
 from optlab import files
 from optlab.runs import metrics
-from optlab.study import reading, table
+from optlab.study import table
 from optlab.study.carried import carried
 from optlab.study.confirmation import Confirmed
 from optlab.training.settings import Settings
@@ -41,6 +41,8 @@ LINE = {"datasets": ["line"], "models": ["linear"], "epochs": [200], "batch_size
 
 def resolved(exercises, seeds=3, **more):
     """A study of these exercises, defaults filled in."""
+    from optlab.study import reading  # needs PyYAML, which the tests of CUDA do without
+
     return reading.resolve({"study": "hand", "seeds": seeds, "exercises": exercises, **more})
 
 
@@ -75,6 +77,8 @@ def train_one(settings, data, seed, **more):
 
 def save(resolved):
     """Write the study where the programs look for it."""
+    from optlab.study import reading
+
     path = Path("results", resolved["study"], "study.yaml")
     files.write(path, reading.dump(resolved))
     return path

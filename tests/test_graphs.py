@@ -1,8 +1,8 @@
-"""CUDA graphs: what surrounds the recording, on a CPU; the recording itself needs CUDA."""
+"""CUDA graphs: what surrounds the recording, on a CPU; the recording itself is in `test_cuda`."""
 
 import pytest
 import torch
-from handmade import settings, train_one
+from handmade import settings
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -10,15 +10,12 @@ from torch.utils._pytree import tree_leaves
 
 from optlab.catalogue.networks import NETWORKS
 from optlab.catalogue.optimizers import OPTIMIZERS
-from optlab.data import prepare
 from optlab.training import graphs, loop, losses, networks, optimizers, stacking, stepping
-from optlab.training.checkpoints import Checkpoints
-from optlab.training.datasets import Dataset, Split, load
+from optlab.training.datasets import Dataset, Split
 from optlab.training.world import ALONE, World
 
 SHAPE = (1, 4, 4)
 CAPTURABLE = [name for name, entry in OPTIMIZERS.items() if entry.capturable]
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 class Repeater:
@@ -265,88 +262,3 @@ def test_gradients_wait_for_nothing(network, count):
     with Watch() as watch:
         gradient(x, y)
     assert watch.seen > 5 and not watch.waits
-
-
-# -- where there is CUDA (not run yet: no GPU was at hand) -------------------------------------
-
-
-def trained(tmp_path, monkeypatch, graph, **changes):
-    path = tmp_path / "digits.json"
-    if not path.exists():
-        prepare.prepare("digits", {"source": "digits"}, path, None)
-    usual = {"network": "mlp", "optimizer": "adam", "knobs": {"lr": 0.01}, "epochs": 2}
-    run = settings(**{**usual, **changes}, device="cuda")
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "recordable", lambda settings, world: graph)
-        return train_one(run, load(path, "cuda"), 0)
-
-
-@needs_cuda
-@pytest.mark.parametrize("name", CAPTURABLE)
-@pytest.mark.parametrize("schedule", ["constant", "warmup_cosine"])
-def test_a_graph_gives_the_steps_that_kernels_one_by_one_give(
-    tmp_path, monkeypatch, capsys, name, schedule
-):
-    knobs = {"lr": 0.01, "momentum": 0.9} if name == "nesterov" else {"lr": 0.01}
-    changes = {"optimizer": name, "knobs": knobs, "schedule": schedule}
-    ours, theirs = (trained(tmp_path, monkeypatch, graph, **changes) for graph in (True, False))
-    assert "no CUDA graph" not in capsys.readouterr().out
-    for mine, same in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
-        torch.testing.assert_close(mine, same, rtol=1e-3, atol=1e-5)
-
-
-@needs_cuda
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_graph_drops_out_what_kernels_one_by_one_drop_out(
-    tmp_path, monkeypatch, capsys, precision
-):
-    changes = {"network": "cnn", "knobs": {"lr": 1e-3}, "precision": precision, "epochs": 1}
-    ours, theirs = (trained(tmp_path, monkeypatch, graph, **changes) for graph in (True, False))
-    assert "no CUDA graph" not in capsys.readouterr().out
-    losses = [outcome.evaluations[-1].train_loss for outcome in (ours, theirs)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
-
-
-@needs_cuda
-def test_a_step_that_waits_for_a_value_cannot_be_recorded_and_is_taken_all_the_same(capsys):
-    def steps(graph):
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(16, 3), nn.Dropout(0.1)).cuda()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-
-        def take(x, y):
-            loss = nn.functional.cross_entropy(model(x), y)
-            loss.backward()
-            loss.item()
-            optimizer.step()
-            optimizer.zero_grad()
-            return loss.detach()
-
-        step = graphs.Graphed(take, optimizer, varying=False) if graph else take
-        for number in range(8):
-            x, y = batch(number)
-            step(x.flatten(1).cuda(), y.cuda())
-        return list(model.parameters())
-
-    assert all(map(torch.equal, steps(True), steps(False)))
-    assert "capturing" in capsys.readouterr().out
-    assert torch.cuda.current_stream() == torch.cuda.default_stream()
-
-
-@needs_cuda
-def test_a_run_that_goes_on_follows_its_schedule(tmp_path):
-    path = tmp_path / "digits.json"
-    prepare.prepare("digits", {"source": "digits"}, path, None)
-    data = load(path, "cuda")
-    run = settings("mlp", "adam", {"lr": 0.01}, schedule="cosine", epochs=4, device="cuda")
-    whole, first, second = (loop.Trainer(run, data, [0]) for _ in range(3))
-    nothing = Checkpoints(None, "")
-    for epoch in range(1, 5):
-        whole._train(epoch, nothing)
-    for epoch in (1, 2):
-        first._train(epoch, nothing)
-    second.restore(first.state())
-    for epoch in (3, 4):
-        second._train(epoch, nothing)
-    for mine, same in zip(second.parameters, whole.parameters, strict=True):
-        torch.testing.assert_close(mine, same, rtol=1e-3, atol=1e-5)

@@ -223,16 +223,6 @@ def test_a_stacked_step_is_recorded_as_any_other(digits, monkeypatch, seeds):
         assert torch.equal(rows(one).nan_to_num(), rows(same).nan_to_num())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("network", STACKABLE)
-def test_replicates_together_on_a_gpu_give_what_each_gives_alone(tmp_path, network):
-    path = tmp_path / "digits.json"
-    prepare.prepare("digits", {"source": "digits"}, path, None)
-    run = settings_of("sgd", "float64", network, batch_size=100, device="cuda")
-    data = load(path, "cuda")
-    assert_equal(loop.train(run, data, SEEDS), run, data, 1e-9, 1e-11)
-
-
 # -- which runs are stacked ------------------------------------------------------------------
 
 
