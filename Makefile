@@ -6,11 +6,13 @@ CORES ?= all
 MINUTES ?= 30
 PORT ?= 8765
 SEED ?= 0
+DEVICE ?= cuda
+OUTPUT ?= results/gpu.json
 SNAKEMAKE = .venv/bin/python -m snakemake --cores $(CORES)
 CHECK = .venv/bin/python workflow/scripts/check.py --study '$(STUDY)'
 
 .DEFAULT_GOAL = help
-.PHONY: help install lab open watch check settle retry status paper archive campaigns test test-slow test-slurm test-gridengine lint format bench clean
+.PHONY: help install lab open watch check settle retry status paper archive campaigns test test-slow test-slurm test-gridengine lint format bench gpu clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\): .*##/\1\t/p' Makefile
@@ -87,6 +89,9 @@ format: install  ## format every file
 	.venv/bin/python -m ruff format .
 	.venv/bin/python -m ruff check --fix .
 	.venv/bin/python -m snakefmt Snakefile workflow/rules
+
+gpu:  ## what waits for a GPU, in eight minutes; DEVICE=cpu rehearses it (benchmarks/README.md)
+	PYTHONPATH=workflow/scripts $(PYTHON) benchmarks/gpu_day.py --device $(DEVICE) --output '$(OUTPUT)' $(PARTS)
 
 bench: install  ## the benchmarks of benchmarks/README.md
 	.venv/bin/python benchmarks/run.py

@@ -7,7 +7,7 @@ that are ready stands beside both.
 """
 
 import torch
-from timing import interleaved, show
+from timing import Measured, interleaved, show
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from optlab.machine import devices
@@ -83,10 +83,18 @@ def products() -> float:
     return clock.seconds
 
 
-def main(rounds: int = 9) -> None:
+PAIRS = (
+    ("trainer", "plain PyTorch loop"),
+    ("bare convolutions and products", "trainer"),
+    ("trainer, bfloat16", "trainer"),
+)
+
+
+def measured(rounds: int) -> Measured:
+    """Seconds of each candidate."""
     torch.set_num_threads(1)
     data = images()
-    seconds = interleaved(
+    return interleaved(
         {
             "trainer": lambda: trainer(data),
             "trainer, bfloat16": lambda: trainer(data, "bfloat16"),
@@ -95,12 +103,10 @@ def main(rounds: int = 9) -> None:
         },
         rounds,
     )
-    show(
-        seconds,
-        ("trainer", "plain PyTorch loop"),
-        ("bare convolutions and products", "trainer"),
-        ("trainer, bfloat16", "trainer"),
-    )
+
+
+def main(rounds: int = 9) -> None:
+    show(measured(rounds), *PAIRS)
 
 
 if __name__ == "__main__":
