@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,20 @@ on_a_gpu_alone = pytest.mark.skipif(REHEARSED, reason="cannot be rehearsed witho
 
 CAPTURABLE = [name for name, entry in OPTIMIZERS.items() if entry.capturable]
 SEEDS = [0, 3, 4]
-SMALL = {"cnn": {"channels": [4, 8], "units": 16}, "resnet": {"depth": 8, "width": 4}}
+SMALL = {
+    "cnn": {"channels": [4, 8], "units": 16},
+    "resnet": {"depth": 8, "width": 4},
+    "lstm": {"units": 16},
+    "gpt": {"layers": 1, "heads": 2, "units": 16},
+}
+AXES = [
+    {"clip_norm": 0.5},
+    {"accumulation": 2},
+    {"ema": 0.9},
+    {"label_smoothing": 0.1},
+    {"augment": "flip+crop=1"},
+    {"augment": "cutout=3+mixup"},
+]
 
 
 class Repeated:
@@ -65,6 +79,15 @@ def images(device=DEVICE):
 
     parts = split(530), split(100), split(100)
     return Dataset("patterns", "patterns", "classification", 10, (1, 8, 8), 1 / 255, *parts)
+
+
+def text(device=DEVICE):
+    """Windows of a text in which a symbol follows from the one before it, but for some noise."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 5, (630, 17), generator=generator).clamp(max=1)
+    symbols = noise.cumsum(1).remainder(12).to(torch.uint8).to(device)
+    parts = [Split(part[:, :-1], part[:, 1:]) for part in symbols.split([530, 50, 50])]
+    return Dataset("text", "text", "next_token", 12, (16,), 1.0, *parts)
 
 
 def run_of(network="mlp", optimizer="adam", device=DEVICE, **changes):
@@ -227,16 +250,38 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path, schedule, se
 # -- devices -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("network", ["softmax", "mlp", "resnet"])
-def test_a_gpu_trains_what_a_cpu_trains(network):
-    """The weights at the beginning, the order and the split are drawn on the CPU in any case."""
-    device, cpu = (
-        train_one(run_of(network, device=name, precision="float64"), images(name), 0)
-        for name in (DEVICE, "cpu")
-    )
+def both(monkeypatch, data=images, **changes):
+    """The same run on the device, as a graph, and on the CPU."""
+    run = run_of(precision="float64", **changes)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "recordable", lambda settings, world: True)
+        device = train_one(run, data(DEVICE), 0)
+    return device, train_one(replace(run, device="cpu"), data("cpu"), 0)
+
+
+def assert_trained_alike(device, cpu):
     pairs = zip(device.evaluations, cpu.evaluations, strict=True)
     assert all(a.val_loss == pytest.approx(b.val_loss, rel=1e-6) for a, b in pairs)
     assert_same(device.model.cpu(), cpu.model, 1e-5, 1e-7)
+
+
+@pytest.mark.parametrize("network", ["softmax", "mlp", "resnet", "lstm", "gpt"])
+def test_a_gpu_trains_what_a_cpu_trains(monkeypatch, capsys, network):
+    """The weights at the beginning, the order and the split are drawn on the CPU in any case."""
+    data = text if network in ("lstm", "gpt") else images
+    assert_trained_alike(*both(monkeypatch, data, network=network))
+    assert "no CUDA graph" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("axis", AXES, ids=lambda axis: "-".join(map(str, *axis.items())))
+def test_every_axis_of_the_training_is_on_a_gpu_what_it_is_on_a_cpu(monkeypatch, capsys, axis):
+    device, cpu = both(monkeypatch, **axis)
+    assert_trained_alike(device, cpu)
+    assert "no CUDA graph" not in capsys.readouterr().out
+    plain = train_one(run_of(device="cpu", precision="float64"), images("cpu"), 0)
+    if "accumulation" not in axis:  # which changes roundings alone
+        last = [outcome.evaluations[-1].val_loss for outcome in (cpu, plain)]
+        assert last[0] != pytest.approx(last[1], rel=1e-4)
 
 
 def test_the_device_is_found_and_described():
