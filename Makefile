@@ -91,7 +91,7 @@ format: install  ## format every file
 	.venv/bin/python -m snakefmt Snakefile workflow/rules
 
 gpu:  ## what waits for a GPU, in eight minutes; DEVICE=cpu rehearses it (benchmarks/README.md)
-	PYTHONPATH=workflow/scripts $(PYTHON) benchmarks/gpu_day.py --device $(DEVICE) --output '$(OUTPUT)' $(PARTS)
+	PYTHONPATH=workflow/scripts$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) benchmarks/gpu_day.py --device $(DEVICE) --output '$(OUTPUT)' $(PARTS)
 
 bench: install  ## the benchmarks of benchmarks/README.md
 	.venv/bin/python benchmarks/run.py

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import gpu_day
 import pytest
-from gpu import images
+from gpu import images, runs
 from gpu.day import Day, Skip
 from gpu_day import PARTS, Part
+from torch import nn
+
+from optlab.training.evaluation import Evaluation
+from optlab.training.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -97,10 +102,14 @@ def test_a_figure_is_in_the_file_while_its_part_still_runs(parts, here, monkeypa
 
 def test_without_a_gpu_the_day_ends_at_once_with_one_reason(here, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(here))
-    bad = module(here, "machine", 'def measure(day): raise RuntimeError("PyTorch sees no GPU")')
+    bad = module(
+        here,
+        "machine",
+        'from optlab.errors import UserError\ndef measure(day): raise UserError("no GPU here")',
+    )
     found = gpu_day.run([bad, module(here, "good", GOOD)], "cuda", here / "day.json")["parts"]
     assert found["machine"]["end"] == "failed" and found["good"]["end"] == "skipped"
-    assert found["good"]["reason"] == found["machine"]["reason"]
+    assert found["machine"]["reason"] == "no GPU here" and not found["machine"]["output"]
 
 
 def test_the_day_fits_into_eight_minutes_and_every_part_is_there():
@@ -121,6 +130,20 @@ def test_without_archives_mnist_is_skipped_and_what_is_timed_gets_random_images(
     data = images.to_time(Day("cpu", tmp_path))
     assert data.name == "random" and data.shape == (1, 28, 28)
     assert "random images: needs MNIST" in capsys.readouterr().out
+
+
+def test_a_step_that_could_not_be_recorded_is_a_figure(capsys):
+    def train():
+        print("no CUDA graph, steps are taken kernel by kernel: not permitted")
+        row = Evaluation(1, 5, 0.5, 0.25, val_loss=math.inf, test_accuracy=0.75)
+        return [Outcome([row], nn.Identity(), 0.5, 0.125)] * 2
+
+    figures = runs.measured("cpu", train)
+    assert figures.pop("no_graph").endswith("not permitted") and figures.pop("wall") < 1
+    assert figures == {"runs": 2, "steps": 5, "seconds": 1.0, "step_us": 100_000.0,
+                       "train_loss": 0.25, "val_loss": None, "test_accuracy": 0.75,
+                       "evaluation_seconds": 0.25}  # fmt: skip
+    assert "no CUDA graph" in capsys.readouterr().out
 
 
 BARE = """\

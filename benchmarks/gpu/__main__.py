@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 from gpu.day import Day, Skip, in_a_line, send
+from optlab.errors import UserError
 
 
 def main(name: str, device: str, folder: str) -> None:
@@ -17,6 +18,8 @@ def main(name: str, device: str, folder: str) -> None:
             end, reason = "failed", "; ".join(day.failures)
     except Skip as skip:
         end, reason = "skipped", str(skip)
+    except UserError as error:
+        end, reason = "failed", str(error)
     except ModuleNotFoundError as error:
         end, reason = "skipped", f"needs the package {error.name}, which is not installed"
         if (error.name or "").partition(".")[0] in ("optlab", "gpu"):

@@ -14,7 +14,7 @@ from gpu.day import Day
 from optlab.study.carried import carried
 from optlab.training import loop
 from optlab.training.datasets import Dataset
-from optlab.training.loop import Outcome
+from optlab.training.outcome import Outcome
 from optlab.training.settings import Settings
 
 NO_GRAPH = "no CUDA graph"  # how `training.graphs` begins the line that says why

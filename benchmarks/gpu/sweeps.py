@@ -12,7 +12,7 @@ from gpu import images, runs
 from gpu.day import Day
 from optlab.training import loop
 from optlab.training.datasets import Dataset
-from optlab.training.loop import Outcome
+from optlab.training.outcome import Outcome
 from optlab.training.settings import Settings
 
 Way = Callable[[Sequence[Settings], Dataset, Sequence[int]], list[Outcome]]
