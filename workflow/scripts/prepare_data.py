@@ -51,6 +51,8 @@ def arguments() -> argparse.Namespace:
     add("--folder", help="of images, the folder with one for each class")
     add("--size", type=int, action="append", help="of images, the height, and again the width")
     add("--channels", type=int, choices=(1, 3), help="of images, 1 for grey (default: 3)")
+    add("--normalize", type=lambda text: text.lower() == "true", metavar="true",
+        help="inputs of mean 0 and deviation 1, by channel or by column")  # fmt: skip
     held_out = "validation examples, or a fraction such as 0.1 (default: by source; 1/6 of .npz)"
     add("--validation", type=size, metavar="SIZE", help=held_out)
     add("--split-seed", type=int, default=0, metavar="SEED", help="seed of split and order (0)")

@@ -57,6 +57,7 @@ NPZ = "npz"  # the source that reads arrays of the user's
 TEXT = "text"  # a text of the user's
 CORPUS = "python_docs"  # a text that comes with Python
 TEXTUAL = ("symbols", "context", "test")  # keys that say how a text is cut
+NORMALIZED = ("normalize",)
 SIXTH = 1 / 6  # of the training examples of a user's file are for validation
 
 
@@ -78,6 +79,7 @@ SOURCES: dict[str, Source] = {
         360,
         "360 of the 1,797 images, stratified by class, the same for every seed",
         per_class=(142, 145, 142, 146, 145, 146, 145, 143, 139, 144),
+        takes=NORMALIZED,
     ),
     "breast_cancer": Source(
         "Breast cancer",
@@ -125,6 +127,7 @@ SOURCES: dict[str, Source] = {
         10_000,
         published="MNIST",
         per_class=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        takes=NORMALIZED,
     ),
     "fashion_mnist": Source(
         "Fashion-MNIST",
@@ -134,6 +137,7 @@ SOURCES: dict[str, Source] = {
         10_000,
         published="FashionMNIST",
         per_class=(6_000,) * 10,
+        takes=NORMALIZED,
     ),
     "cifar10": Source(
         "CIFAR-10",
@@ -143,6 +147,7 @@ SOURCES: dict[str, Source] = {
         5_000,
         published="CIFAR10",
         per_class=(5_000,) * 10,
+        takes=NORMALIZED,
     ),
     # In windows of 128 symbols; another Python has another text.
     CORPUS: Source(
@@ -173,6 +178,7 @@ SOURCES: dict[str, Source] = {
         SIXTH,
         "as in the file",
         needs={"file": "the path of your .npz file"},
+        takes=NORMALIZED,
     ),
     "folder": Source(
         "",
@@ -182,7 +188,7 @@ SOURCES: dict[str, Source] = {
         SIXTH,
         "as in the folder",
         needs={"folder": "the path of a folder of images", "size": "[height, width] of images"},
-        takes=("channels",),
+        takes=("channels", *NORMALIZED),
     ),
     **{name: _table(name) for name in ("csv", "parquet")},
     "libsvm": Source(
@@ -212,7 +218,7 @@ FILES = ("file", "test_file")  # keys that name files
 # Keys that only some sources need or take.
 FURTHER = (
     *(*FILES, "target", "task", "drop", "words", "weights"),
-    *("folder", "size", "channels", *TEXTUAL),
+    *("folder", "size", "channels", *NORMALIZED, *TEXTUAL),
 )
 
 

@@ -43,7 +43,7 @@ def whole_identity(definition: Definition) -> dict[str, Any]:
     if source == "topics":
         found["content"] = _digest(_documentation())
     for key in FURTHER[1:]:
-        if (value := definition.get(key)) is not None:
+        if (value := definition.get(key)) not in (None, False):
             found[key] = _digest(Path(value)) if key in (*FILES, "folder") else value
     if source == NPZ and file and "x_val" in headers.of_file(file):
         found["validation_of_its_own"] = True  # once nothing read these arrays

@@ -17,7 +17,7 @@ import numpy as np
 from optlab import files, locks
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition, Source
 from optlab.catalogue.tasks import NEXT_TOKEN
-from optlab.data import archives, arrays, builtin, identity, known, splits, windows
+from optlab.data import archives, arrays, builtin, identity, known, splits, standard, windows
 from optlab.data.arrays import Arrays
 from optlab.errors import DISK_FULL, DataError
 
@@ -177,6 +177,8 @@ def _split(
         "sha256": files.arrays_hash(stored),
         **_more(whole),
     }
+    if definition.get("normalize"):
+        description["normalize"] = standard.of_channels(stored["x_train"], whole.scale)
     return stored, description
 
 

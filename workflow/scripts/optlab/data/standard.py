@@ -14,6 +14,24 @@ from optlab.errors import DataError, show
 MOST_CLASSES = 20  # values of whole numbers up to which they are taken for classes
 
 
+def of_channels(x: np.ndarray, scale: float) -> dict[str, list[float]]:
+    """Mean and deviation of inputs [N, ...], of each channel of images, or of each column.
+
+    They are those of the inputs as networks get them: bytes of images are multiplied by ``scale``.
+    """
+    by_column = np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+    if x.dtype != np.uint8:
+        return Scale.of(by_column.astype(np.float64)).said()
+    counts = [np.bincount(column, minlength=256).tolist() for column in by_column.T]
+    sums = [sum(value * count for value, count in enumerate(one)) for one in counts]
+    squares = [sum(value**2 * count for value, count in enumerate(one)) for one in counts]
+    mean = [total / len(by_column) for total in sums]
+    # Of whole numbers, so that nothing is lost where two large numbers are nearly equal.
+    spread = [s * len(by_column) - t**2 for s, t in zip(squares, sums, strict=True)]
+    deviation = [math.sqrt(one) / len(by_column) or 1 / scale for one in spread]
+    return {"mean": [scale * one for one in mean], "deviation": [scale * one for one in deviation]}
+
+
 class Scale(NamedTuple):
     """Mean and deviation of each column."""
 

@@ -61,6 +61,7 @@ def _data_set(facts: Facts, name: str) -> str:
     label = SOURCES[given["source"]].label
     where = {"file": "from the file", "folder": "from the folder", "test_file": "tested on"}
     more = [f"{said} {given[key]}" for key, said in where.items() if given.get(key)]
+    more += ["inputs normalised to mean 0 and deviation 1"] if given.get("normalize") else []
     more += [f"a subset of {given['subset']:,} examples"] if given.get("subset") else []
     more += [f"split seed {given['split_seed']}"] if given.get("split_seed") else []
     same = not label or label.lower() == name.lower()

@@ -45,6 +45,7 @@ class Dataset:
         scale: factor that brings stored images to [0, 1].
         train, validation, test: the parts; the last two may be missing.
         loss: the usual loss of its source; None for that of its task.
+        normal: mean and deviation of the inputs, of each channel or column, if they are normalised.
         own_validation: the validation set was not drawn from the training set.
     """
 
@@ -59,10 +60,15 @@ class Dataset:
     test: Split | None = None
     loss: str | None = None
     own_validation: bool = False
+    normal: tuple[Tensor, Tensor] | None = None
 
     def inputs(self, x: Tensor) -> Tensor:
-        """Stored inputs as float32, images scaled to [0, 1]."""
-        return x.to(torch.float32).mul_(self.scale) if x.dtype == torch.uint8 else x
+        """Stored inputs as float32, images scaled to [0, 1], or normalised."""
+        found = x.to(torch.float32).mul_(self.scale) if x.dtype == torch.uint8 else x
+        if self.normal is None:
+            return found
+        mean, deviation = self.normal
+        return (found - mean).div_(deviation)
 
     def examples(self, x: Tensor, y: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Stored inputs and targets as a network with weights of ``dtype`` takes them."""
@@ -105,7 +111,18 @@ def of(description: Mapping[str, Any], tensors: Mapping[str, Tensor], device: st
     loss = source.loss if source else None
     own = bool(description.get("validation_of_its_own"))
     shape = tuple(description["shape"])
-    return Dataset(**facts, shape=shape, loss=loss, own_validation=own, **splits)
+    normal = _normal(description.get("normalize"), len(shape), device)
+    more: dict[str, Any] = {"loss": loss, "own_validation": own, "normal": normal}
+    return Dataset(**facts, shape=shape, **more, **splits)
+
+
+def _normal(said: Mapping[str, Any] | None, axes: int, device: str) -> tuple[Tensor, Tensor] | None:
+    """Mean and deviation [channels, 1, ...] of a data set whose inputs are normalised."""
+    if not said:
+        return None
+    mean, deviation = (torch.tensor(said[key], device=device) for key in ("mean", "deviation"))
+    shape = (-1, *[1] * (axes - 1))
+    return mean.view(shape), deviation.view(shape)
 
 
 def described(file: Path) -> dict[str, Any]:
