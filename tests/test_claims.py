@@ -262,8 +262,8 @@ WRONG_OF_KINDS = [
      **SPEEDUP}, '.value: {"gpus": 8, "scaling": "strong"} is not in the exercise\'s table'),
     (GPUS, {"value": TWO, "figure": "speed", "published": 2}, ".figure: 'speed' is not known; did "
      "you mean 'speedup'? allowed: seconds, seconds_per_epoch, samples_per_second, speedup, "
-     "efficiency, val_accuracy, test_accuracy, serial_share, communication_share, "
-     "gain_from_evaluation"),
+     "efficiency, val_accuracy, test_accuracy, val_loss, test_loss, serial_share, "
+     "communication_share, gain_from_evaluation"),
     (GPUS, {"order": [TWO, {**TWO, "gpus": 1}], "figure": "serial_share"}, ".figure: serial_share "
      "is no figure of a seed, so no order is tested by it"),
     (SEARCH, {"order": []}, ".order: unknown key; allowed: claim, value, best, figure, published, "

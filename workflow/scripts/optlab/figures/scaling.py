@@ -96,23 +96,27 @@ def target(picture: Picture, source: pd.DataFrame) -> Figure:
 
 
 def accuracy(picture: Picture, source: pd.DataFrame) -> Figure:
-    """Final test accuracy against the batch of all processes together: a mark for each run."""
+    """What was learnt against the batch of all processes together: a mark for each run."""
     shown = shared.longest(picture, source)
-    figure, (axes,) = looks.figure(picture.title, height=4.3)
+    title = picture.title.removesuffix("accuracy against batch")
+    about = "" if title == picture.title else f"{shared.learnt(shown)} against batch"
+    figure, (axes,) = looks.figure(f"{title}{about}", height=4.3)
     counts = sorted(set(shown["gpus"]))
     colors = dict(zip(counts, looks.rate_colors(counts), strict=True))
     shift = shown["gpus"].map(counts.index) - (len(counts) - 1) / 2
-    known = shown.assign(at=shown["global_batch"] * 1.02**shift)[shown["accuracy"].notna()]
+    known = shown.assign(at=shown["global_batch"] * 1.02**shift)[shown["learnt"].notna()]
     for _, rows in known[known["scaling"] == WEAK].groupby("batch_size", sort=False):
-        axes.plot(rows["global_batch"], rows["accuracy"], lw=1, zorder=1, **WEAK_LINE)
+        axes.plot(rows["global_batch"], rows["learnt"], lw=1, zorder=1, **WEAK_LINE)
     # A run of one process has a row for strong and one for weak scaling; the first is drawn.
     for row in {row.path: row for row in reversed([*known.itertuples()])}.values():
         color, marker = colors[row.gpus], shared.STYLES[row.scaling][1]
-        shared.errors(axes, known.loc[[row.Index]], "accuracy", color)
-        axes.plot([row.at], [row.accuracy], marker, color=color, zorder=3)
+        shared.errors(axes, known.loc[[row.Index]], "learnt", color)
+        axes.plot([row.at], [row.learnt], marker, color=color, zorder=3)
     shared.batch_axis(axes, shown["global_batch"], "batch of all processes together")
-    axes.set_ylabel(f"test accuracy after {shown['epochs'].iloc[0]} epochs\n(fraction correct)")
-    shared.accuracy_axis(axes, shown)
+    name, _, unit = shared.learnt_label(shown).partition(" (")
+    after = f"{name} after {shown['epochs'].iloc[0]} epochs"
+    axes.set_ylabel(f"{after}\n({unit}" if unit else after)
+    shared.learnt_axis(axes, shown)
     entries = [
         entry(f"{n} {shared.unit(shown['device'], n)}", color=color, marker="o", ls="")
         for n, color in colors.items()
@@ -125,7 +129,7 @@ def accuracy(picture: Picture, source: pd.DataFrame) -> Figure:
 
 
 def settings(picture: Picture, source: pd.DataFrame) -> Figure:
-    """Accuracy and training time with one process, against batch size and number of epochs.
+    """What was learnt and training time with one process, against batch size and number of epochs.
 
     There is a line for each number of epochs, or one for the only batch size.
     """
@@ -138,15 +142,15 @@ def settings(picture: Picture, source: pd.DataFrame) -> Figure:
     kinds = sorted(set(shown[along]))
     colors = dict(zip(kinds, looks.rate_colors(kinds), strict=True))
     placed = shown.assign(at=shown[across]).sort_values(across)
-    for axes, name in ((left, "accuracy"), (right, "seconds")):
+    for axes, name in ((left, "learnt"), (right, "seconds")):
         for kind, color in colors.items():
             line = placed[(placed[along] == kind) & placed[name].notna()]
             shared.errors(axes, line, name, color)
             axes.plot(line["at"], line[name], marker="o", color=color, label=words(kind))
         shared.batch_axis(axes, shown[across], across.replace("_", " "))
-    left.set_ylabel("test accuracy (fraction correct)")
+    left.set_ylabel(shared.learnt_label(shown))
     right.set_ylabel("training time (s, evaluation excluded)")
-    shared.accuracy_axis(left, shown)
+    shared.learnt_axis(left, shown)
     shared.seconds_axis(right, [s for clock in shown["clock"] for s in clock.values()] or [1.0])
     legend(figure, right.get_legend_handles_labels()[0])
     return figure

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib import ticker
 from matplotlib.axes import Axes
@@ -30,17 +31,25 @@ FEW = 5.0  # a speed-up axis whose ends have a smaller ratio needs ticks closer 
 def source(study: Mapping[str, Any], exercise: str) -> pd.DataFrame:
     """The data of an exercise's pictures, the argument ``source`` of each ``draw``.
 
-    The rows of `optlab.results.scaling.rows`, with ``accuracy`` and its interval: on test data,
-    else on validation data.
+    The rows of `optlab.results.scaling.rows`, with ``learnt`` and its interval: the accuracy, or
+    the loss where there are no classes, on test data, else on validation data.
 
     Raises:
         UserError: a run has not been trained, or its files are damaged.
     """
     rows = scaling.rows(study, exercise)
-    tested = rows["test_accuracy"].notna()
+    classes = rows[["test_accuracy", "val_accuracy"]].notna().any(axis=1)
+    of_problem = [rows["dataset"], rows["model"]]
+    measured = np.where(classes.groupby(of_problem).transform("any"), "accuracy", "loss")
     for end in ENDS:
-        test, validation = rows[f"test_accuracy{end}"], rows[f"val_accuracy{end}"]
-        rows[f"accuracy{end}"] = test.where(tested, validation)
+        found = {
+            what: rows[f"test_{what}{end}"].where(
+                rows[f"test_{what}"].notna(), rows[f"val_{what}{end}"]
+            )
+            for what in ("accuracy", "loss")
+        }
+        rows[f"learnt{end}"] = found["accuracy"].where(measured == "accuracy", found["loss"])
+    rows["measured"] = measured
     return rows.assign(oversubscribed=rows["oversubscribed"].eq(True))  # empty in replayed rows
 
 
@@ -174,14 +183,25 @@ def seconds_axis(axes: Axes, seconds: Sequence[float]) -> None:
     looks.log_axis(axes.yaxis, low, high)
 
 
-def accuracy_axis(axes: Axes, rows: pd.DataFrame) -> None:
-    """A y axis that covers ``accuracy`` and its intervals, as far as they are in [0, 1]."""
-    known = rows[rows["accuracy"].notna()]
+def learnt(rows: pd.DataFrame) -> str:
+    """What ``learnt`` is: accuracy or loss."""
+    return "accuracy" if (rows["measured"] == "accuracy").all() else "loss"
+
+
+def learnt_label(rows: pd.DataFrame) -> str:
+    """The label of an axis with ``learnt``."""
+    return "test loss" if learnt(rows) == "loss" else "test accuracy (fraction correct)"
+
+
+def learnt_axis(axes: Axes, rows: pd.DataFrame) -> None:
+    """A y axis that covers ``learnt`` and its intervals, as far as they are possible."""
+    known = rows[rows["learnt"].notna()]
     if known.empty:
         no_values(axes, "no run has one")
         return
-    low = max(0.0, known["accuracy_low"].fillna(known["accuracy"]).min())
-    high = min(1.0, known["accuracy_high"].fillna(known["accuracy"]).max())
+    most = math.inf if learnt(rows) == "loss" else 1.0
+    low = max(0.0, known["learnt_low"].fillna(known["learnt"]).min())
+    high = min(most, known["learnt_high"].fillna(known["learnt"]).max())
     room = 0.06 * (high - low) or 0.01
     axes.set_ylim(low - room, high + room)
 

@@ -31,7 +31,7 @@ LINES: dict[str, dict[str, Any]] = {
     "complete": {"color": COMPLETE, "lw": 0.9, "zorder": 2, "alpha": 0.75},
     "best": {"color": BEST, "lw": 2.2, "zorder": 4},
 }
-LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss (cross entropy)"}
+LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
 CONTINUED = "stopped ones, trained to the end later"
 NOTHING = "no trial has an evaluation: all diverged or failed"
 FEWEST = 5  # complete trials that must have a parameter before its importance is estimated

@@ -103,7 +103,7 @@ def _problems(
         key = cards.key(run.exercise, run.dataset, run.model)
         if key not in found:
             title = cards.title(study, run.exercise)
-            column = figures.get(key, "val_accuracy" if run.timed else "train_loss")
+            column = figures.get(key) or _of_timed(run, tables)
             found[key] = {
                 "key": key,
                 "title": f"{title}: {cards.subject(run.model, run.dataset)}",
@@ -111,6 +111,14 @@ def _problems(
                 "higher": sign(column) < 0,
             }
     return list(found.values())
+
+
+def _of_timed(run: Run, tables: cards.Tables) -> str:
+    """The figure that is shown of runs of which nothing is chosen, such as those of a scaling."""
+    if not run.timed:
+        return "train_loss"
+    rows = tables["runs"][tables["runs"]["exercise"] == run.exercise]
+    return "val_accuracy" if rows["val_accuracy"].notna().any() else "val_loss"
 
 
 def _shown(table: pd.DataFrame) -> list[str]:

@@ -161,9 +161,10 @@ def _tried(row: pd.Series) -> str:
 
 def _scalings(study: Study, exercise: str, tables: Tables) -> Iterator[Table]:
     every = rows_of(tables, "scaling", exercise)
-    figures = ("seconds", "speedup", "efficiency", "test_accuracy")
     for number, (place, rows) in enumerate(every.groupby(["dataset", "model"], sort=False), 1):
         several = rows["epochs"].nunique() > 1
+        test = "test_accuracy" if rows["test_accuracy"].notna().any() else "test_loss"
+        figures = ("seconds", "speedup", "efficiency", test)
         cells = [
             (
                 row["scaling"],
@@ -182,7 +183,7 @@ def _scalings(study: Study, exercise: str, tables: Tables) -> Iterator[Table]:
             "95 % intervals. Replayed rows insert the times of one process into the formula of "
             "the original lab."
         )
-        head = (*head, "efficiency", heading("test_accuracy"))
+        head = (*head, "efficiency", heading(test))
         yield Table(f"{exercise}-{number}", caption, head, cells)
 
 

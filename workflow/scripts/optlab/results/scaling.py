@@ -19,7 +19,9 @@ from optlab.study.kinds.scaling import REPLAYED, STRONG, Point, points
 # Rows that agree in these columns are compared; they differ in `gpus` only.
 COMPARED = [*PROBLEM, "scaling", "batch_size", "epochs", "device", "machines"]
 
-_SUMMARY = ["device", "seeds", "diverged", "status", *with_ends("val_accuracy", "test_accuracy")]
+# What was learnt: accuracies of classes, and losses.
+LEARNT = ("val_accuracy", "test_accuracy", "val_loss", "test_loss")
+_SUMMARY = ["device", "seeds", "diverged", "status", *with_ends(*LEARNT)]
 
 # The columns of scaling.tsv.
 COLUMNS = [
@@ -33,7 +35,7 @@ COLUMNS = [
     *timed.SHARES,
     *("start_up_seconds", "evaluation_seconds", "seconds_per_evaluation", "wall_seconds"),
     *("peak_memory_mb", "gpu_peak_memory_mb"),
-    *with_ends("val_accuracy", "test_accuracy"),
+    *with_ends(*LEARNT),
     *("target_accuracy", "reached_target", *with_ends("seconds_to_target"), "path"),
 ]
 # Further columns: those of `timed.read`, for pictures, and two by seed, for claims.

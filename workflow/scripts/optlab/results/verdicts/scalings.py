@@ -20,8 +20,6 @@ Row = dict[str, Any]
 
 ONE_FIGURE = "open: one figure, which no other seed gives"
 
-_ACCURACIES = ("val_accuracy", "test_accuracy")
-
 
 def judge(study: Mapping[str, Any], name: str) -> Callable[[Claim], Row]:
     """What gives the cells of claims.tsv for a claim of this exercise.
@@ -35,7 +33,7 @@ def judge(study: Mapping[str, Any], name: str) -> Callable[[Claim], Row]:
     def sample(settings: Settings, figure: str) -> Sample:
         named = samples.words(settings)
         (row,) = (row for _, row in table.iterrows() if matches(settings, row))
-        if figure in _ACCURACIES and row["scaling"] != REPLAYED:
+        if figure in scaling.LEARNT and row["scaling"] != REPLAYED:
             return samples.at_end(named, runs[row["path"]], figure)
         if row["status"] == failures.STATUS:
             raise samples.NotTrained(runs[row["path"]])
