@@ -269,7 +269,10 @@ BROKEN = {  # what is written, and the key and message
     "margin: 0": f"margin: 0 is a margin of nothing; {METRIC}",
     "margin: [accuracy, 0.01]": f'margin: ["accuracy", 0.01] is a margin of nothing; {METRIC}',
     "margin:": f"margin: null is a margin of nothing; {METRIC}",
-    "margin: {acuracy: 0.01}": "margin.acuracy: unknown key; allowed: accuracy, loss",
+    "margin: {acuracy: 0.01}": (
+        "margin.acuracy: unknown key; did you mean 'accuracy'? allowed: loss, accuracy, r2, rmse, "
+        "bits_per_character, perplexity"
+    ),
     "margin: {accuracy: 0}": f"margin.accuracy: 0 {ACCURACY}",
     "margin: {accuracy: -0.01}": f"margin.accuracy: -0.01 {ACCURACY}",
     "margin: {accuracy: -1 points}": f"margin.accuracy: '-1 points' {ACCURACY}",
