@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optlab.errors import UserError
+from optlab.errors import DataError, UserError
 from optlab.probe import answers, questions, trial
 from optlab.study import reading
 
@@ -119,7 +119,11 @@ def reasons(content):
     asked = questions.of_study(resolved)
     for question in asked:
         if answers.is_open(question, found):
-            found[question.mark] = trial.answer(question, trial.data_of(resolved, question.run))
+            try:
+                data = trial.data_of(resolved, question.run)
+                found[question.mark] = trial.answer(question, data)
+            except DataError as error:
+                found[question.mark] = str(error)
     return {
         ".".join(map(str, question.key)): found[question.mark]
         for question in asked
@@ -149,6 +153,32 @@ def test_a_network_that_cannot_be_trained_is_told_with_its_key(name, own):
     key = f"models.{name}" if ":" not in name else MODEL
     assert list(found) == [key] and NETWORKS[name] in found[key]
     assert "\n" not in found[key]
+
+
+def test_a_wrong_metric_of_one_exercise_is_told_and_harms_no_other(own):
+    content = study(metrics=["top_99_accuracy"])
+    content["exercises"]["sound"] = study()["exercises"]["fit"]
+    (key, reason), *others = reasons(content).items()
+    assert (key, others) == ("exercises.fit.metrics", []) and "10 classes" in reason
+    outcome = answers.of_study(reading.resolve(content), [])
+    assert len(outcome.lines) == 1 and not outcome.nothing_left
+    content["exercises"]["fit"]["metrics"] = ["top_3_accuracy"]
+    assert answers.of_study(reading.resolve(content), []).lines == []
+    alone = answers.of_study(reading.resolve(study(metrics=["top_99_accuracy"])), [])
+    assert alone.nothing_left
+
+
+def test_data_that_cannot_be_read_are_told_and_the_rest_is_tried(own):
+    x, y = np.zeros((40, 3)), np.arange(40) % 2
+    np.savez("bad.npz", x_train=x, y_train=np.where(y, 1, -1), x_test=x, y_test=y)
+    content = study(["mlp", "my/own.py:Five"], batch_sizes=[20])
+    content["datasets"] = {"bad": {"source": "npz", "file": "bad.npz"}}
+    content["exercises"]["fit"]["datasets"] = ["bad", "digits"]
+    found = reasons(content)
+    assert list(found) == ["datasets.bad", "exercises.fit.models.1"]
+    assert found["datasets.bad"].startswith("bad.npz: array y_train holds the label -1")
+    outcome = answers.of_study(reading.resolve(content), [])
+    assert len(outcome.lines) == 2 and outcome.note == ""
 
 
 LOSSES = """\
@@ -236,7 +266,7 @@ def test_what_the_data_make_infinite_is_told(own):
 
 
 def test_memory_that_is_too_small_is_told_and_not_raised(own, monkeypatch):
-    (question, *_) = questions.of_study(reading.resolve(study()))
+    (_, question, *_) = questions.of_study(reading.resolve(study()))
 
     def full(*_):
         raise MemoryError("no room")
@@ -253,9 +283,9 @@ def test_searches_are_asked_about_too(own):
     content = {"study": "tried", "exercises": {"find": exercise}}
     asked = questions.of_study(reading.resolve(content))
     assert [(q.stage, q.run.optimizer) for q in asked] == [
-        ("network", "sgd"), ("optimizer", "adam"), ("optimizer", "sgd"),
+        ("data", "adam"), ("network", "sgd"), ("optimizer", "adam"), ("optimizer", "sgd"),
     ]  # fmt: skip
-    assert asked[0].key == ("exercises", "find", "network")
+    assert [q.key[2] for q in asked[:2]] == ["datasets", "network"]
 
 
 RUDE = """\
@@ -299,7 +329,7 @@ def test_only_what_changed_is_asked_again(own):
         return {q.mark for q in questions.of_study(reading.resolve(content))}
 
     first = marks()
-    assert len(first) == 4
+    assert len(first) == 5
     (own / "my/other.py").write_text("x = 1\n")
     assert marks() == first
     (own / "my/pieces.py").write_text("from torch import nn\n\nclass Block(nn.Linear): ...\n")

@@ -61,10 +61,10 @@ def ask(
         if question.mark in found or not answers.is_open(question, found):
             continue
         name = question.run.data
-        if name not in loaded:
-            loaded = {name: trial.data_of(study, question.run)}  # one at a time
         before = set(sys.modules)
         try:
+            if name not in loaded:
+                loaded = {name: trial.data_of(study, question.run)}  # one at a time
             with trial.apart():
                 reason = trial.answer(question, loaded[name])
         except UserError as error:

@@ -79,7 +79,9 @@ def of_study(
     lines = _placed(written, [(q.key, found.get(q.mark, "")) for q in asked])
     notes = _placed(written, [(q.key, found.get(note_of(q), "")) for q in asked])
     left = [q for q in asked if q.stage == "optimizer" and is_open(q, found)]
-    nothing = not any(found.get(q.mark, "") == "" for q in left)
+    wrong = {q.run.exercise for q in asked if q.stage == "loss" and found.get(q.mark)}
+    sound = study["exercises"].keys() - wrong
+    nothing = not (sound and any(found.get(q.mark, "") == "" for q in left))
     return Outcome(lines, bool(lines) and nothing, note, notes)
 
 

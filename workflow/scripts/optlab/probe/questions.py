@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import custom, triggers
+from optlab.catalogue.datasets import BUILT_IN
 from optlab.errors import Key
 from optlab.study import table
 from optlab.study.carried import carried
@@ -22,6 +23,7 @@ _NETWORK = (
     *("batch_size", "vary", "subset", "subset_validation", "sync_batch_norm"),
 )
 _JUDGED = ("loss", "metrics")
+_USUAL = (None, "auto", "loss", "accuracy")  # losses and metrics that need no trial
 _CLASS = ("optimizer_class", "scheduler", "scheduler_options")
 _ARGUMENTS = ("arguments", "base", "no_weight_decay")
 
@@ -31,8 +33,9 @@ class Question:
     """One thing to try.
 
     Attributes:
-        stage: ``network``; ``loss``, with metrics, of the user's own; ``optimizer``, which takes
-            steps; or ``arguments``, which are further ones of an optimizer that is only built.
+        stage: ``data``, which are read; ``network``, with the usual loss; ``loss``, with the
+            metrics, where they are named; ``optimizer``, which takes steps; or ``arguments``, which
+            are further ones of an optimizer that is only built.
         run: with which it is tried.
         key: of the study, where what is refused stands.
         above: the question that must have been answered well before; None if there is none.
@@ -46,6 +49,8 @@ class Question:
     @cached_property
     def mark(self) -> str:
         """A hash of everything that the answer depends on."""
+        if self.stage == "data":  # whose name is a hash of their content
+            return hashlib.sha256(f"data {self.run.data}".encode()).hexdigest()[:24]
         more = {"network": (), "loss": _JUDGED}.get(self.stage, (*_CLASS, *_ARGUMENTS))
         fields = (*_NETWORK, *more)
         given = {name: getattr(self.run, name) for name in fields}
@@ -73,12 +78,14 @@ def of_study(study: Mapping[str, Any], runs: Iterable[Run] | None = None) -> lis
     found: dict[str, Question] = {}
     fields: tuple[str, ...]
     for run, places in _placed(study, table.runs(study) if runs is None else runs):
+        judged, run = run, replace(run, loss=None, metrics=None)
+        data = _once(found, "data", run, places["data"], None, ("data",))
         plain = replace(run, optimizer="sgd", **_plain(run))
-        usual = replace(plain, loss=None, metrics=None) if "loss" in places else plain
-        network = _once(found, "network", usual, places["network"], None, _NETWORK)
+        network = _once(found, "network", plain, places["network"], data, _NETWORK)
         if "loss" in places:
-            fields = (*_NETWORK, *_JUDGED)
-            network = _once(found, "loss", plain, places["loss"], network, fields)
+            named = replace(plain, loss=judged.loss, metrics=judged.metrics)
+            fields = ("exercise", *_NETWORK, *_JUDGED)  # each exercise is told of its own
+            _once(found, "loss", named, places["loss"], network, fields)
         own = custom.is_custom(run.optimizer)
         fields = (*_NETWORK, *_CLASS) if own else ("network_builder", *_CLASS)
         first = _once(found, "optimizer", run, places["optimizer"], network, fields)
@@ -98,13 +105,17 @@ def _placed(study: Mapping[str, Any], runs: Iterable[Run]) -> Iterator[tuple[Run
         if run.model not in study["models"]:
             network = (*exercise, "models", models.index(run.model))
         one = study["exercises"][run.exercise]
-        own = [key for key in ("loss", "metrics", "metric") if _is_own(one.get(key))]
+        named = [key for key in ("loss", "metrics", "metric") if one.get(key) not in _USUAL]
+        of_data: Key = ("datasets", run.dataset)
+        if run.dataset in BUILT_IN:
+            of_data = (*exercise, "datasets", one["datasets"].index(run.dataset))
         yield (
             run,
             {
+                "data": of_data,
                 "network": network,
                 "optimizer": (*exercise, "optimizers", run.optimizer),
-                **({"loss": (*exercise, own[0])} if own else {}),
+                **({"loss": (*exercise, named[0])} if named else {}),
             },
         )
     for one in search.every(study):
@@ -117,13 +128,12 @@ def _placed(study: Mapping[str, Any], runs: Iterable[Run]) -> Iterator[tuple[Run
                 knobs={},
                 **carried(one.network, name, {}),
             )
-            keys = {"network": (*place, "network"), "optimizer": (*place, "space", "optimizer")}
+            keys = {
+                "data": (*place, "datasets"),
+                "network": (*place, "network"),
+                "optimizer": (*place, "space", "optimizer"),
+            }
             yield run, keys
-
-
-def _is_own(named: Any) -> bool:
-    """Whether a loss, a metric or one of some metrics is the user's own."""
-    return any(map(custom.is_custom, [named] if isinstance(named, str) else named or ()))
 
 
 _OF_SEARCH = (

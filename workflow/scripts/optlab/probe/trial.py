@@ -86,6 +86,8 @@ def answer(question: Question, data: Dataset) -> str:
 
     Errors that are neither the user's nor of their code are raised.
     """
+    if question.stage == "data":
+        return ""  # they have been read
     run = replace(
         question.run, device=device_of(question.run), timed=False, train_loss_examples=BLOCK
     )
@@ -138,8 +140,11 @@ def _try(run: Run, data: Dataset, stage: str) -> None:
     (replicate,) = trainer.replicates
     trainer.evaluate(0, lambda seed, row: None)
     first = replicate.rows[0]
-    if stage == "network" and not math.isfinite(first.train_loss):
+    if stage in ("network", "loss") and not math.isfinite(first.train_loss):
         raise UserError(f"the loss before the first step is {first.train_loss} on {data.name}")
+    for figure, value in first.more.items() if stage == "loss" else ():
+        if math.isnan(value):
+            raise UserError(f"the metric {figure.partition('_')[2]} is nan on {data.name}")
     trainer.set_mode(training=True)
     for batch in islice(trainer.batches.epoch(1), 2):
         trainer.take(batch)
