@@ -442,6 +442,7 @@ def test_what_is_wrong_with_a_table_is_told_before_anything_runs(kind):
         ("a;kind\n1;x\n2;y\n", "target: mine.csv has no column 'kind'; did you mean 'a;kind'?"),
         ("a,kind\n1,x\n", "mine.csv: has 1 rows; two or more are needed"),
         ("kind\nx\ny\n", "mine.csv: there is no column besides the target"),
+        ("kind,a,a\nx,1,2\ny,3,4\n", "mine.csv: the column 'a' is there twice"),
         ("a,kind\n1,x\n2,x\n", "mine.csv: the target holds a single class"),
         ("a,kind\n,x\n,y\n", "mine.csv: column 'a' holds no value; name it under `drop`"),
         ("a,kind\n\xff,x\n,y\n", "mine.csv: is no such table: 'utf-8' codec"),

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -128,6 +129,30 @@ def test_rows_of_a_table_are_predicted_in_their_own_units(lab):
     parts = [tensors[f"x_{part}"] for part in ("train", "validation", "test")]
     assert given == {tuple(row.tolist()) for row in torch.cat(parts)}
     assert (net.predict(rows).numpy() == kinds).mean() > 0.9
+
+
+def test_a_regression_of_several_targets_is_predicted(lab):
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    y = x @ np.array([[1, 2, 3], [0, 1, 0]], np.float32)
+    np.savez("three.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    file = Path("three.json")
+    prepare.prepare("three", {"source": "npz", "file": "three.npz"}, file, None)
+    words = "--data three.json --model mlp --epochs 1 --batch-size 10 --device cpu"
+    trained_by(words, "--keep-weights", "last")
+    assert trained.load("out").predict(x).shape == (60, 3)
+
+
+def test_by_hand_a_network_or_patience_that_does_not_fit_is_a_line(lab, capsys):
+    for words, line in (
+        (
+            "--dataset digits --model lstm",
+            "the network lstm needs texts, and this data set has none",
+        ),
+        ("--dataset line --model linear --batch-size 4 --patience 2", "there are no validation"),
+    ):
+        trained_by(words, status=1)
+        (told,) = capsys.readouterr().err.splitlines()
+        assert line in told
 
 
 def test_targets_of_a_regression_are_predicted_in_their_own_units(lab):

@@ -167,7 +167,9 @@ def _without_examples(description: Mapping[str, Any], device: str) -> Dataset:
     image = description["scale"] != 1
     symbols = description["task"] == "next_token"
     x = torch.zeros(2, *description["shape"], dtype=torch.uint8 if image else torch.float32)
-    y = torch.zeros(2, 1) if description["classes"] is None else torch.zeros(2, dtype=torch.int64)
+    y = torch.zeros(2, dtype=torch.int64)
+    if description["classes"] is None:
+        y = torch.zeros(2, *description.get("targets", [1]))
     x = x.long() if symbols else x
     return datasets.of(description, {"x_train": x, "y_train": y}, device)
 

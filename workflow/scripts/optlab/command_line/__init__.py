@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from optlab.catalogue import optimizers, spelling, tasks
+from optlab import files
+from optlab.catalogue import networks, optimizers, spelling, tasks
 from optlab.catalogue.datasets import BUILT_IN, built_in
 from optlab.catalogue.networks import NETWORKS
 from optlab.command_line import axes as axis_options
@@ -196,9 +197,23 @@ def to_run(arguments: argparse.Namespace) -> Run:
     _check("--metrics", _metrics(run.metrics or ()))
     if (run.subset is None) == ("subset" in run.vary):
         raise UserError("--subset is the size of what --vary subset draws: give both or neither")
-    if run.skip_reason:
-        raise UserError(run.skip_reason)
+    reasons = (run.skip_reason, _unfit(run, options))
+    if reason := next(filter(None, reasons), None):
+        raise UserError(reason)
     return run
+
+
+def _unfit(run: Run, options: dict[str, Any]) -> str | None:
+    """Why a network, or patience, does not fit the prepared data set; None where they do."""
+    found = files.read_object(Path(run.data))
+    try:
+        reason = networks.unfit(run.network, options, tuple(found["shape"]), found["task"])
+        validation = found["sizes"]["validation"] or run.subset_validation
+    except (KeyError, TypeError):  # damaged, which is told when it is opened
+        return None
+    if run.patience and not validation:
+        reason = reason or "--patience: there are no validation examples, whose loss would decide"
+    return reason
 
 
 def _metrics(given: Iterable[str]) -> Iterable[Mistake]:

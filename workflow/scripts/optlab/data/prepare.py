@@ -177,6 +177,8 @@ def _split(
         "sha256": files.arrays_hash(stored),
         **_more(whole),
     }
+    if whole.classes is None and whole.y_train.shape[1:] != (1,):
+        description["targets"] = list(whole.y_train.shape[1:])
     if definition.get("normalize"):
         description["normalize"] = standard.of_channels(stored["x_train"], whole.scale)
     return stored, description

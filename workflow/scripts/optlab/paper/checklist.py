@@ -10,9 +10,10 @@ from optlab.catalogue import tasks
 from optlab.figures import words
 from optlab.page.cards import Tables
 from optlab.page.wording import seconds
+from optlab.paper.data_sets import data
 from optlab.paper.document import Block, Heading, Table
 from optlab.paper.facts import Facts, joined
-from optlab.paper.methods import data, models
+from optlab.paper.methods import models
 from optlab.values import counted
 
 NOT_RECORDED = "not recorded"

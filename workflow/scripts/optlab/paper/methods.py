@@ -1,17 +1,14 @@
 """The methods of a study in words: from its configuration and the records of its runs."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from optlab.catalogue import axes, networks, optimizers, tasks
-from optlab.catalogue.datasets import SOURCES
 from optlab.catalogue.knobs import SHOWN
-from optlab.data import known
-from optlab.errors import DataError
 from optlab.figures import words
 from optlab.page.cards import title
 from optlab.page.wording import listed
+from optlab.paper.data_sets import data
 from optlab.paper.document import Block, Heading, Table
 from optlab.paper.facts import Facts, joined
 from optlab.paper.numbers import signed
@@ -39,42 +36,6 @@ def blocks(facts: Facts) -> list[Block]:
     found += choice(facts) if kinds & {SWEEP, SEARCH} else []
     found += [*statistics(facts, kinds), hardware(facts)]
     return [one for one in found if one]
-
-
-def data(facts: Facts) -> str:
-    """The data sets and their splits."""
-    found = ["Data.", *(f"{_data_set(facts, name)}." for name in facts.used("datasets"))]
-    given = [facts.study["datasets"][name] for name in facts.used("datasets")]
-    texts = [one for one in given if SOURCES[one["source"]].task == tasks.NEXT_TOKEN]
-    if any(_held_out(one) for one in given if one not in texts):
-        found.append(
-            "Validation examples are drawn from the training set, stratified by class, with a "
-            "fixed seed; the test set is the same for every seed."
-        )
-    last = "Texts are cut into windows in their order: the last ones are the test set, those before"
-    found += [f"{last} them are for validation; none overlaps with another."] if texts else []
-    return " ".join(found)
-
-
-def _data_set(facts: Facts, name: str) -> str:
-    given = facts.study["datasets"][name]
-    label = SOURCES[given["source"]].label
-    where = {"file": "from the file", "folder": "from the folder", "test_file": "tested on"}
-    more = [f"{said} {given[key]}" for key, said in where.items() if given.get(key)]
-    more += ["inputs normalised to mean 0 and deviation 1"] if given.get("normalize") else []
-    more += [f"a subset of {given['subset']:,} examples"] if given.get("subset") else []
-    more += [f"split seed {given['split_seed']}"] if given.get("split_seed") else []
-    same = not label or label.lower() == name.lower()
-    called = words.plain(name if same else f"{name} ({label})")
-    return f"{called}: {', '.join([facts.sizes(name), *more])}"
-
-
-def _held_out(given: Mapping[str, Any]) -> bool:
-    with suppress(DataError, OSError):  # the file may be gone
-        if known.source(given).validation is not None:
-            return False  # a validation set of its own
-    stated = given.get("validation")
-    return bool(SOURCES[given["source"]].validation if stated is None else stated)
 
 
 def models(facts: Facts) -> str:
@@ -233,7 +194,7 @@ def choice(facts: Facts) -> Iterator[str]:
 
 def _deciding(facts: Facts, kind: str, where: str) -> list[str]:
     """The metrics that decide in the exercises of a kind, in words."""
-    called = {"auto": "the accuracy for classes, else the loss"}
+    called = {"auto": "the accuracy (of data without classes the loss)"}
     names = [tasks.column(one.removeprefix("val_")) for one in facts.stated("metric", (kind,))]
     named = {one: tasks.metric_named(one) for one in dict.fromkeys(names)}
     return [
