@@ -283,6 +283,12 @@ def test_seeds_that_draw_subsets_are_trained_and_the_record_has_their_size(here)
 
 def test_a_network_that_is_too_large_is_told_in_one_line(here, capsys):
     assert train.main(["--model-option", "hidden=[1000000000000]", "--device", "cpu"]) == 1
+    assert "has about 7e+13 weights; at most 1e+10" in capsys.readouterr().err.splitlines()[-1]
+    Path("big.py").write_text(
+        "from torch import nn\n\ndef Big(shape, outputs):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10**13), nn.Linear(10**13, 1))\n"
+    )
+    assert train.main(["--model", "big.py:Big", "--device", "cpu"]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: not enough memory: ")
 
 

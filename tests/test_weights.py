@@ -155,6 +155,13 @@ def test_by_hand_a_network_or_patience_that_does_not_fit_is_a_line(lab, capsys):
         assert line in told
 
 
+def test_by_hand_another_loss_or_precision_has_a_folder_of_its_own(lab):
+    words = "--dataset diabetes --model linear --epochs 1 --device cpu"
+    for more in ("", "--loss huber", "--precision float64"):
+        assert train.main(f"{words} {more}".split()) == 0
+    assert len(list(Path("results/by-hand").rglob("run.json"))) == 3
+
+
 def test_targets_of_a_regression_are_predicted_in_their_own_units(lab):
     from sklearn.datasets import load_diabetes
 

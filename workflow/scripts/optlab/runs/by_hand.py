@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from optlab import files
-from optlab.study.run import Run
+from optlab.study.run import BY_HAND, Run
 
-STUDY = "by-hand"  # in the place of a study's name; no study can have it
+STUDY = BY_HAND  # no study can have it
 FOLDER = f"results/{STUDY}"
 
 

@@ -17,6 +17,8 @@ from optlab.training.settings import USUAL, Settings
 # What settings in a study may name besides an optimizer and its knobs.
 AXES = ("dataset", "model", "batch_size", "epochs", "gpus", *axes.AXES)
 
+BY_HAND = "by-hand"  # in the place of a study's name: runs without one
+
 REPLICATES = ("auto", "together", "separate")
 
 # Seeds from here on confirm a result. Those of tuning end below: the schema's maximum of `seeds`.
@@ -67,6 +69,9 @@ class Run(Settings):
         """
         names = ("batch_size", "gpus") if self.minutes else ("batch_size", "epochs", "gpus")
         plan = {**{name: getattr(self, name) for name in names}, **self.changed}
+        if self.study == BY_HAND:  # an exercise has one of each
+            named = {"loss": (self.loss, None), "precision": (self.precision, "float32")}
+            plan |= {key: value for key, (value, usual) in named.items() if value != usual}
         optimizer = values.folder(self.optimizer)
         problem = f"{values.folder(self.dataset)}+{values.folder(self.model)}"
         knobs = values.pairs(self.shown_knobs) or "defaults"
