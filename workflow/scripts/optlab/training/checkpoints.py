@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files
-from optlab.training.world import ALONE, World
+from optlab.training.world import ALONE, Question, World
 
 EVERY = 60.0  # seconds between two checkpoints
 SHARE = 20  # the time between two checkpoints is at least this multiple of the time to save one
@@ -87,28 +87,14 @@ class Checkpoints:
         self.spent = 0.0
         self._checked = False  # whether a file that was written has been read back
         self._next = time.monotonic() + EVERY
-        self._asked, self._steps, self._left = time.monotonic(), 1, 1
+        self._due = Question(world, LOOK)
         self._current: State | None = None
         self._told: set[str] = set()
         self.finished: State = {"rows": [], "seeds": [], "weights": {}}
 
     def due(self) -> bool:
-        """Whether to save before the next step.
-
-        All ranks must save at the same step, so they follow rank 0. Asking it costs time, so they
-        do so about every `LOOK` seconds: after a number of steps that follows from their pace.
-        """
-        if self._world.size == 1:
-            return self._wanted()
-        self._left -= 1
-        if self._left:
-            return False
-        now = time.monotonic()
-        pace = (now - self._asked) / self._steps
-        steps = max(1, min(2 * self._steps, int(LOOK / max(pace, 1e-9))))
-        save, self._steps = self._world.follow((self._wanted(), steps))
-        self._asked, self._left = now, self._steps
-        return save
+        """Whether to save before the next step; all ranks must save at the same one."""
+        return self._due.asked(self._wanted)
 
     def save(self, state: State) -> None:
         """Save the seeds that are being trained.

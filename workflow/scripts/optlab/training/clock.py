@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from optlab.training.world import World
+from optlab.training.world import Question, World
 
 LOOK = 0.05  # seconds between two times that several ranks ask rank 0
 
@@ -47,26 +47,11 @@ class Clock:
 
 
 class Deadline:
-    """When the training clock of a run is at its end.
-
-    All ranks must stop at the same step, so they follow rank 0, and ask it after a number of steps
-    that follows from their pace.
-    """
+    """When the training clock of a run is at its end; all ranks must stop at the same step."""
 
     def __init__(self, minutes: float, world: World):
-        self._seconds, self._world = 60 * minutes, world
-        self._asked, self._steps, self._left = time.monotonic(), 1, 1
+        self._seconds, self._over = 60 * minutes, Question(world, LOOK)
 
     def is_over(self, seconds: float) -> bool:
         """Whether so many seconds of the training clock are all."""
-        if self._world.size == 1:
-            return seconds >= self._seconds
-        self._left -= 1
-        if self._left:
-            return False
-        now = time.monotonic()
-        pace = (now - self._asked) / self._steps
-        steps = max(1, min(2 * self._steps, int(LOOK / max(pace, 1e-9))))
-        over, self._steps = self._world.follow((seconds >= self._seconds, steps))
-        self._asked, self._left = now, self._steps
-        return over
+        return self._over.asked(lambda: seconds >= self._seconds)

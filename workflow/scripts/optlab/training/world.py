@@ -5,7 +5,8 @@ A run of one process has the world `ALONE`, in which every operation here does n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,3 +74,29 @@ class World:
 
 
 ALONE = World()
+
+
+class Question:
+    """A question that comes up before every step and that all ranks answer as rank 0 does.
+
+    Asking it costs time, so they do so about every ``pause`` seconds: after a number of steps that
+    follows from their pace.
+    """
+
+    def __init__(self, world: World, pause: float):
+        self._world, self._pause = world, pause
+        self._asked, self._steps, self._left = time.monotonic(), 1, 1
+
+    def asked(self, answer: Callable[[], bool]) -> bool:
+        """What ``answer`` gives on rank 0; False at steps at which several ranks do not ask."""
+        if self._world.size == 1:
+            return answer()
+        self._left -= 1
+        if self._left:
+            return False
+        now = time.monotonic()
+        pace = (now - self._asked) / self._steps
+        steps = max(1, min(2 * self._steps, int(self._pause / max(pace, 1e-9))))
+        said, self._steps = self._world.follow((answer(), steps))
+        self._asked, self._left = now, self._steps
+        return said
