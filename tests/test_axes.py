@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cutting import cut_before
 from handmade import resolved, settings, train_one
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -244,22 +245,6 @@ def test_minutes_end_a_seed_by_the_training_clock(digits):
 # -- taken up again ----------------------------------------------------------------------------
 
 
-class Cut(Checkpoints):
-    """Ends the process, so to say, before a step."""
-
-    def __init__(self, step):
-        super().__init__(Path("run.pt"), "mark")
-        self.left = step
-
-    def due(self):
-        self.left -= 1
-        return not self.left
-
-    def save(self, state):
-        super().save(state)
-        raise KeyboardInterrupt
-
-
 RUNS = {
     "clip_norm": mlp(clip_norm=0.5),
     "accumulation": mlp(accumulation=3),
@@ -288,7 +273,7 @@ def test_a_run_taken_up_again_gives_every_digit(name, digits, here):
     per_epoch = loop.Trainer(run, digits, [1]).batches.per_epoch
     for step in (2, per_epoch + 2 if per_epoch > 1 else 3, last):
         with pytest.raises(KeyboardInterrupt):
-            train_one(run, digits, 1, checkpoints=Cut(step))
+            train_one(run, digits, 1, checkpoints=cut_before(step)(Path("run.pt"), "mark"))
         rest = Checkpoints(Path("run.pt"), "mark")
         rest.load()
         assert rest.resume([1])["step"] == step - 1
@@ -298,7 +283,7 @@ def test_a_run_taken_up_again_gives_every_digit(name, digits, here):
 def test_a_run_that_ends_by_the_clock_goes_on_with_the_time_that_it_had_left(digits, here):
     run = mlp(minutes=0.2 / 60, epochs=10**9)
     with pytest.raises(KeyboardInterrupt):
-        train_one(run, digits, 0, checkpoints=Cut(20))
+        train_one(run, digits, 0, checkpoints=cut_before(20)(Path("run.pt"), "mark"))
     rest = Checkpoints(Path("run.pt"), "mark")
     rest.load()
     spent = rest.resume([0])["seconds"][0]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cutting import cut_before
 from handmade import settings, train_one
 
 from optlab.catalogue.optimizers import OPTIMIZERS
@@ -27,22 +28,6 @@ def digits(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "digits.json"
     prepare.prepare("digits", {"source": "digits"}, path, None)
     return path
-
-
-class Cut(Checkpoints):
-    """Ends the process, so to say, before a step."""
-
-    def __init__(self, file, step, mark="mark"):
-        super().__init__(file, mark)
-        self.calls, self.step = 0, step
-
-    def due(self):
-        self.calls += 1
-        return self.calls == self.step
-
-    def save(self, state):
-        super().save(state)
-        raise KeyboardInterrupt
 
 
 def figures(outcome):
@@ -93,7 +78,7 @@ def test_a_run_taken_up_again_gives_every_digit_of_one_that_was_never_interrupte
     per_epoch = loop.Trainer(run, data, [1]).batches.per_epoch
     for step in (2, per_epoch + 1):  # in the middle of an epoch, and at the start of one
         with pytest.raises(KeyboardInterrupt):
-            train_one(run, data, 1, checkpoints=Cut(Path("run.pt"), step))
+            train_one(run, data, 1, checkpoints=cut_before(step)(Path("run.pt"), "mark"))
         torch.manual_seed(0)  # another process, whose random numbers are elsewhere
         rest = Checkpoints(Path("run.pt"), "mark")
         rest.load()
@@ -115,7 +100,7 @@ def test_a_run_taken_up_again_gives_every_digit_of_one_that_was_never_interrupte
 def test_a_file_that_is_not_this_runs_is_ignored_with_a_warning(spoil, words, digits, here, capsys):
     file = Path("run.pt")
     with pytest.raises(KeyboardInterrupt):
-        train_one(SETTINGS["sgd"], load(digits), 0, checkpoints=Cut(file, 3))
+        train_one(SETTINGS["sgd"], load(digits), 0, checkpoints=cut_before(3)(file, "mark"))
     spoil(file)
     checkpoints = Checkpoints(file, "mark")
     checkpoints.load()
@@ -241,7 +226,7 @@ def test_an_optimizer_whose_state_cannot_be_read_back_is_told_of(digits, here, c
     )
     run = run_of("softmax", "own.py:Own", 0.1, epochs=2)
     with pytest.raises(KeyboardInterrupt):
-        train_one(run, load(digits), 0, checkpoints=Cut(Path("run.pt"), 4))
+        train_one(run, load(digits), 0, checkpoints=cut_before(4)(Path("run.pt"), "mark"))
     assert "no checkpoint in run.pt: " in capsys.readouterr().out and not Path("run.pt").exists()
 
 

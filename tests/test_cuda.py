@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cutting import cut_before
 from handmade import settings, train_one
 from torch import nn
 
@@ -211,22 +212,6 @@ def test_a_replicate_that_diverges_leaves_the_others_as_they_are():
 # -- checkpoints -------------------------------------------------------------------------------
 
 
-class Cut(Checkpoints):
-    """Ends the process, so to say, before a step."""
-
-    def __init__(self, file, step=None):
-        super().__init__(file, "mark")
-        self.calls, self.step = 0, step
-
-    def due(self):
-        self.calls += 1
-        return self.calls == self.step
-
-    def save(self, state):
-        super().save(state)
-        raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("seeds", [[0], [0, 1]])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("step", [2, 14, 22])
@@ -236,8 +221,8 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path, schedule, se
     run, data = run_of(network_options=wet, schedule=schedule, epochs=3), images()
     whole = loop.train(run, data, seeds)
     with pytest.raises(KeyboardInterrupt):
-        loop.train(run, data, seeds, checkpoints=Cut(tmp_path / "state", step))
-    second = Cut(tmp_path / "state")
+        loop.train(run, data, seeds, checkpoints=cut_before(step)(tmp_path / "state", "mark"))
+    second = Checkpoints(tmp_path / "state", "mark")
     second.load()
     assert second.under_way == seeds
     rest = loop.train(run, data, seeds, checkpoints=second)

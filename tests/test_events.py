@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cutting import cut_before
 from handmade import CLASSES, resolved
 
 import train
@@ -10,7 +11,6 @@ from optlab.catalogue.datasets import built_in
 from optlab.data import identity, prepare
 from optlab.runs import events, metrics
 from optlab.study import table
-from optlab.training.checkpoints import Checkpoints
 
 WORDS = "--dataset digits --model softmax --batch-size 100 --epochs 3 --device cpu --lr 0.1"
 FIGURES = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
@@ -71,17 +71,7 @@ def test_tensorboard_shows_the_metrics_by_step_and_by_epoch(lab):
 
 
 def test_an_interrupted_run_shows_no_row_twice(lab, monkeypatch):
-    class Cut(Checkpoints):
-        calls, step = 0, 33 + 30  # in the last epoch of the second seed
-
-        def due(self):
-            Cut.calls += 1
-            return Cut.calls == Cut.step
-
-        def save(self, state):
-            super().save(state)
-            raise KeyboardInterrupt
-
+    Cut = cut_before(33 + 30)  # in the last epoch of the second seed
     monkeypatch.setattr(train, "Checkpoints", Cut)
     words = ("--log-to", "tensorboard", "--seeds", "2")
     trained(*words, status=1)

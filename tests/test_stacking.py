@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cutting import cut_before
 from handmade import CLASSES, resolved, settings, train_one
 
 import train
@@ -168,22 +169,11 @@ def test_each_replicate_drops_out_by_itself(digits):
 
 
 def test_stacked_replicates_go_on_from_a_checkpoint_to_the_last_digit(digits, tmp_path):
-    class Cut(Checkpoints):
-        left = 5
-
-        def due(self):
-            self.left -= 1
-            return self.left == 0
-
-        def save(self, state):
-            super().save(state)
-            raise KeyboardInterrupt
-
     options = {"hidden": [8], "dropout": 0.3}
     run = settings_of(batch_size=200, schedule="cosine", network_options=options)
     whole = loop.train(run, digits, SEEDS)
     with pytest.raises(KeyboardInterrupt):
-        loop.train(run, digits, SEEDS, checkpoints=Cut(tmp_path / "run.pt", "mark"))
+        loop.train(run, digits, SEEDS, checkpoints=cut_before(5)(tmp_path / "run.pt", "mark"))
     torch.manual_seed(0)
     rest = Checkpoints(tmp_path / "run.pt", "mark")
     rest.load()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cutting import cut_before
 
 import train
 from optlab import errors, trained
@@ -16,7 +17,6 @@ from optlab.catalogue.datasets import built_in
 from optlab.data import identity, prepare
 from optlab.runs import metrics
 from optlab.study import reading
-from optlab.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = "--dataset digits --model softmax --batch-size 100 --epochs 3 --device cpu --lr 0.1"
@@ -224,17 +224,7 @@ def test_an_interrupted_run_keeps_the_same_weights(lab, monkeypatch, keep):
     for file in Path("out").iterdir():
         file.unlink()
 
-    class Cut(Checkpoints):
-        calls, step = 0, 40  # in the second seed, which has 33 as the first
-
-        def due(self):
-            Cut.calls += 1
-            return Cut.calls == Cut.step
-
-        def save(self, state):
-            super().save(state)
-            raise KeyboardInterrupt
-
+    Cut = cut_before(40)  # in the second seed, which has 33 as the first
     monkeypatch.setattr(train, "Checkpoints", Cut)
     trained_by(words, status=1)
     assert contents() == {}
