@@ -21,7 +21,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from optlab.data import archives, identity, known, listing, prepare, topics
+from optlab.data import archives, identity, known, listing, prepare
 from optlab.errors import UserError
 from optlab.study import table
 from optlab.training import datasets, draws
@@ -580,7 +580,7 @@ def test_topics_of_python_are_learned_in_a_second():
 
 
 def test_another_text_of_python_is_noted(monkeypatch):
-    monkeypatch.setattr(topics, "USUAL", "0")
+    monkeypatch.setattr("optlab.data.texts.MEASURED", "0")
     notes = prepared(definition("topics", words=10), "topics")[0]["notes"]
     assert notes[0].startswith(f"the documentation of Python {platform.python_version()} is ano")
 

@@ -5,7 +5,6 @@ says so; all by the examples that are not tested. Only this module uses pandas f
 """
 
 import errno
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,26 +65,12 @@ def read(definition: Definition) -> Arrays:
     return standard.finished(found, classes, told, file)
 
 
-def _check_names(file: str, frame: pd.DataFrame) -> None:
-    """Raise DataError for two columns of one name, which pandas tells apart by ``.1``."""
-    renamed = [name for name in frame.columns if re.fullmatch(r".+\.\d+", name)]
-    twice = [name for name in renamed if name.rpartition(".")[0] in frame.columns]
-    if not twice or Path(file).suffix.lower() in (".parquet", ".pq"):
-        return
-    separator = "\t" if Path(file).suffix.lower() in (".tsv", ".tab") else ","
-    written = pd.read_csv(file, sep=separator, header=None, nrows=1, dtype=str).iloc[0].tolist()
-    for name in twice:
-        if name not in written:
-            raise DataError(f"{file}: the column '{name.rpartition('.')[0]}' is there twice")
-
-
 def _frame(file: str) -> pd.DataFrame:
     try:
         if Path(file).suffix.lower() in (".parquet", ".pq"):
             frame = pd.read_parquet(file)
         else:
-            separator = "\t" if Path(file).suffix.lower() in (".tsv", ".tab") else ","
-            frame = pd.read_csv(file, sep=separator, low_memory=False)
+            frame = _csv(file)
     except ImportError as error:
         raise DataError(f"{file}: Parquet files need pyarrow: pip install {PYARROW}") from error
     except OSError as error:
@@ -95,10 +80,17 @@ def _frame(file: str) -> pd.DataFrame:
     except (ValueError, UnicodeDecodeError, RuntimeError) as error:
         raise DataError(f"{file}: is no such table: {' '.join(str(error).split())}") from error
     frame.columns = frame.columns.map(str)
-    _check_names(file, frame)
     if len(frame) < 2:
         raise DataError(f"{file}: has {len(frame)} rows; two or more are needed")
     return frame
+
+
+def _csv(file: str) -> pd.DataFrame:
+    separator = "\t" if Path(file).suffix.lower() in (".tsv", ".tab") else ","
+    names = pd.read_csv(file, sep=separator, header=None, nrows=1, dtype=str).iloc[0].dropna()
+    for name in names[names.duplicated()]:  # pandas would call the second one name.1
+        raise DataError(f"{file}: the column '{name}' is there twice")
+    return pd.read_csv(file, sep=separator, low_memory=False)
 
 
 def _same_columns(frame: pd.DataFrame, other: pd.DataFrame, file: str, test_file: str) -> None:

@@ -4,9 +4,10 @@ They are in Python's standard library (`pydoc_data.topics`), so nothing is downl
 Python has another text.
 """
 
-import hashlib
 import platform
 import re
+
+from optlab.data import texts
 
 # What the topics are about. A paragraph that several topics share is of the first one.
 GROUPS = {
@@ -33,8 +34,6 @@ GROUPS = {
     ),
 }
 LEAST = 5  # words of a paragraph
-# The hash of the text in Python 3.11, to which the figures of the documents belong.
-USUAL = "2a95af4ac93f5b719944030ce3769070ddf827d847cba42192afa8da989e5dc4"
 
 
 def paragraphs() -> list[tuple[str, str]]:
@@ -53,9 +52,7 @@ def paragraphs() -> list[tuple[str, str]]:
 
 def notes() -> list[str]:
     """That the text is not the usual one, if it is not."""
-    from pydoc_data.topics import topics
-
-    if hashlib.sha256("\n".join(topics.values()).encode()).hexdigest() == USUAL:
+    if texts.is_measured():
         return []
     version = platform.python_version()
     return [f"the documentation of Python {version} is another text than that of Python 3.11"]
