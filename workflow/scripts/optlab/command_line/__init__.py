@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from optlab import files
+from optlab import custom, files
 from optlab.catalogue import networks, optimizers, spelling, tasks
 from optlab.catalogue.datasets import BUILT_IN, built_in
 from optlab.catalogue.networks import NETWORKS
@@ -191,7 +191,7 @@ def to_run(arguments: argparse.Namespace) -> Run:
         "knobs": knobs,
         **({"epochs": UNLIMITED} if arguments.minutes else {}),
     }
-    own = [name for name in (arguments.loss, *(arguments.metrics or ())) if name and ":" in name]
+    own = custom.own((arguments.loss, *(arguments.metrics or ())))
     entries = carried(network, arguments.optimizer, knobs, options, arguments.schedule, own)
     run = Run(**given, **entries)
     _check("--metrics", _metrics(run.metrics or ()))

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,11 @@ from optlab.errors import UserError, is_out_of_memory
 def is_custom(spec: str) -> bool:
     """Whether ``spec`` names code, not an entry of the catalogue."""
     return ":" in spec
+
+
+def own(names: Iterable[str | None]) -> list[str]:
+    """Those of some names that are code, not entries of the catalogue."""
+    return [name for name in names if name and is_custom(name)]
 
 
 def is_ours(spec: str) -> bool:

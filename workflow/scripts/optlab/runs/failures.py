@@ -48,8 +48,7 @@ def _reason(run: Run, error: BaseException) -> str | None:
     """Why the run itself fails, in one line; None if the machine or this program is at fault."""
     if isinstance(error, UserError):
         return str(error)
-    named = (run.network, run.optimizer, run.loss, *(run.metrics or ()))
-    own = [spec for spec in named if spec and custom.is_custom(spec)]
+    own = custom.own((run.network, run.optimizer, run.loss, *(run.metrics or ())))
     if not own or is_out_of_memory(error) or processes.is_consequence(error):
         return None
     line = _own_line(error, run.code)

@@ -22,6 +22,7 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
     learned = {
         one: _learned(exercise, one, study["datasets"][one], vary) for one in exercise["datasets"]
     }
+    own = {n: custom.own((one["loss"], *(one["metrics"] or ()))) for n, one in learned.items()}
     synchronized = exercise.get("sync_batch_norm", False)
 
     def make(
@@ -43,7 +44,7 @@ def maker(study: Mapping[str, Any], name: str) -> Callable[..., Run]:
             schedule=schedule,
             vary=vary,
             **learned[dataset],
-            **carried(network, optimizer, knobs, options, schedule, _own(learned[dataset])),
+            **carried(network, optimizer, knobs, options, schedule, own[dataset]),
             # Of one process, a run is the same with and without it.
             sync_batch_norm=synchronized and settings.get("gpus", 1) > 1,
             **(settings | shared),
@@ -64,12 +65,6 @@ def _learned(
         metrics = list(dict.fromkeys([*(usual if metrics is None else metrics), metric]))
     data = identity.prepared_path(name, prepared)
     return {"data": data, **drawn, "loss": exercise.get("loss"), "metrics": metrics}
-
-
-def _own(learned: Mapping[str, Any]) -> list[str]:
-    """The loss and the metrics that are the user's own."""
-    names = (learned["loss"], *(learned["metrics"] or ()))
-    return [name for name in names if name and custom.is_custom(name)]
 
 
 def _shared(exercise: Mapping[str, Any]) -> dict[str, Any]:

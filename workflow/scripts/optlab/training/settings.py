@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from optlab import custom
+
 # What a seed can vary: initial weights; order of the examples, and with it all that is drawn while
 # training, such as dropout; division into training and validation examples; subset of a data set.
 VARIABLE = ("weights", "order", "split", "subset")
@@ -99,8 +101,7 @@ class Settings:
         """The code that the settings name."""
         base = self.base.get("class")
         found = (self.network_builder, self.optimizer_class, base, self.scheduler)
-        judged = (spec for spec in (self.loss, *(self.metrics or ())) if spec and ":" in spec)
-        return [*(spec for spec in found if spec), *judged]
+        return [*(spec for spec in found if spec), *custom.own((self.loss, *(self.metrics or ())))]
 
     @property
     def varies_examples(self) -> bool:
