@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from optlab import files
+from optlab.catalogue.datasets import PATHS
 from optlab.data import identity
 from optlab.errors import ASIDE, UserError
 from optlab.machine import hardware
@@ -34,7 +35,6 @@ CODE = (
     *("requirements.txt", "pyproject.toml", ".gitignore", "workflow", "warm", "config"),
     *("profiles", "executor", "screen", "docs", "containers", "benchmarks", "tests"),
 )
-_FILES = ("file", "test_file", "folder")  # keys of a data set that name the user's own
 _NOT_CODE = re.compile(r"__pycache__|build|.*\.egg-info|\..*_cache|\.venv")
 
 _TEXT = """\
@@ -128,7 +128,7 @@ def _named(study: Mapping[str, Any], study_file: str) -> Iterator[str]:
     for run in table.every(study):
         yield from run.code
     for definition in study["datasets"].values():
-        yield from (definition[key] for key in _FILES if definition.get(key))
+        yield from (definition[key] for key in PATHS if definition.get(key))
 
 
 def _inside(file: str) -> Path:
@@ -266,8 +266,7 @@ def _hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in names:
         try:
-            with (folder / name).open("rb") as stream:
-                found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+            found[name] = files.digest(folder / name)
         except OSError:
             continue
     return found

@@ -122,6 +122,12 @@ def _tidy(path: Path) -> None:
         locks.remove_left(left)
 
 
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def arrays_hash(arrays: Mapping[str, Any]) -> str:
     """The SHA-256 of the names, types, shapes and values of NumPy arrays."""
     digest = hashlib.sha256()

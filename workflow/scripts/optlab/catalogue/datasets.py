@@ -103,7 +103,7 @@ SOURCES: dict[str, Source] = {
     ),
     "diabetes": Source(
         "Diabetes",
-        "regression",
+        tasks.REGRESSION,
         354,
         (10,),
         88,
@@ -215,6 +215,7 @@ SOURCES: dict[str, Source] = {
 
 BUILT_IN = [name for name, source in SOURCES.items() if not source.needs]  # no definition needed
 FILES = ("file", "test_file")  # keys that name files
+PATHS = (*FILES, "folder")  # keys that name what is the user's
 # Keys that only some sources need or take.
 FURTHER = (
     *(*FILES, "target", "task", "drop", "words", "weights"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from optlab import files
-from optlab.catalogue.datasets import CORPUS, FILES, FURTHER, NPZ, SOURCES, Definition
+from optlab.catalogue.datasets import CORPUS, FURTHER, NPZ, PATHS, SOURCES, Definition
 from optlab.catalogue.tasks import NEXT_TOKEN
 from optlab.data import headers, listing, texts
 from optlab.errors import DataError, Mistake, allowed, show
@@ -44,7 +44,7 @@ def whole_identity(definition: Definition) -> dict[str, Any]:
         found["content"] = _digest(_documentation())
     for key in FURTHER[1:]:
         if (value := definition.get(key)) not in (None, False):
-            found[key] = _digest(Path(value)) if key in (*FILES, "folder") else value
+            found[key] = _digest(Path(value)) if key in PATHS else value
     if source == NPZ and file and "x_val" in headers.of_file(file):
         found["validation_of_its_own"] = True  # once nothing read these arrays
     if SOURCES[source].task == NEXT_TOKEN:
@@ -204,7 +204,7 @@ def _remembered_digest(file: str, size: int, mtime_ns: int | str) -> str:
             return str(entry["sha256"])
     except (OSError, ValueError, AttributeError, KeyError):
         known = {}  # no cache, or a damaged one, which costs only time
-    digest = listing.content(file) if isinstance(mtime_ns, str) else listing.digest(Path(file))
+    digest = listing.content(file) if isinstance(mtime_ns, str) else files.digest(Path(file))
     known = {**known, file: {"size": size, "mtime_ns": mtime_ns, "sha256": digest}}
     with suppress(OSError):  # a folder that cannot be written costs only time
         files.write(cache, json.dumps(known, indent=1), durable=False)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from optlab import files
 from optlab.errors import DataError, show
 
 # As in torchvision.
@@ -59,21 +60,21 @@ def of(folder: str) -> Listing:
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{error.filename or folder}: cannot be read: {reason}") from error
-    images = {part: [[f for f in one if _is_image(f)] for one in e] for part, e in every.items()}
-    for name, found in zip(classes, images["train"], strict=True):
+    kept = {part: [[f for f in one if _is_image(f)] for one in e] for part, e in every.items()}
+    for name, found in zip(classes, kept["train"], strict=True):
         if not found:
             raise DataError(f"{places['train'] / name}: holds no image ({', '.join(SUFFIXES)})")
     for part, place in places.items():
-        if not any(images[part]):
+        if not any(kept[part]):
             raise DataError(f"{place}: holds no image in the folders of classes")
     others = [f for e in every.values() for one in e for f in one if not _is_image(f)]
-    return Listing(classes, images, others)
+    return Listing(classes, kept, others)
 
 
 def stamp(found: Listing) -> str:
     """A hash of the names, sizes and times of the images."""
     hashed = hashlib.sha256()
-    for file in files(found):
+    for file in images(found):
         status = file.stat()
         hashed.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
     return hashed.hexdigest()
@@ -82,18 +83,12 @@ def stamp(found: Listing) -> str:
 def content(folder: str) -> str:
     """A hash of the places of the images in the folder, and of what they hold."""
     hashed = hashlib.sha256()
-    for file in files(of(folder)):
-        hashed.update(f"{file.relative_to(folder).as_posix()} {digest(file)}\n".encode())
+    for file in images(of(folder)):
+        hashed.update(f"{file.relative_to(folder).as_posix()} {files.digest(file)}\n".encode())
     return hashed.hexdigest()
 
 
-def digest(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def files(found: Listing) -> Iterator[Path]:
+def images(found: Listing) -> Iterator[Path]:
     """All images, in their order."""
     yield from (file for part in found.parts.values() for one in part for file in one)
 

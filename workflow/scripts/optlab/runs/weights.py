@@ -52,8 +52,7 @@ def intact(file: Path, said: Mapping[str, Any]) -> bool:
     Raises:
         OSError: it cannot be read.
     """
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == said["sha256"]
+    return files.digest(file) == said["sha256"]
 
 
 def write(
