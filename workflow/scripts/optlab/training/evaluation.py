@@ -1,6 +1,7 @@
 """Evaluation of a network: the row that it makes, and its measurement on a split."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from optlab.catalogue import tasks
 from optlab.training import losses, measures, networks, precision
 from optlab.training.datasets import Dataset, Split
 from optlab.training.settings import Settings
-from optlab.training.world import World
+from optlab.training.world import ALONE, World
 
 BLOCK = 2**22  # input values per forward pass, which bounds its memory
 
@@ -90,7 +91,7 @@ class Judge:
         total = torch.zeros(2, dtype=torch.float64, device=split.x.device)
         more = {name: measures.of(name, self._data, split) for name in self._others}
         model.eval()
-        for x, y in self._blocks(split):
+        for x, y in _blocks(self._data, split, self._dtype, self._world):
             output = model(x)
             networks.check(output, y, self._data, self._name)
             total[0] += self._loss.total(output, y)
@@ -105,29 +106,25 @@ class Judge:
         accuracy = correct / count if self._classes else None
         return Measured(summed / self._loss.divisor(count), accuracy, values)
 
-    def _blocks(self, split: Split) -> Any:
-        """This rank's examples, a block at a time."""
-        block = _block(self._data)
-        shares = (self._world.share(values).split(block) for values in (split.x, split.y))
-        for x, y in zip(*shares, strict=True):
-            yield self._data.examples(x, y, self._dtype)
-
 
 @torch.inference_mode()
 def correct(model: nn.Module, data: Dataset, split: Split, dtype: torch.dtype) -> Tensor:
     """Whether each example of a split is classified correctly [examples], in evaluation mode."""
     found = []
     model.eval()
-    for x_rows, y_rows in zip(
-        split.x.split(_block(data)), split.y.split(_block(data)), strict=True
-    ):
-        x, y = data.examples(x_rows, y_rows, dtype)
+    for x, y in _blocks(data, split, dtype, ALONE):
         found.append(model(x).argmax(1) == y)
     model.train()
     return torch.cat(found)
 
 
-def _block(data: Dataset) -> int:
-    """The examples of one forward pass; of a text each symbol has an output for every other."""
+def _blocks(
+    data: Dataset, split: Split, dtype: torch.dtype, world: World
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """This rank's examples of a split, those of one forward pass at a time."""
+    # Of a text each symbol has an output for every other.
     symbols = data.classes or 1 if data.task == tasks.NEXT_TOKEN else 1
-    return max(1, BLOCK // (math.prod(data.shape) * symbols))
+    block = max(1, BLOCK // (math.prod(data.shape) * symbols))
+    shares = (world.share(values).split(block) for values in (split.x, split.y))
+    for x, y in zip(*shares, strict=True):
+        yield data.examples(x, y, dtype)
