@@ -242,7 +242,15 @@ def _scaling(study: Study, exercise: str) -> Iterator[Picture]:
     }
     kinds = [kind for kind, wanted in shown.items() if wanted]
     for picture in _of_places(settings, exercise, kinds, ("dataset", "model")):
-        yield replace(picture, title=f"{picture.title}: {KINDS[picture.kind]}")
+        what = KINDS[picture.kind]
+        if picture.kind == "scaling-accuracy" and not _has_classes(study, picture.dataset):
+            what = "loss against batch"
+        labels = {**picture.labels, "picture": what}
+        yield replace(picture, title=f"{picture.title}: {what}", labels=labels)
+
+
+def _has_classes(study: Study, dataset: str) -> bool:
+    return known.source(study["datasets"][dataset]).task == tasks.CLASSIFICATION
 
 
 def _search(study: Study, exercise: str) -> Iterator[Picture]:

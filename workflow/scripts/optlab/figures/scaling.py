@@ -98,9 +98,7 @@ def target(picture: Picture, source: pd.DataFrame) -> Figure:
 def accuracy(picture: Picture, source: pd.DataFrame) -> Figure:
     """What was learnt against the batch of all processes together: a mark for each run."""
     shown = shared.longest(picture, source)
-    title = picture.title.removesuffix("accuracy against batch")
-    about = "" if title == picture.title else f"{shared.learnt(shown)} against batch"
-    figure, (axes,) = looks.figure(f"{title}{about}", height=4.3)
+    figure, (axes,) = looks.figure(picture.title, height=4.3)
     counts = sorted(set(shown["gpus"]))
     colors = dict(zip(counts, looks.rate_colors(counts), strict=True))
     shift = shown["gpus"].map(counts.index) - (len(counts) - 1) / 2
