@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from optlab.catalogue.tasks import NEXT_TOKEN
 from optlab.errors import DamagedError, UserError
 from optlab.runs import record, weights
 from optlab.study.run import Run
@@ -165,7 +166,7 @@ def _weights(file: Path, said: Mapping[str, Any]) -> dict[str, Any]:
 def _without_examples(description: Mapping[str, Any], device: str) -> Dataset:
     """The data set with two examples of zeros in place of its own, which prediction needs not."""
     image = description["scale"] != 1
-    symbols = description["task"] == "next_token"
+    symbols = description["task"] == NEXT_TOKEN
     x = torch.zeros(2, *description["shape"], dtype=torch.uint8 if image else torch.float32)
     y = torch.zeros(2, dtype=torch.int64)
     if description["classes"] is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from optlab.catalogue import knobs
 from optlab.catalogue.knobs import Rule
+from optlab.catalogue.tasks import CLASSIFICATION
 from optlab.errors import UserError, allowed, show
 from optlab.values import canonical, known
 from optlab.values import text as text_of
@@ -52,7 +53,7 @@ def text(given: Any) -> str:
     Raises:
         UserError: an unknown one, or a number that it does not take.
     """
-    found = _parse(given)
+    found = parse(given)
     parts = []
     for name, entry in AUGMENTATIONS.items():
         if name in found:
@@ -62,11 +63,6 @@ def text(given: Any) -> str:
     return "+".join(parts) or NONE
 
 
-def parse(augment: str) -> dict[str, Any]:
-    """Each augmentation of a `text` with its number, None where it takes none."""
-    return _parse(augment)
-
-
 def refuses(augment: str, shape: tuple[int, ...], task: str) -> str | None:
     """Why examples of this shape and task cannot be augmented so; None where they can."""
     for name, number in parse(augment).items():
@@ -74,7 +70,7 @@ def refuses(augment: str, shape: tuple[int, ...], task: str) -> str | None:
             return f"{name} is for images, and an example is {_shaped(shape)}"
         if name == "cutout" and number > min(shape[1:]):
             return f"cutout={text_of(number)} is larger than images of {shape[1]}x{shape[2]} pixels"
-        if name == "mixup" and task != "classification":
+        if name == "mixup" and task != CLASSIFICATION:
             return "mixup mixes classes, and the targets are none"
     return None
 
@@ -83,7 +79,12 @@ def _shaped(shape: tuple[int, ...]) -> str:
     return f"a vector of {shape[0]}" if len(shape) == 1 else f"of the shape {list(shape)}"
 
 
-def _parse(given: Any) -> dict[str, Any]:
+def parse(given: Any) -> dict[str, Any]:
+    """Each augmentation of a text with its number, None where it takes none.
+
+    Raises:
+        UserError: an unknown one, or a number that it does not take.
+    """
     if not isinstance(given, str):
         raise UserError(f"{show(given)} is not allowed; a text as 'flip+crop'")
     words = [word.strip() for word in given.split("+")]

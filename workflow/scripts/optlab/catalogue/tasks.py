@@ -60,7 +60,6 @@ class Metric:
         tasks: of which it is one; empty where nobody knows.
         higher: whether high values are better.
         least, most: the values that are possible.
-        meaning: in words.
     """
 
     label: str
@@ -68,26 +67,14 @@ class Metric:
     higher: bool = False
     least: float = float("-inf")
     most: float = float("inf")
-    meaning: str = ""
-
-    @property
-    def is_share(self) -> bool:
-        """Whether it is a fraction of the examples, which people read in per cent."""
-        return self.label.endswith("accuracy")
 
 
 METRICS = {
-    "accuracy": Metric(
-        "accuracy", (CLASSIFICATION,), True, 0, 1, "share of the examples classified correctly"
-    ),
-    "r2": Metric(
-        "R²", (REGRESSION,), True, most=1, meaning="explained share of the variance of the targets"
-    ),
-    "rmse": Metric("RMSE", (REGRESSION,), least=0, meaning="root of the mean squared error"),
-    "bits_per_character": Metric(
-        "bits per character", (NEXT_TOKEN,), least=0, meaning="cross entropy to the base of 2"
-    ),
-    "perplexity": Metric("perplexity", (NEXT_TOKEN,), least=1, meaning="e to the cross entropy"),
+    "accuracy": Metric("accuracy", (CLASSIFICATION,), True, 0, 1),
+    "r2": Metric("R²", (REGRESSION,), True, most=1),
+    "rmse": Metric("RMSE", (REGRESSION,), least=0),
+    "bits_per_character": Metric("bits per character", (NEXT_TOKEN,), least=0),
+    "perplexity": Metric("perplexity", (NEXT_TOKEN,), least=1),
 }
 OF_SYMBOLS = [name for name, one in METRICS.items() if NEXT_TOKEN in one.tasks]
 TOP = re.compile(r"top_([1-9][0-9]{0,3})_accuracy")
@@ -101,8 +88,7 @@ def metric_named(name: str) -> Metric | None:
     if name in METRICS:
         return METRICS[name]
     if found := TOP.fullmatch(name):
-        meaning = f"share of the examples whose class is among the first {found[1]}"
-        return Metric(f"top-{found[1]} accuracy", (CLASSIFICATION,), True, 0, 1, meaning)
+        return Metric(f"top-{found[1]} accuracy", (CLASSIFICATION,), True, 0, 1)
     if name.isidentifier() and name.endswith(ENDINGS):
         return Metric(name.replace("_", " "), higher=name.endswith(_HIGHER))
     return None

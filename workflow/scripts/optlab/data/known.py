@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from optlab import files
 from optlab.catalogue.datasets import NPZ, SOURCES, Definition
-from optlab.catalogue.tasks import CLASSIFICATION, NEXT_TOKEN
+from optlab.catalogue.tasks import CLASSIFICATION, NEXT_TOKEN, REGRESSION
 from optlab.data import division, headers, identity, listing, texts
 from optlab.data import notes as noted
 from optlab.errors import DataError
@@ -66,7 +66,7 @@ def source(definition: Definition) -> Known:
         examples,
         None,
         x.example,
-        "regression" if y.kind == "f" else "classification",
+        REGRESSION if y.kind == "f" else CLASSIFICATION,
         found["x_val"].shape[0] if "x_val" in found else None,
         tuple(noted.of_headers(found, unread)),
     )

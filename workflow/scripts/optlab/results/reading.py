@@ -45,8 +45,8 @@ class Curve:
     @property
     def metrics(self) -> list[str]:
         """The metrics that were measured on training data, besides the accuracy."""
-        named = (tasks.measured_in(name) for name in self.values if name.startswith("train_"))
-        return [name for name in named if name not in (None, "loss", "accuracy")]
+        more = tasks.more_figures(self.values)
+        return [name.removeprefix("train_") for name in more if name.startswith("train_")]
 
     def of(self, figure: str) -> NDArray[np.float64]:
         """The values of a figure; NaN where it was not measured."""

@@ -9,7 +9,7 @@ import pandas as pd
 from optlab.catalogue import axes, tasks
 from optlab.catalogue.knobs import SHOWN
 from optlab.results import reading
-from optlab.results.statistics import ENDS, intervals, with_ends
+from optlab.results.statistics import intervals, with_ends
 from optlab.runs import failures, record
 from optlab.study.run import Run
 
@@ -57,8 +57,7 @@ def summarise(runs: Sequence[Run]) -> pd.DataFrame:
 
 def cells_in(table: pd.DataFrame) -> list[str]:
     """The columns of a table of runs that hold figures and the ends of their intervals."""
-    more = tasks.more_figures(name for name in table.columns if not name.endswith(ENDS[1:]))
-    return [*CELLS, *with_ends(*more)]
+    return [*CELLS, *with_ends(*tasks.more_figures(table.columns))]
 
 
 def _ends(runs: Sequence[Run], last: pd.DataFrame) -> dict[str, pd.Series]:
