@@ -78,7 +78,9 @@ def of_study(study: Mapping[str, Any], runs: Iterable[Run] | None = None) -> lis
     found: dict[str, Question] = {}
     fields: tuple[str, ...]
     for run, places in _placed(study, table.runs(study) if runs is None else runs):
-        judged, run = run, replace(run, loss=None, metrics=None)
+        judged = run
+        if "loss" in places:
+            run = replace(run, loss=None, metrics=None)
         data = _once(found, "data", run, places["data"], None, ("data",))
         plain = replace(run, optimizer="sgd", **_plain(run))
         network = _once(found, "network", plain, places["network"], data, _NETWORK)
