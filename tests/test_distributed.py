@@ -379,6 +379,7 @@ def test_no_process_outlives_the_one_that_started_it(long_run):
     wait_until(lambda: not any(map(alive, ranks.values())), 10)
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_and_a_port_in_use(digits, here):
     with socket.socket() as usual:
         usual.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -430,6 +431,7 @@ class Fails(Norm):
 """
 
 
+@pytest.mark.slow
 def test_networks_of_the_users_own(digits, here):
     """Averages over each process's examples, unused parameters, and an error of one process."""
     (here / "nets.py").write_text(NETS)
@@ -448,6 +450,7 @@ def test_networks_of_the_users_own(digits, here):
     assert done.stderr == "error: nets.py:18: ValueError: a mistake of mine\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="a name of its own for the machine needs root")
 def test_a_machine_whose_name_leads_nowhere(digits, here):
     words = command(digits, here / "a", "--gpus", "2", "--epochs", "1")
@@ -484,6 +487,7 @@ def nodes_of(digits, here, there, known="2", **more):
     return started
 
 
+@pytest.mark.slow
 def test_two_nodes_meet_and_leave_nothing(digits, here):
     """Both are this machine; a call that was killed has left its place."""
     (here / ".state.json.meeting/1-0-0").mkdir(parents=True)

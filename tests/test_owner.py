@@ -126,6 +126,7 @@ def test_of_two_calls_of_a_run_the_second_waits_and_trains_nothing(here):
     assert not Path("state.json.lock").exists()
 
 
+@pytest.mark.slow
 def test_a_call_that_waits_can_be_interrupted(here):
     opened = locks.lock(Path("state.json.lock"))
     process = train(3)

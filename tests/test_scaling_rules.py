@@ -32,6 +32,10 @@ CHANGED = {"study": 1, "tables": 1, "page": 1, "figures_speed": 1}  # what anoth
 DRAWN = ["figures_pick", "figures_speed"]
 
 
+# A whole study: beside that of test_planning.py it would make the fast tests too slow.
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A study that is done, with one process a run; not to be changed."""

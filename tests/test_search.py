@@ -459,6 +459,7 @@ def test_budget_that_the_data_set_does_not_have_is_reported_in_one_line(here):
 # Several workers
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_trials(here):
     found = write(("trials: 8", "trials: 12\n    workers: 2"))
     workers = [start(number) for number in range(2)]

@@ -517,6 +517,7 @@ def test_a_program_outlives_neither_server_nor_launcher(lab):
     launcher.communicate(timeout=10)
 
 
+@pytest.mark.slow
 def test_launchers_that_die_early_do_no_harm(lab):
     server = lab.server()
     path = str(lab.socket())
@@ -760,6 +761,7 @@ def test_other_systems_start_cold(cold_lab):
     assert not cold_lab.sockets.exists()
 
 
+@pytest.mark.slow
 def test_an_idle_server_leaves_nothing_behind(lab):
     server = lab.server()
     assert until(lambda: gone(server), 10)
