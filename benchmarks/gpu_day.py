@@ -1,8 +1,8 @@
 """Everything that waits for a GPU, in at most eight minutes: `make gpu`.
 
-The parts run one after the other, most important first, each in a process of its own that is ended
-when its time is up. What they print is seen as they print it, and their figures are in one JSON,
-which is written anew after each figure: whatever happens, it holds what is known by then. Needs
+The parts run one after the other, most important first, each in its own process, which is killed at
+its time limit. Their output is shown as it is printed. Their figures are in one JSON file, which is
+rewritten after each figure, so that an interruption loses none. Needs
 PyTorch 2.11 or newer and this repository, with workflow/scripts on PYTHONPATH; parts say what else
 they would need. A rehearsal (--device cpu) tries the code with tiny sizes.
 """
@@ -101,7 +101,7 @@ def run(parts: Sequence[Part], device: str, output: Path) -> dict[str, Any]:
 
 
 def _run(part: Part, about: dict[str, Any], device: str, folder: str, report: Report) -> None:
-    """Run a part in a process of its own until it ends, or until its time is up."""
+    """Run a part in its own process until it ends or reaches its time limit."""
     about["end"], start, over = "running", time.monotonic(), threading.Event()
     report.write()
     module = part.module or f"gpu.{part.name}"
